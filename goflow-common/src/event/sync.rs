@@ -1,0 +1,22 @@
+//! The slow paths of `sync`: semaphore, mutex, RWMutex, WaitGroup, Cond.
+
+use super::Header;
+
+/// `header.goid` is about to wait for a sync object; `header.probe` tells which kind.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+pub struct SyncWait {
+    /// Common part.
+    pub header: Header,
+    /// Address of the object: the semaphore word, the `Mutex`, the `RWMutex`, the `WaitGroup` or the notify list.
+    pub addr: u64,
+    /// Return address in the caller of the probed function.
+    pub site_pc: u64,
+    /// Wait reason for a semaphore of Go 1.20 and later; meaningless where `has_reason` is 0.
+    pub wait_reason: u8,
+    /// 1 when `wait_reason` is valid.
+    pub has_reason: u8,
+    /// Zero.
+    pub reserved: [u8; 6],
+}

@@ -1,0 +1,169 @@
+//! A decoded event: what a probe saw, in types, before anything is looked up or named.
+
+use crate::binary::addr::RuntimeAddr;
+
+/// Nanoseconds of `CLOCK_MONOTONIC`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MonotonicNs(pub u64);
+
+/// Process (thread group) id in the initial pid namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pid(pub u32);
+
+/// Thread id in the initial pid namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tid(pub u32);
+
+/// Goroutine id; 0 is the runtime itself on a system stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Goid(pub u64);
+
+/// A wait reason as this binary numbers it; its text is in the binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WaitReason(pub u8);
+
+/// Address of an `hchan`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChanAddr(pub u64);
+
+/// One hit of a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When the operation was called.
+    pub t: MonotonicNs,
+    /// Process.
+    pub pid: Pid,
+    /// Thread.
+    pub tid: Tid,
+    /// The acting goroutine; `None` when it could not be read.
+    pub goid: Option<Goid>,
+    /// What it did.
+    pub kind: EventKind,
+}
+
+/// What happened. Program counters are return addresses in the running process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// A `go` statement: `goid` created `child`.
+    GoroutineCreate {
+        /// The new goroutine; `None` when unreadable.
+        child: Option<Goid>,
+        /// Return address of the `go` statement; `None` when unreadable.
+        created_at: Option<RuntimeAddr>,
+        /// Entry of the function it runs; `None` when unreadable.
+        start: Option<RuntimeAddr>,
+    },
+    /// `goid` ended.
+    GoroutineExit,
+    /// `goid` parks.
+    Park {
+        /// Why.
+        reason: WaitReason,
+        /// The `lock` argument of `gopark`; `None` when nil.
+        lock: Option<RuntimeAddr>,
+        /// Return addresses, innermost first, starting in the caller of `gopark`.
+        stack: Box<[RuntimeAddr]>,
+    },
+    /// `goid` (or the runtime) makes `target` runnable.
+    Ready {
+        /// The goroutine woken; `None` when unreadable.
+        target: Option<Goid>,
+    },
+    /// A channel was made.
+    ChanMake {
+        /// The channel; `None` when unreadable.
+        chan: Option<ChanAddr>,
+        /// Size of its buffer in elements.
+        cap: u64,
+        /// Element size in bytes.
+        elem_size: u32,
+        /// Type descriptor of the element.
+        elem_type: Option<RuntimeAddr>,
+        /// Where.
+        site: Option<RuntimeAddr>,
+    },
+    /// A send is called.
+    ChanSend(ChanOp),
+    /// A receive is called.
+    ChanRecv(ChanOp),
+    /// `close` is called.
+    ChanClose(ChanOp),
+    /// A `select` of two cases or more is called.
+    Select {
+        /// Number of send cases.
+        sends: u32,
+        /// Number of receive cases.
+        receives: u32,
+        /// False when it has a `default`.
+        blocking: bool,
+        /// The channels of the first cases, sends first; `None` for a nil channel.
+        chans: Box<[Option<ChanAddr>]>,
+        /// Where.
+        site: Option<RuntimeAddr>,
+    },
+    /// A wait for a sync object is about to happen.
+    SyncWait {
+        /// Which kind of object.
+        primitive: SyncPrimitive,
+        /// Its address.
+        addr: RuntimeAddr,
+        /// Wait reason, where the Go version passes one.
+        reason: Option<WaitReason>,
+        /// Return address in the caller of the slow path.
+        site: Option<RuntimeAddr>,
+    },
+}
+
+/// A send, receive or close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChanOp {
+    /// The channel; `None` for a nil channel.
+    pub chan: Option<ChanAddr>,
+    /// Elements buffered when the operation was called; `None` for a nil or unreadable channel.
+    pub len: Option<u64>,
+    /// Size of the buffer; `None` for a nil or unreadable channel.
+    pub cap: Option<u64>,
+    /// False inside a `select` with `default`.
+    pub blocking: bool,
+    /// Where.
+    pub site: Option<RuntimeAddr>,
+}
+
+/// Kind of sync object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SyncPrimitive {
+    /// A runtime semaphore (under every other primitive, and `x/sync/semaphore`'s is not one).
+    Semaphore,
+    /// `sync.Mutex`, slow path.
+    Mutex,
+    /// `sync.RWMutex`, a writer.
+    RwMutex,
+    /// `sync.WaitGroup.Wait`.
+    WaitGroup,
+    /// `sync.Cond.Wait`.
+    Cond,
+}
+
+/// A window of time in which the kernel side had to drop events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Nothing was lost before this moment.
+    pub from: MonotonicNs,
+    /// Nothing was lost after this moment (until the next window).
+    pub to: MonotonicNs,
+    /// Where it was lost.
+    pub at: LossPoint,
+    /// How many events.
+    pub count: u64,
+}
+
+/// Where events can be lost; each place counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LossPoint {
+    /// The ring buffer was full when a probe was hit.
+    Ring,
+    /// The consumer (terminal, file) was slower than the events, and the bounded queue was full.
+    Sink,
+    /// A record could not be decoded.
+    Decode,
+}

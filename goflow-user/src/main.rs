@@ -1,0 +1,7 @@
+//! The `goflow` command: parses, wires, returns an exit status.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    goflow_user::cli::run()
+}

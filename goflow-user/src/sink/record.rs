@@ -1,0 +1,161 @@
+//! What a session hands to its sinks: a closed enum, the same for every output.
+
+use crate::binary::addr::{LinkAddr, RuntimeAddr};
+use crate::ingest::event::{Event, LossPoint, Lost, Pid, WaitReason};
+use goflow_common::probe::ProbeId;
+
+/// One thing to write. A session is [`Record::Meta`] once per binary, then events and losses, then one
+/// [`Record::Summary`].
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// A binary that is traced.
+    Meta(Box<Meta>),
+    /// A process of one of the binaries appeared or was there from the start.
+    ProcessStart {
+        /// The process.
+        pid: Pid,
+    },
+    /// A probe was hit.
+    Event(Event),
+    /// Events are missing.
+    Lost(Lost),
+    /// The end.
+    Summary(Box<Summary>),
+}
+
+/// Facts about one traced binary and the session.
+#[derive(Clone, Debug)]
+pub struct Meta {
+    /// goflow's own version.
+    pub goflow: &'static str,
+    /// Kernel release, as `uname -r`.
+    pub kernel: String,
+    /// Path of the binary as the user would open it.
+    pub binary: String,
+    /// Go build id (the text of the `NT_GO_BUILD_ID` note), if the binary has one.
+    pub build_id: Option<String>,
+    /// Go version, such as `go1.26.6`; `None` when the binary does not tell.
+    pub go_version: Option<String>,
+    /// Main module path, if the build info names one.
+    pub module: Option<String>,
+    /// Position-independent executable.
+    pub pie: bool,
+    /// Where function names come from: `elf`, `dwarf` or `pclntab`.
+    pub symbol_source: &'static str,
+    /// Where struct offsets come from: `dwarf` or `table`.
+    pub offset_source: &'static str,
+    /// `lifecycle`, `blocking` or `channels`.
+    pub level: &'static str,
+    /// `uprobe_multi` or `perf_event`.
+    pub attach_method: &'static str,
+    /// How long attaching took, in nanoseconds.
+    pub attach_ns: u64,
+    /// Offset to add to a `t_ns` (monotonic) to get nanoseconds since the Unix epoch, at session start.
+    pub wall_clock_offset_ns: i64,
+    /// Every probe in place.
+    pub probes: Vec<ProbeMeta>,
+    /// Probes of the level that could not be placed, and why.
+    pub unavailable: Vec<Unavailable>,
+}
+
+/// One probe site.
+#[derive(Clone, Debug)]
+pub struct ProbeMeta {
+    /// Which probe.
+    pub probe: ProbeId,
+    /// Go function, as the binary spells it.
+    pub function: String,
+    /// Link-time address of the probed instruction.
+    pub address: LinkAddr,
+    /// The probed instruction, AT&T syntax.
+    pub instruction: String,
+    /// `emulated` or `single-stepped`.
+    pub class: &'static str,
+    /// `entry` or `return`.
+    pub at: &'static str,
+}
+
+/// Something the user asked for and does not get.
+#[derive(Clone, Debug)]
+pub struct Unavailable {
+    /// What.
+    pub what: String,
+    /// Why, in a sentence.
+    pub why: String,
+}
+
+/// Totals of a session.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// From the first probe in to the last probe out, nanoseconds.
+    pub duration_ns: u64,
+    /// How long taking the probes out took, nanoseconds.
+    pub detach_ns: u64,
+    /// Events delivered to the sink by JSON kind name, in a fixed order.
+    pub counts: Vec<(&'static str, u64)>,
+    /// Events lost, by place.
+    pub lost: Vec<(LossPoint, u64)>,
+    /// Hits per probe as the kernel counted them.
+    pub hits: Vec<ProbeHits>,
+    /// Estimated CPU time taken from the targets, nanoseconds.
+    pub cost_ns: u64,
+    /// CPU time the targets used while traced, nanoseconds; `None` when it could not be read.
+    pub target_cpu_ns: Option<u64>,
+    /// Processes seen.
+    pub processes: Vec<Pid>,
+    /// Why the session ended, as a sentence fragment ("duration reached", "interrupted", "target exited").
+    pub ended: String,
+}
+
+/// Kernel-side count of one probe.
+#[derive(Clone, Debug)]
+pub struct ProbeHits {
+    /// Which probe.
+    pub probe: ProbeId,
+    /// Go function.
+    pub function: String,
+    /// Hits.
+    pub hits: u64,
+    /// Estimated cost to the target, nanoseconds.
+    pub cost_ns: u64,
+}
+
+/// One source position, borrowed from the binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// Function, as the binary spells it.
+    pub function: &'a str,
+    /// Source file, as the binary spells it; `None` when unknown.
+    pub file: Option<&'a str>,
+    /// Line; 0 when unknown.
+    pub line: u32,
+    /// True when this frame was inlined into the next one.
+    pub inlined: bool,
+}
+
+/// Turns numbers of a process into names. Sinks ask, the pipeline answers from the analysed binary.
+pub trait Names {
+    /// Frames of the *call* that returns to `pc`, innermost first; empty when the address is not in the binary.
+    fn frames(&self, pid: Pid, pc: RuntimeAddr) -> Vec<Frame<'_>>;
+    /// Frames of the function that starts at `entry` (for start functions).
+    fn function_at(&self, pid: Pid, entry: RuntimeAddr) -> Option<Frame<'_>>;
+    /// The runtime's text of a wait reason.
+    fn wait_reason(&self, pid: Pid, reason: WaitReason) -> Option<&str>;
+    /// Go's name of the type whose descriptor is at `addr`.
+    fn type_name(&self, pid: Pid, addr: RuntimeAddr) -> Option<String>;
+}
+
+/// An output of a session.
+pub trait Sink {
+    /// Writes one record.
+    ///
+    /// # Errors
+    /// The output failed (a full disk, a closed pipe); the session ends.
+    fn write(&mut self, record: &Record, names: &dyn Names) -> std::io::Result<()>;
+
+    /// Called when nothing came for a while and at the end of each batch: make what was written visible.
+    ///
+    /// # Errors
+    /// As [`Sink::write`].
+    fn flush(&mut self, now_ns: u64) -> std::io::Result<()>;
+}

@@ -1,0 +1,1 @@
+//! Stage 2: a live process: identity, mappings, the executable it runs.
