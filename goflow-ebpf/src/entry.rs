@@ -1,0 +1,62 @@
+//! What the kernel calls.
+
+use crate::{
+    probes::{channel, goroutine, park, select, sync},
+    target::Registers,
+};
+use aya_ebpf::{EbpfContext as _, helpers::bpf_get_attach_cookie, macros::uprobe, programs::ProbeContext};
+use goflow_common::probe::ProbeId;
+
+/// One program per probe, for kernels that attach one perf event per site.
+macro_rules! per_probe_programs {
+    ($($name:ident => $handler:path),* $(,)?) => {$(
+        #[uprobe]
+        fn $name(ctx: ProbeContext) -> u32 {
+            $handler(&Registers::of(&ctx));
+            0
+        }
+    )*};
+}
+
+per_probe_programs! {
+    newproc1 => goroutine::newproc1,
+    goexit0 => goroutine::goexit0,
+    gopark => park::gopark,
+    ready => park::ready,
+    makechan => channel::makechan,
+    chansend => channel::chansend,
+    chanrecv => channel::chanrecv,
+    closechan => channel::closechan,
+    selectgo => select::selectgo,
+    semacquire1 => sync::semacquire1,
+    mutex_lock_slow => sync::mutex_lock_slow,
+    rwmutex_lock => sync::rwmutex_lock,
+    waitgroup_wait => sync::waitgroup_wait,
+    notify_list_wait => sync::notify_list_wait,
+}
+
+/// Every probe of a session, for one multi-uprobe link; the cookie of a site is its `ProbeId`.
+#[uprobe]
+fn all_probes(ctx: ProbeContext) -> u32 {
+    // SAFETY: the context is the one this program was called with.
+    let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
+    let Some(probe) = ProbeId::from_raw(cookie as u8) else { return 0 };
+    let regs = Registers::of(&ctx);
+    match probe {
+        ProbeId::Newproc1 => goroutine::newproc1(&regs),
+        ProbeId::Goexit0 => goroutine::goexit0(&regs),
+        ProbeId::Gopark => park::gopark(&regs),
+        ProbeId::Ready => park::ready(&regs),
+        ProbeId::Makechan => channel::makechan(&regs),
+        ProbeId::Chansend => channel::chansend(&regs),
+        ProbeId::Chanrecv => channel::chanrecv(&regs),
+        ProbeId::Closechan => channel::closechan(&regs),
+        ProbeId::Selectgo => select::selectgo(&regs),
+        ProbeId::Semacquire1 => sync::semacquire1(&regs),
+        ProbeId::MutexLockSlow => sync::mutex_lock_slow(&regs),
+        ProbeId::RwMutexLock => sync::rwmutex_lock(&regs),
+        ProbeId::WaitGroupWait => sync::waitgroup_wait(&regs),
+        ProbeId::NotifyListWait => sync::notify_list_wait(&regs),
+    }
+    0
+}

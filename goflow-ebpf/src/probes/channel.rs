@@ -1,0 +1,89 @@
+//! Channels.
+
+use crate::{
+    maps::config,
+    record::{begin, emit},
+    target::{Registers, callers_return_address, goid_of, read, return_address},
+};
+use goflow_common::{
+    event::{
+        FLAG_NONBLOCKING, FLAG_UNREADABLE, Header,
+        channel::{ChanMake, ChanOp},
+    },
+    probe::ProbeId,
+};
+
+/// At `ret` of `func makechan(t *chantype, size int) *hchan` (1.18–1.27).
+#[inline(always)]
+pub(crate) fn makechan(regs: &Registers<'_>) {
+    let probe = ProbeId::Makechan;
+    let Some(mut header) = begin(regs, probe) else { return };
+    header.goid = goid_of(regs.g());
+    let chan = regs.arg0();
+    let sizes = read::<[u64; 2]>(chan);
+    let elem_size = read::<u16>(chan.wrapping_add(u64::from(config!(hchan_elemsize))));
+    let elem_type = read::<u64>(chan.wrapping_add(u64::from(config!(hchan_elemtype))));
+    if sizes.is_none() || elem_size.is_none() || elem_type.is_none() {
+        header.flags |= FLAG_UNREADABLE;
+    }
+    let record = ChanMake {
+        header,
+        chan,
+        site_pc: return_address(regs),
+        cap: sizes.unwrap_or([0; 2])[1],
+        elem_type: elem_type.unwrap_or(0),
+        elem_size: u32::from(elem_size.unwrap_or(0)),
+        reserved: 0,
+    };
+    emit(&record, probe);
+}
+
+/// `func chansend(c *hchan, ep unsafe.Pointer, block bool, callerpc uintptr) bool` (1.18–1.27).
+#[inline(always)]
+pub(crate) fn chansend(regs: &Registers<'_>) {
+    let probe = ProbeId::Chansend;
+    let Some(header) = begin(regs, probe) else { return };
+    operation(header, regs, probe, blocks(regs), regs.arg3());
+}
+
+/// `func chanrecv(c *hchan, ep unsafe.Pointer, block bool) (selected, received bool)` (1.18–1.27). Compiled code calls
+/// it through `chanrecv1`, `chanrecv2` and `selectnbrecv`, so the receive stands one frame further up.
+#[inline(always)]
+pub(crate) fn chanrecv(regs: &Registers<'_>) {
+    let probe = ProbeId::Chanrecv;
+    let Some(header) = begin(regs, probe) else { return };
+    operation(header, regs, probe, blocks(regs), callers_return_address(regs));
+}
+
+/// `func closechan(c *hchan)` (1.18–1.27).
+#[inline(always)]
+pub(crate) fn closechan(regs: &Registers<'_>) {
+    let probe = ProbeId::Closechan;
+    let Some(header) = begin(regs, probe) else { return };
+    operation(header, regs, probe, true, return_address(regs));
+}
+
+/// The `block bool` argument: only its low byte is defined.
+#[inline(always)]
+fn blocks(regs: &Registers<'_>) -> bool {
+    regs.arg2() & 0xff != 0
+}
+
+/// `hchan` starts with `qcount uint; dataqsiz uint` in every version (runtime/chan.go).
+#[inline(always)]
+fn operation(mut header: Header, regs: &Registers<'_>, probe: ProbeId, blocking: bool, site_pc: u64) {
+    header.goid = goid_of(regs.g());
+    if !blocking {
+        header.flags |= FLAG_NONBLOCKING;
+    }
+    let chan = regs.arg0();
+    let [len, cap] = if chan == 0 {
+        [0; 2]
+    } else if let Some(sizes) = read::<[u64; 2]>(chan) {
+        sizes
+    } else {
+        header.flags |= FLAG_UNREADABLE;
+        [0; 2]
+    };
+    emit(&ChanOp { header, chan, site_pc, len, cap }, probe);
+}

@@ -1,0 +1,45 @@
+//! Birth and death of goroutines.
+
+use crate::{
+    maps::config,
+    record::{begin, emit},
+    target::{Registers, goid_behind_system_stack, goid_of, read},
+};
+use goflow_common::{
+    event::{
+        FLAG_UNREADABLE,
+        goroutine::{GoroutineCreate, GoroutineExit},
+    },
+    probe::ProbeId,
+};
+
+/// At `ret` of `func newproc1(fn *funcval, callergp *g, callerpc uintptr, …) *g` (1.18–1.27): `AX` is the new `g`,
+/// complete but not yet runnable; it runs on the system stack of its creator.
+#[inline(always)]
+pub(crate) fn newproc1(regs: &Registers<'_>) {
+    let probe = ProbeId::Newproc1;
+    let Some(mut header) = begin(regs, probe) else { return };
+    header.goid = goid_behind_system_stack(regs.g());
+    let new = regs.arg0();
+    let created_pc = read::<u64>(new.wrapping_add(u64::from(config!(g_gopc))));
+    let start_pc = read::<u64>(new.wrapping_add(u64::from(config!(g_startpc))));
+    if created_pc.is_none() || start_pc.is_none() {
+        header.flags |= FLAG_UNREADABLE;
+    }
+    let record = GoroutineCreate {
+        header,
+        child: goid_of(new),
+        created_pc: created_pc.unwrap_or(0),
+        start_pc: start_pc.unwrap_or(0),
+    };
+    emit(&record, probe);
+}
+
+/// `func goexit0(gp *g)` (1.18–1.27), entered through `mcall` on `g0`.
+#[inline(always)]
+pub(crate) fn goexit0(regs: &Registers<'_>) {
+    let probe = ProbeId::Goexit0;
+    let Some(mut header) = begin(regs, probe) else { return };
+    header.goid = goid_of(regs.arg0());
+    emit(&GoroutineExit { header }, probe);
+}
