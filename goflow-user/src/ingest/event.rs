@@ -1,18 +1,11 @@
 //! A decoded event: what a probe saw, in types, before anything is looked up or named.
 
 use crate::binary::addr::RuntimeAddr;
+pub use crate::target::{Pid, Tid};
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MonotonicNs(pub u64);
-
-/// Process (thread group) id in the initial pid namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pid(pub u32);
-
-/// Thread id in the initial pid namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tid(pub u32);
 
 /// Goroutine id; 0 is the runtime itself on a system stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,11 +66,11 @@ pub enum EventKind {
     ChanMake {
         /// The channel; `None` when unreadable.
         chan: Option<ChanAddr>,
-        /// Size of its buffer in elements.
-        cap: u64,
-        /// Element size in bytes.
-        elem_size: u32,
-        /// Type descriptor of the element.
+        /// Size of its buffer in elements; `None` when unreadable.
+        cap: Option<u64>,
+        /// Element size in bytes; `None` when unreadable.
+        elem_size: Option<u32>,
+        /// Type descriptor of the element; `None` when unreadable.
         elem_type: Option<RuntimeAddr>,
         /// Where.
         site: Option<RuntimeAddr>,
@@ -96,8 +89,8 @@ pub enum EventKind {
         receives: u32,
         /// False when it has a `default`.
         blocking: bool,
-        /// The channels of the first cases, sends first; `None` for a nil channel.
-        chans: Box<[Option<ChanAddr>]>,
+        /// The channels of the first cases, sends first, each `None` for a nil channel; `None` when unreadable.
+        chans: Option<Box<[Option<ChanAddr>]>>,
         /// Where.
         site: Option<RuntimeAddr>,
     },

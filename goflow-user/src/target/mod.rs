@@ -1,1 +1,23 @@
-//! Stage 2: a live process: identity, mappings, the executable it runs.
+//! Stage 2: a live process: identity, the executable it runs, where that is mapped, and how a new one is started.
+//!
+//! In: a pid, a path or a command line; out: analysed executables and handles that notice the end of a process. The
+//! target is only ever read: nothing here stops, signals or writes to it.
+
+pub mod executable;
+pub mod host;
+pub mod process;
+pub mod spawn;
+
+/// Process (thread group) id in the initial pid namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pid(pub u32);
+
+/// Thread id in the initial pid namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tid(pub u32);
+
+impl std::fmt::Display for Pid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,211 @@
+//! Puts the probes in, and takes them out.
+//!
+//! In: verified programs and a plan; out: an [`Attached`] session. Every probe of a session goes in together: one link
+//! for all sites where the kernel has multi-uprobe, else one perf event per site. The kernel removes the breakpoints
+//! when the descriptors close, so no death of this process leaves one behind.
+
+use super::load::{AttachMethod, LoadError, Programs, uprobe_mut};
+use super::plan::Plan;
+use super::sys;
+use crate::target::Pid;
+use aya::Ebpf;
+use aya::programs::uprobe::UProbeScope;
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::num::NonZeroU32;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// `ENOTSUPP`, which the kernel returns for an instruction it cannot probe, and which has no name in libc.
+const ENOTSUPP: i32 = 524;
+
+/// Why probes could not be attached.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// The caller lacks a capability.
+    #[error(
+        "no permission to attach uprobes: this needs CAP_SYS_ADMIN (and CAP_BPF with CAP_PERFMON); \
+         run goflow as root, or see `goflow doctor`"
+    )]
+    Permission,
+    /// The process ended before the probes were in.
+    #[error("process {0} ended before the probes were in")]
+    Gone(Pid),
+    /// The kernel cannot put a breakpoint on one of the instructions.
+    #[error("the kernel cannot probe one of the {sites} chosen instructions of this binary")]
+    Unprobeable {
+        /// How many sites the link had.
+        sites: usize,
+    },
+    /// Any other refusal.
+    #[error("the kernel refused to attach {sites} probe sites: {error}")]
+    Refused {
+        /// How many sites the link had.
+        sites: usize,
+        /// The kernel's error.
+        error: io::Error,
+    },
+    /// One perf-event uprobe was refused.
+    #[error("the kernel refused the probe on {function}: {source}")]
+    PerfEvent {
+        /// The probed function.
+        function: &'static str,
+        /// aya's error.
+        source: aya::programs::ProgramError,
+    },
+    /// A program is not there.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// Which processes a session's probes fire for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every process that maps the file, now and later.
+    AllProcesses,
+    /// Only these. Other processes of the same file pay nothing.
+    Processes(Vec<Pid>),
+}
+
+/// Probes that are in place.
+pub struct Attached {
+    links: Links,
+    took: Duration,
+}
+
+enum Links {
+    Multi(Vec<OwnedFd>),
+    /// aya's programs own their links.
+    PerfEvents(Box<Ebpf>),
+}
+
+/// The best method that this kernel has: tested, not derived from its version.
+#[must_use]
+pub fn supported_method() -> AttachMethod {
+    if multi_uprobe_supported() { AttachMethod::UprobeMulti } else { AttachMethod::PerfEvent }
+}
+
+/// Where the kernel knows multi-uprobe links it looks at the path before the program, and "/" is not a file: `EBADF`.
+/// Where it does not, the link type is refused with `EINVAL`.
+#[must_use]
+pub fn multi_uprobe_supported() -> bool {
+    let Ok(file) = File::open("/") else { return false };
+    let result = sys::link_multi_uprobe(file.as_fd(), c"/", &[0], &[0], None);
+    matches!(result, Err(error) if error.raw_os_error() == Some(libc::EBADF))
+}
+
+/// The first kernel whose multi-uprobe link applies its pid to the process and not to one thread.
+const PROCESS_SCOPE_SINCE: (u32, u32) = (6, 10);
+
+/// True when `Scope::Processes` must be enforced by the programs themselves, since the kernel cannot.
+#[must_use]
+pub fn needs_target_filter(method: AttachMethod, kernel: (u32, u32), scope: &Scope) -> bool {
+    *scope != Scope::AllProcesses && method == AttachMethod::UprobeMulti && kernel < PROCESS_SCOPE_SINCE
+}
+
+/// Attaches every site of `plan` to `executable`.
+///
+/// # Errors
+/// See [`AttachError`]; nothing stays attached after one.
+pub fn attach(
+    programs: Programs,
+    plan: &Plan,
+    executable: BorrowedFd<'_>,
+    scope: &Scope,
+    kernel: (u32, u32),
+) -> Result<Attached, AttachError> {
+    let start = Instant::now();
+    // The descriptor and not a path: whatever is renamed or replaced meanwhile, it is the file that was analysed.
+    let path = format!("/proc/self/fd/{}", executable.as_raw_fd());
+    let links = match programs {
+        Programs::Multi(program) => {
+            let scope = if needs_target_filter(AttachMethod::UprobeMulti, kernel, scope) {
+                &Scope::AllProcesses
+            } else {
+                scope
+            };
+            Links::Multi(link_all(program.as_fd(), plan, &path, scope)?)
+        }
+        Programs::PerProbe(ebpf) => Links::PerfEvents(attach_each(ebpf, plan, &path, scope)?),
+    };
+    Ok(Attached { links, took: start.elapsed() })
+}
+
+fn link_all(
+    program: BorrowedFd<'_>,
+    plan: &Plan,
+    path: &str,
+    scope: &Scope,
+) -> Result<Vec<OwnedFd>, AttachError> {
+    let path = CString::new(path).map_err(|error| refused(plan, error.into()))?;
+    let offsets: Vec<u64> = plan.sites.iter().map(|planned| planned.offset.0).collect();
+    let cookies: Vec<u64> = plan.sites.iter().map(|planned| planned.spec.probe as u64).collect();
+    let pids: Vec<Option<Pid>> = match scope {
+        Scope::AllProcesses => vec![None],
+        Scope::Processes(pids) => pids.iter().copied().map(Some).collect(),
+    };
+    pids.into_iter()
+        .map(|pid| {
+            sys::link_multi_uprobe(program, &path, &offsets, &cookies, pid.map(|pid| pid.0))
+                .map_err(|error| explain(error, plan, pid))
+        })
+        .collect()
+}
+
+fn explain(error: io::Error, plan: &Plan, pid: Option<Pid>) -> AttachError {
+    match (error.raw_os_error(), pid) {
+        (Some(libc::EPERM | libc::EACCES), _) => AttachError::Permission,
+        (Some(libc::ESRCH), Some(pid)) => AttachError::Gone(pid),
+        (Some(ENOTSUPP), _) => AttachError::Unprobeable { sites: plan.sites.len() },
+        _ => refused(plan, error),
+    }
+}
+
+fn refused(plan: &Plan, error: io::Error) -> AttachError {
+    AttachError::Refused { sites: plan.sites.len(), error }
+}
+
+fn attach_each(
+    mut ebpf: Box<Ebpf>,
+    plan: &Plan,
+    path: &str,
+    scope: &Scope,
+) -> Result<Box<Ebpf>, AttachError> {
+    let scopes: Vec<UProbeScope> = match scope {
+        Scope::AllProcesses => vec![UProbeScope::AllProcesses],
+        Scope::Processes(pids) => {
+            pids.iter().filter_map(|pid| NonZeroU32::new(pid.0)).map(UProbeScope::OneProcess).collect()
+        }
+    };
+    for planned in &plan.sites {
+        let program = uprobe_mut(&mut ebpf, planned.spec.program)?;
+        for &scope in &scopes {
+            program
+                .attach(planned.offset.0, PathBuf::from(path), scope)
+                .map_err(|source| AttachError::PerfEvent { function: planned.function, source })?;
+        }
+    }
+    Ok(ebpf)
+}
+
+impl Attached {
+    /// How long attaching took.
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        self.took
+    }
+
+    /// Takes every probe out and returns how long that took. Dropping does the same, untimed.
+    #[must_use]
+    pub fn detach(self) -> Duration {
+        let start = Instant::now();
+        match self.links {
+            Links::Multi(links) => drop(links),
+            Links::PerfEvents(ebpf) => drop(ebpf),
+        }
+        start.elapsed()
+    }
+}

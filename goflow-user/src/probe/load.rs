@@ -1,0 +1,266 @@
+//! From a plan to programs in the kernel: fills in the configuration, creates the maps, passes the verifier.
+//!
+//! In: the embedded object and a plan. Out: [`Programs`], ready to attach, and [`KernelSide`], what user space reads.
+//! An object of another layout version is refused. The hard thing: aya 0.14 cannot load a program for a multi-uprobe
+//! link, so that one is relocated through `aya_obj` against the maps aya has created, and loaded here.
+
+use super::plan::Plan;
+use super::sys;
+use crate::target::Pid;
+use aya::maps::{HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::programs::UProbe;
+use aya::{Ebpf, EbpfLoader};
+use aya_obj::Object;
+use goflow_common::LAYOUT_VERSION;
+use goflow_common::config::ProbeConfig;
+use goflow_common::probe::ProbeId;
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use thiserror::Error;
+
+/// The eBPF object that `build.rs` made.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/goflow.bpf.o"));
+
+/// The program behind the multi-uprobe link.
+const MULTI_PROGRAM: &str = "all_probes";
+/// The global that holds the [`ProbeConfig`].
+const CONFIG_SYMBOL: &str = "GOFLOW_CONFIG";
+
+/// Why the eBPF programs could not be loaded.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The embedded object was built from other sources than this user space.
+    #[error(
+        "the eBPF object has layout version {found:?}, this goflow needs {LAYOUT_VERSION}; \
+         rebuild without GOFLOW_BPF_OBJECT"
+    )]
+    Layout {
+        /// What the object says, if it says anything.
+        found: Option<u32>,
+    },
+    /// The object could not be parsed or its maps could not be created.
+    #[error("the eBPF object could not be loaded; `goflow doctor` tells what this kernel or user lacks")]
+    Object(#[from] aya::EbpfError),
+    /// The object could not be relocated for the multi-uprobe link.
+    #[error("the eBPF object could not be prepared for a multi-uprobe link")]
+    Relocation(#[from] aya_obj::EbpfRelocationError),
+    /// The object could not be parsed for the multi-uprobe link.
+    #[error("the eBPF object could not be parsed for a multi-uprobe link")]
+    Parse(#[from] aya_obj::ParseError),
+    /// The object lacks something that this user space expects in it.
+    #[error("the eBPF object has no {0}; rebuild without GOFLOW_BPF_OBJECT")]
+    Missing(&'static str),
+    /// A map could not be opened.
+    #[error("an eBPF map could not be opened")]
+    Map(#[from] aya::maps::MapError),
+    /// The kernel refused a program.
+    #[error("the kernel refused the eBPF program {program}: {error}\n{log}")]
+    Verifier {
+        /// Which program.
+        program: &'static str,
+        /// The kernel's error.
+        error: io::Error,
+        /// The end of the verifier's log.
+        log: String,
+    },
+    /// The kernel refused a program that aya loads.
+    #[error("the kernel refused the eBPF program {program}")]
+    Program {
+        /// Which program.
+        program: &'static str,
+        /// The kernel's error.
+        source: aya::programs::ProgramError,
+    },
+}
+
+/// How the programs will be attached, which decides how they must be loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttachMethod {
+    /// One link for all sites (Linux 6.6 and later).
+    UprobeMulti,
+    /// One perf event per site.
+    PerfEvent,
+}
+
+impl AttachMethod {
+    /// The word for it in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UprobeMulti => "uprobe_multi",
+            Self::PerfEvent => "perf_event",
+        }
+    }
+}
+
+/// Verified programs that are not attached yet.
+pub enum Programs {
+    /// The one program of a multi-uprobe link.
+    Multi(OwnedFd),
+    /// Each planned probe's own program, inside aya.
+    PerProbe(Box<Ebpf>),
+}
+
+/// The maps that user space reads while and after the probes are in.
+pub struct KernelSide {
+    /// The ring buffer of events.
+    pub events: RingBuf<MapData>,
+    /// Hits and losses.
+    pub counters: Counters,
+    /// Which processes to record, where the filter is on.
+    targets: HashMap<MapData, u32, u8>,
+}
+
+/// Per-probe counters of the kernel side.
+pub struct Counters {
+    hits: PerCpuArray<MapData, [u64; ProbeId::COUNT]>,
+    lost: PerCpuArray<MapData, [u64; ProbeId::COUNT]>,
+}
+
+/// Loads what `plan` needs. `filter_targets` makes the programs record only processes named by
+/// [`KernelSide::add_target`]; `ring_bytes` must be a power of two and a multiple of the page size.
+///
+/// # Errors
+/// See [`LoadError`].
+pub fn load(
+    plan: &Plan,
+    method: AttachMethod,
+    filter_targets: bool,
+    ring_bytes: u32,
+) -> Result<(Programs, KernelSide), LoadError> {
+    let config = ProbeConfig { filter_targets: u32::from(filter_targets), ..plan.config };
+    check_layout(OBJECT)?;
+    let mut ebpf = EbpfLoader::new()
+        .override_global(CONFIG_SYMBOL, bytemuck::bytes_of(&config), true)
+        .map_max_entries("EVENTS", ring_bytes)
+        .load(OBJECT)?;
+    let multi = match method {
+        AttachMethod::UprobeMulti => Some(load_multi(&ebpf)?),
+        AttachMethod::PerfEvent => {
+            load_per_probe(&mut ebpf, plan)?;
+            None
+        }
+    };
+    let kernel_side = KernelSide::take(&mut ebpf)?;
+    let programs = multi.map_or_else(|| Programs::PerProbe(Box::new(ebpf)), Programs::Multi);
+    Ok((programs, kernel_side))
+}
+
+/// Compares the version that the object was compiled with against ours: the first word of its configuration.
+fn check_layout(object: &[u8]) -> Result<(), LoadError> {
+    let found = compiled_layout_version(object);
+    if found == Some(LAYOUT_VERSION) { Ok(()) } else { Err(LoadError::Layout { found }) }
+}
+
+fn compiled_layout_version(object: &[u8]) -> Option<u32> {
+    use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+    let file = object::File::parse(object).ok()?;
+    let symbol = file.symbol_by_name(CONFIG_SYMBOL)?;
+    let section = file.section_by_index(symbol.section_index()?).ok()?;
+    let bytes = section.data_range(symbol.address(), 4).ok()??;
+    Some(u32::from_le_bytes(bytes.try_into().ok()?))
+}
+
+fn load_multi(ebpf: &Ebpf) -> Result<OwnedFd, LoadError> {
+    let mut object = Object::parse(OBJECT)?;
+    let text_sections: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
+    let maps = object.maps.clone();
+    let descriptors = maps
+        .iter()
+        .filter_map(|(name, map)| Some((name.as_str(), map_descriptor(ebpf.map(name)?)?, map)));
+    object.relocate_maps(descriptors, &text_sections)?;
+    object.relocate_calls(&text_sections)?;
+    let program = object.programs.get(MULTI_PROGRAM).ok_or(LoadError::Missing("program all_probes"))?;
+    let function = object
+        .functions
+        .get(&program.function_key())
+        .ok_or(LoadError::Missing("code of the program all_probes"))?;
+    sys::load_multi_uprobe_program(MULTI_PROGRAM, &function.instructions, &program.license)
+        .map_err(|(error, log)| LoadError::Verifier { program: MULTI_PROGRAM, error, log: deciding_lines(&log) })
+}
+
+/// The maps of our object are of these four kinds; aya's enum has no accessor common to all.
+fn map_descriptor(map: &Map) -> Option<RawFd> {
+    match map {
+        Map::Array(data) | Map::PerCpuArray(data) | Map::HashMap(data) | Map::RingBuf(data) => {
+            Some(data.fd().as_fd().as_raw_fd())
+        }
+        _ => None,
+    }
+}
+
+/// The verifier's last words: what comes before them is the path it took.
+fn deciding_lines(log: &str) -> String {
+    const KEPT: usize = 12;
+    let lines: Vec<&str> = log.trim_end().lines().collect();
+    let cut = lines.len().saturating_sub(KEPT);
+    let note = if cut > 0 { format!("({cut} lines of the verifier's log left out)\n") } else { String::new() };
+    note + &lines[cut..].join("\n")
+}
+
+fn load_per_probe(ebpf: &mut Ebpf, plan: &Plan) -> Result<(), LoadError> {
+    let mut wanted: Vec<&'static str> = plan.sites.iter().map(|site| site.spec.program).collect();
+    wanted.dedup();
+    for program in wanted {
+        let uprobe = uprobe_mut(ebpf, program)?;
+        uprobe.load().map_err(|source| LoadError::Program { program, source })?;
+    }
+    Ok(())
+}
+
+/// The program of one probe, as aya holds it.
+pub(super) fn uprobe_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut UProbe, LoadError> {
+    let program = ebpf.program_mut(name).ok_or(LoadError::Missing(name))?;
+    program.try_into().map_err(|source| LoadError::Program { program: name, source })
+}
+
+impl KernelSide {
+    fn take(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
+        let mut map = |name| ebpf.take_map(name).ok_or(LoadError::Missing(name));
+        Ok(Self {
+            events: RingBuf::try_from(map("EVENTS")?)?,
+            counters: Counters {
+                hits: PerCpuArray::try_from(map("HITS")?)?,
+                lost: PerCpuArray::try_from(map("LOST")?)?,
+            },
+            targets: HashMap::try_from(map("TARGETS")?)?,
+        })
+    }
+
+    /// Lets the programs record this process.
+    ///
+    /// # Errors
+    /// The map is full (1,024 processes) or the kernel refused.
+    pub fn add_target(&mut self, pid: Pid) -> Result<(), LoadError> {
+        Ok(self.targets.insert(pid.0, 1, 0)?)
+    }
+}
+
+impl Counters {
+    /// Hits by probe since the programs were loaded, as the kernel counted them.
+    ///
+    /// # Errors
+    /// The map could not be read.
+    pub fn hits(&self) -> Result<[u64; ProbeId::COUNT], LoadError> {
+        total(&self.hits)
+    }
+
+    /// Events by probe that found the ring buffer full.
+    ///
+    /// # Errors
+    /// The map could not be read.
+    pub fn lost(&self) -> Result<[u64; ProbeId::COUNT], LoadError> {
+        total(&self.lost)
+    }
+}
+
+fn total(map: &PerCpuArray<MapData, [u64; ProbeId::COUNT]>) -> Result<[u64; ProbeId::COUNT], LoadError> {
+    let mut sum = [0u64; ProbeId::COUNT];
+    for counters in map.get(&0, 0)?.iter() {
+        for (sum, counter) in sum.iter_mut().zip(counters) {
+            *sum += counter;
+        }
+    }
+    Ok(sum)
+}

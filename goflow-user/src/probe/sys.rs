@@ -1,0 +1,102 @@
+//! The three calls of bpf(2) that aya 0.14 does not offer: loading a program for a multi-uprobe link, creating the
+//! link, and testing whether the kernel has it.
+//!
+//! In: instructions or descriptors that the caller owns; out: owned descriptors or the kernel's error. Layouts are
+//! those of `union bpf_attr` in include/uapi/linux/bpf.h, as generated in `aya_obj`.
+
+use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type};
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+
+/// Enough for the verifier's story of one program.
+const VERIFIER_LOG_BYTES: usize = 1 << 20;
+
+/// Loads a program with the attach type that a multi-uprobe link requires.
+///
+/// # Errors
+/// The kernel's error and the verifier's log.
+pub(super) fn load_multi_uprobe_program(
+    name: &str,
+    instructions: &[bpf_insn],
+    license: &CStr,
+) -> Result<OwnedFd, (io::Error, String)> {
+    let mut attr = program_attr(name, instructions, license);
+    bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr).or_else(|_| {
+        // Only a failure is worth the verifier's time to write.
+        let mut log = vec![0u8; VERIFIER_LOG_BYTES];
+        let mut attr = program_attr(name, instructions, license);
+        // SAFETY: a program attribute was just built, so this is the active member.
+        let program = unsafe { &mut attr.__bindgen_anon_3 };
+        program.log_level = 1;
+        program.log_size = VERIFIER_LOG_BYTES as u32;
+        program.log_buf = log.as_mut_ptr() as u64;
+        bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr).map_err(|error| {
+            let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
+            (error, String::from_utf8_lossy(&log[..end]).into_owned())
+        })
+    })
+}
+
+fn program_attr(name: &str, instructions: &[bpf_insn], license: &CStr) -> bpf_attr {
+    let mut attr = zeroed_attr();
+    // SAFETY: writing the members of the variant that BPF_PROG_LOAD reads.
+    let program = unsafe { &mut attr.__bindgen_anon_3 };
+    program.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
+    program.expected_attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+    program.insns = instructions.as_ptr() as u64;
+    program.insn_cnt = instructions.len() as u32;
+    program.license = license.as_ptr() as u64;
+    // One byte less than the field: the kernel wants a terminator.
+    for (to, from) in program.prog_name.iter_mut().take(15).zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    attr
+}
+
+/// Attaches a program to many places of one file at once.
+///
+/// `offsets` are file offsets, `cookies` one for each. With `pid`, other processes of the file pay nothing.
+///
+/// # Errors
+/// The kernel's: `EOPNOTSUPP`-like 524 when one instruction cannot be probed, `ESRCH` when the process is gone.
+pub(super) fn link_multi_uprobe(
+    program: BorrowedFd<'_>,
+    path: &CStr,
+    offsets: &[u64],
+    cookies: &[u64],
+    pid: Option<u32>,
+) -> io::Result<OwnedFd> {
+    debug_assert_eq!(offsets.len(), cookies.len());
+    let mut attr = zeroed_attr();
+    // SAFETY: writing the members of the variant that BPF_LINK_CREATE reads.
+    unsafe {
+        let link = &mut attr.link_create;
+        link.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
+        link.attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+        let multi = &mut link.__bindgen_anon_3.uprobe_multi;
+        multi.path = path.as_ptr() as u64;
+        multi.offsets = offsets.as_ptr() as u64;
+        multi.cookies = cookies.as_ptr() as u64;
+        multi.cnt = offsets.len() as u32;
+        multi.pid = pid.unwrap_or(0);
+    }
+    bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr)
+}
+
+fn zeroed_attr() -> bpf_attr {
+    // SAFETY: bpf_attr is a union of plain integers and pointers-as-integers; all zero is its documented default.
+    unsafe { std::mem::zeroed() }
+}
+
+fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
+    // SAFETY: `attr` is a valid bpf_attr of the given size, and what it points to outlives the call.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, command as libc::c_long, std::ptr::from_mut(attr), size_of::<bpf_attr>())
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: these commands return a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(result as RawFd) })
+}

@@ -1,0 +1,145 @@
+//! An executable file: opened once, mapped, analysed, and kept open so that everything later means this very file,
+//! whatever is renamed or replaced in the meantime.
+
+use super::Pid;
+use crate::binary::{BinaryError, GoBinary};
+use memmap2::Mmap;
+use self_cell::self_cell;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Why an executable cannot be traced.
+#[derive(Debug, Error)]
+pub enum ExecutableError {
+    /// The file could not be opened or mapped.
+    #[error("{path}: {error}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A script, not a program.
+    #[error("{path} is a script (it starts with `#!`); give the Go program that it runs")]
+    Script {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The bytes are not those of a Go program goflow knows.
+    #[error("{path}: {source}")]
+    Binary {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with them.
+        source: BinaryError,
+    },
+}
+
+/// Which file it is, whatever it is called. On overlayfs two paths of one lower file differ here although the kernel
+/// probes the same inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+self_cell!(
+    struct Analysed {
+        owner: Mmap,
+        #[covariant]
+        dependent: GoBinary,
+    }
+);
+
+/// An analysed executable.
+pub struct Executable {
+    path: PathBuf,
+    id: FileId,
+    file: File,
+    analysed: Analysed,
+}
+
+impl Executable {
+    /// Opens and analyses the file at `path`.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not a Go program that goflow can analyse.
+    pub fn open(path: &Path) -> Result<Self, ExecutableError> {
+        let file = File::open(path).map_err(|error| ExecutableError::Open { path: path.into(), error })?;
+        Self::analyse(file, path.to_owned())
+    }
+
+    /// Opens and analyses the file that `pid` runs, even if it has been deleted or replaced on disk since.
+    ///
+    /// # Errors
+    /// As [`Executable::open`]; `NotFound` when there is no such process.
+    pub fn of_process(pid: Pid) -> Result<Self, ExecutableError> {
+        let link = PathBuf::from(format!("/proc/{pid}/exe"));
+        let file = File::open(&link).map_err(|error| ExecutableError::Open { path: link.clone(), error })?;
+        let shown = std::fs::read_link(&link).unwrap_or(link);
+        Self::analyse(file, shown)
+    }
+
+    fn analyse(file: File, path: PathBuf) -> Result<Self, ExecutableError> {
+        let open = |error| ExecutableError::Open { path: path.clone(), error };
+        let metadata = file.metadata().map_err(open)?;
+        if !metadata.is_file() {
+            return Err(open(io::Error::other("not a regular file")));
+        }
+        if metadata.len() == 0 {
+            return Err(open(io::Error::other("the file is empty")));
+        }
+        let id = FileId::of(&file).map_err(open)?;
+        // SAFETY: the mapping is private and read-only. Linux refuses writes to a running executable (ETXTBSY); a
+        // file that is truncated while it is not running would raise SIGBUS in goflow, which harms no target.
+        let map = unsafe { Mmap::map(&file) }.map_err(open)?;
+        if map.starts_with(b"#!") {
+            return Err(ExecutableError::Script { path });
+        }
+        let analysed = Analysed::try_new(map, |bytes| GoBinary::parse(bytes))
+            .map_err(|source| ExecutableError::Binary { path: path.clone(), source })?;
+        Ok(Self { path, id, file, analysed })
+    }
+
+    /// Path as the user would open it; ends in " (deleted)" when the file is no longer there.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Which file it is.
+    #[must_use]
+    pub fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// What its bytes say.
+    #[must_use]
+    pub fn binary(&self) -> &GoBinary<'_> {
+        self.analysed.borrow_dependent()
+    }
+
+    /// Gives the pages that the analysis touched back to the page cache; they come back when they are needed.
+    pub fn release_pages(&self) {
+        // An executable of 40 MB would otherwise count as resident memory of goflow. Failing loses nothing.
+        // SAFETY: the mapping is private, read-only and file-backed, so its pages can be dropped and read again.
+        let _ = unsafe { self.analysed.borrow_owner().unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+    }
+}
+
+impl AsFd for Executable {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}

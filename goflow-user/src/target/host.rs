@@ -1,0 +1,47 @@
+//! The machine goflow runs on, as far as a session must know it.
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Kernel release, as `uname -r` prints it.
+#[must_use]
+pub fn kernel_release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+/// Major and minor of a kernel release; `None` when it does not start with two numbers.
+#[must_use]
+pub fn kernel_version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, the clock of every event.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    clock_ns(ClockId::Monotonic) as u64
+}
+
+/// What to add to a monotonic time to get nanoseconds since the Unix epoch, now.
+#[must_use]
+pub fn wall_clock_offset_ns() -> i64 {
+    clock_ns(ClockId::Realtime) - clock_ns(ClockId::Monotonic)
+}
+
+fn clock_ns(clock: ClockId) -> i64 {
+    let time = clock_gettime(clock);
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_versions_of_every_distribution_style_are_read() {
+        assert_eq!(kernel_version("6.18.44-fc-v657"), Some((6, 18)));
+        assert_eq!(kernel_version("5.10.0-32-cloud-amd64"), Some((5, 10)));
+        assert_eq!(kernel_version("7.3~rc7-1"), Some((7, 3)));
+        assert_eq!(kernel_version("6.8-rc1"), Some((6, 8)));
+        assert_eq!(kernel_version("linux"), None);
+    }
+}
