@@ -73,11 +73,11 @@ pub enum EventKind {
     ChanMake {
         /// The channel; `None` when unreadable.
         chan: Option<ChanAddr>,
-        /// Size of its buffer in elements.
-        cap: u64,
-        /// Element size in bytes.
-        elem_size: u32,
-        /// Type descriptor of the element.
+        /// Size of its buffer in elements; `None` when unreadable.
+        cap: Option<u64>,
+        /// Element size in bytes; `None` when unreadable.
+        elem_size: Option<u32>,
+        /// Type descriptor of the element; `None` when unreadable.
         elem_type: Option<RuntimeAddr>,
         /// Where.
         site: Option<RuntimeAddr>,
