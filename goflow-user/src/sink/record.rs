@@ -1,7 +1,9 @@
 //! What a session hands to its sinks: a closed enum, the same for every output.
 
 use crate::binary::addr::{LinkAddr, RuntimeAddr};
-use crate::ingest::event::{Event, LossPoint, Lost, Pid, WaitReason};
+use std::sync::Arc;
+
+use crate::ingest::event::{Event, LossPoint, Lost, MonotonicNs, Pid, WaitReason};
 use goflow_common::probe::ProbeId;
 
 /// One thing to write. A session is [`Record::Meta`] once per binary, then events and losses, then one
@@ -10,10 +12,13 @@ use goflow_common::probe::ProbeId;
 pub enum Record {
     /// A binary that is traced.
     Meta(Box<Meta>),
-    /// A process of one of the binaries appeared or was there from the start.
+    /// A process of one of the binaries appeared or was there from the start, or replaced its program by `exec`.
+    /// What sinks know of an earlier process with this pid is void from here on.
     ProcessStart {
         /// The process.
         pid: Pid,
+        /// [`Meta::binary`] of the binary it runs.
+        binary: Arc<str>,
     },
     /// A probe was hit.
     Event(Event),
@@ -48,6 +53,8 @@ pub struct Meta {
     pub level: &'static str,
     /// `uprobe_multi` or `perf_event`.
     pub attach_method: &'static str,
+    /// Just before the first probe went in; the zero of every time a person is shown.
+    pub start: MonotonicNs,
     /// How long attaching took, in nanoseconds.
     pub attach_ns: u64,
     /// Offset to add to a `t_ns` (monotonic) to get nanoseconds since the Unix epoch, at session start.
@@ -127,8 +134,8 @@ pub struct Frame<'a> {
     pub function: &'a str,
     /// Source file, as the binary spells it; `None` when unknown.
     pub file: Option<&'a str>,
-    /// Line; 0 when unknown.
-    pub line: u32,
+    /// Line; `None` when unknown.
+    pub line: Option<u32>,
     /// True when this frame was inlined into the next one.
     pub inlined: bool,
 }
@@ -153,9 +160,10 @@ pub trait Sink {
     /// The output failed (a full disk, a closed pipe); the session ends.
     fn write(&mut self, record: &Record, names: &dyn Names) -> std::io::Result<()>;
 
-    /// Called when nothing came for a while and at the end of each batch: make what was written visible.
+    /// Called when nothing came for a while and at the end of each batch: make what was written visible. `now` lets a
+    /// sink close a time window although no event came.
     ///
     /// # Errors
     /// As [`Sink::write`].
-    fn flush(&mut self, now_ns: u64) -> std::io::Result<()>;
+    fn flush(&mut self, now: MonotonicNs) -> std::io::Result<()>;
 }

@@ -1,0 +1,197 @@
+//! The lines that are not events: few and large, so serde writes them. The structs are the schema; what they borrow is
+//! in [`crate::sink::record`].
+
+use std::io;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::SCHEMA_VERSION;
+use crate::ingest::event::{LossPoint, Lost, Pid};
+use crate::sink::record::{Meta, ProbeHits, ProbeMeta, Summary, Unavailable};
+use crate::sink::words;
+
+#[derive(serde::Serialize)]
+struct MetaLine<'a> {
+    r#type: &'static str,
+    schema: u32,
+    goflow: &'a str,
+    kernel: &'a str,
+    binary: &'a str,
+    build_id: Option<&'a str>,
+    go_version: Option<&'a str>,
+    module: Option<&'a str>,
+    pie: bool,
+    symbol_source: &'a str,
+    offset_source: &'a str,
+    level: &'a str,
+    attach_method: &'a str,
+    start_ns: u64,
+    attach_ns: u64,
+    wall_clock_offset_ns: i64,
+    probes: Vec<ProbeLine<'a>>,
+    unavailable: Vec<UnavailableLine<'a>>,
+}
+
+#[derive(serde::Serialize)]
+struct ProbeLine<'a> {
+    probe: &'static str,
+    function: &'a str,
+    at: &'a str,
+    address: String,
+    instruction: &'a str,
+    class: &'a str,
+}
+
+#[derive(serde::Serialize)]
+struct UnavailableLine<'a> {
+    what: &'a str,
+    why: &'a str,
+}
+
+#[derive(serde::Serialize)]
+struct ProcessLine<'a> {
+    r#type: &'static str,
+    pid: u32,
+    binary: &'a str,
+}
+
+#[derive(serde::Serialize)]
+struct LostLine {
+    r#type: &'static str,
+    from_ns: u64,
+    to_ns: u64,
+    at: &'static str,
+    count: u64,
+}
+
+#[derive(serde::Serialize)]
+struct SummaryLine<'a> {
+    r#type: &'static str,
+    ended: &'a str,
+    duration_ns: u64,
+    detach_ns: u64,
+    counts: InOrder<'a>,
+    lost: LostByPlace,
+    hits: Vec<HitsLine<'a>>,
+    cost_ns: u64,
+    target_cpu_ns: Option<u64>,
+    processes: Vec<u32>,
+}
+
+#[derive(serde::Serialize)]
+struct HitsLine<'a> {
+    probe: &'static str,
+    function: &'a str,
+    hits: u64,
+    cost_ns: u64,
+}
+
+/// Every place, also those where nothing was lost.
+#[derive(serde::Serialize)]
+struct LostByPlace {
+    ring: u64,
+    sink: u64,
+    decode: u64,
+}
+
+/// A map that keeps the order of its pairs.
+struct InOrder<'a>(&'a [(&'static str, u64)]);
+
+impl Serialize for InOrder<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in self.0 {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+/// Writes a `meta` line, without its line feed.
+pub(super) fn meta(out: &mut Vec<u8>, meta: &Meta) -> io::Result<()> {
+    let line = MetaLine {
+        r#type: "meta",
+        schema: SCHEMA_VERSION,
+        goflow: meta.goflow,
+        kernel: &meta.kernel,
+        binary: &meta.binary,
+        build_id: meta.build_id.as_deref(),
+        go_version: meta.go_version.as_deref(),
+        module: meta.module.as_deref(),
+        pie: meta.pie,
+        symbol_source: meta.symbol_source,
+        offset_source: meta.offset_source,
+        level: meta.level,
+        attach_method: meta.attach_method,
+        start_ns: meta.start.0,
+        attach_ns: meta.attach_ns,
+        wall_clock_offset_ns: meta.wall_clock_offset_ns,
+        probes: meta.probes.iter().map(probe_line).collect(),
+        unavailable: meta.unavailable.iter().map(unavailable_line).collect(),
+    };
+    Ok(serde_json::to_writer(out, &line)?)
+}
+
+/// Writes a `process` line, without its line feed.
+pub(super) fn process(out: &mut Vec<u8>, pid: Pid, binary: &str) -> io::Result<()> {
+    Ok(serde_json::to_writer(out, &ProcessLine { r#type: "process", pid: pid.0, binary })?)
+}
+
+/// Writes a `lost` line, without its line feed.
+pub(super) fn lost(out: &mut Vec<u8>, lost: &Lost) -> io::Result<()> {
+    let line = LostLine {
+        r#type: "lost",
+        from_ns: lost.from.0,
+        to_ns: lost.to.0,
+        at: words::loss_point(lost.at),
+        count: lost.count,
+    };
+    Ok(serde_json::to_writer(out, &line)?)
+}
+
+/// Writes a `summary` line, without its line feed.
+pub(super) fn summary(out: &mut Vec<u8>, summary: &Summary) -> io::Result<()> {
+    let lost_at =
+        |place: LossPoint| summary.lost.iter().filter(|(at, _)| *at == place).map(|(_, count)| count).sum();
+    let line = SummaryLine {
+        r#type: "summary",
+        ended: &summary.ended,
+        duration_ns: summary.duration_ns,
+        detach_ns: summary.detach_ns,
+        counts: InOrder(&summary.counts),
+        lost: LostByPlace {
+            ring: lost_at(LossPoint::Ring),
+            sink: lost_at(LossPoint::Sink),
+            decode: lost_at(LossPoint::Decode),
+        },
+        hits: summary.hits.iter().map(hits_line).collect(),
+        cost_ns: summary.cost_ns,
+        target_cpu_ns: summary.target_cpu_ns,
+        processes: summary.processes.iter().map(|pid| pid.0).collect(),
+    };
+    Ok(serde_json::to_writer(out, &line)?)
+}
+
+fn probe_line(probe: &ProbeMeta) -> ProbeLine<'_> {
+    ProbeLine {
+        probe: words::probe(probe.probe),
+        function: &probe.function,
+        at: probe.at,
+        address: probe.address.to_string(),
+        instruction: &probe.instruction,
+        class: probe.class,
+    }
+}
+
+fn unavailable_line(unavailable: &Unavailable) -> UnavailableLine<'_> {
+    UnavailableLine { what: &unavailable.what, why: &unavailable.why }
+}
+
+fn hits_line(hits: &ProbeHits) -> HitsLine<'_> {
+    HitsLine {
+        probe: words::probe(hits.probe),
+        function: &hits.function,
+        hits: hits.hits,
+        cost_ns: hits.cost_ns,
+    }
+}

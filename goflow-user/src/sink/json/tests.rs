@@ -1,0 +1,260 @@
+//! Lines as a reader gets them. The schema is held by `tests/events_schema.rs`; here are the values.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::ingest::event::{LossPoint, Lost, SyncPrimitive, Tid};
+use crate::sink::record::{Frame, Summary};
+
+struct Fake;
+
+impl Names for Fake {
+    fn frames(&self, _: Pid, pc: RuntimeAddr) -> Vec<Frame<'_>> {
+        let frame = |function, line, inlined| Frame { function, file: Some("/src/pool.go"), line, inlined };
+        match pc.0 {
+            0x10 => vec![frame("main.(*Pool).Submit", Some(57), false)],
+            0x20 => vec![frame("main.send", Some(9), true), frame("main.main", None, false)],
+            _ => Vec::new(),
+        }
+    }
+    fn function_at(&self, _: Pid, entry: RuntimeAddr) -> Option<Frame<'_>> {
+        (entry.0 == 0x100).then_some(Frame {
+            function: "main.worker",
+            file: None,
+            line: None,
+            inlined: false,
+        })
+    }
+    fn wait_reason(&self, _: Pid, reason: WaitReason) -> Option<&str> {
+        (reason.0 == 7).then_some("chan receive")
+    }
+    fn type_name(&self, _: Pid, addr: RuntimeAddr) -> Option<String> {
+        (addr.0 == 0x500).then(|| "struct { a \"x\" }".to_owned())
+    }
+}
+
+fn lines(records: &[Record]) -> String {
+    let mut out = Vec::new();
+    let mut sink = Json::new(&mut out);
+    for record in records {
+        sink.write(record, &Fake).unwrap();
+    }
+    sink.flush(MonotonicNs(0)).unwrap();
+    drop(sink);
+    String::from_utf8(out).unwrap()
+}
+
+fn line(kind: EventKind) -> String {
+    let event = Event { t: MonotonicNs(5), pid: Pid(1), tid: Tid(2), goid: Some(Goid(3)), kind };
+    lines(&[Record::Event(event)])
+}
+
+/// What follows the fields that every event has.
+fn tail(kind: EventKind) -> String {
+    let text = line(kind);
+    let head = r#"{"type":"event","t_ns":5,"pid":1,"tid":2,"goid":3,"kind":"#;
+    text.strip_prefix(head).unwrap_or_else(|| panic!("{text}")).trim_end().to_owned()
+}
+
+fn op(chan: Option<u64>, len: Option<u64>) -> ChanOp {
+    ChanOp { chan: chan.map(ChanAddr), len, cap: len, blocking: true, site: Some(RuntimeAddr(0x10)) }
+}
+
+const SUBMIT: &str = r#"{"function":"main.(*Pool).Submit","file":"/src/pool.go","line":57}"#;
+
+#[test]
+fn a_send_names_its_channel_and_its_site() {
+    assert_eq!(
+        tail(EventKind::ChanSend(op(Some(0xc000_0010), Some(3)))),
+        format!(r#""chan_send","chan":"0xc0000010","len":3,"cap":3,"site":{SUBMIT},"blocking":true}}"#)
+    );
+}
+
+#[test]
+fn a_nil_channel_is_0x0_without_length_and_an_unreadable_one_has_null() {
+    assert_eq!(
+        tail(EventKind::ChanClose(op(None, None))),
+        format!(r#""chan_close","chan":"0x0","site":{SUBMIT}}}"#)
+    );
+    assert_eq!(
+        tail(EventKind::ChanClose(op(Some(1), None))),
+        format!(r#""chan_close","chan":"0x1","len":null,"cap":null,"site":{SUBMIT}}}"#)
+    );
+}
+
+#[test]
+fn a_park_lists_inlined_frames_and_addresses_without_a_name() {
+    let stack = Box::new([RuntimeAddr(0x20), RuntimeAddr(0x999)]);
+    assert_eq!(
+        tail(EventKind::Park { reason: WaitReason(7), lock: None, stack }),
+        concat!(
+            r#""park","wait_reason":"chan receive","stack":["#,
+            r#"{"function":"main.send","file":"/src/pool.go","line":9,"inlined":true},"#,
+            r#"{"function":"main.main","file":"/src/pool.go","line":null},"#,
+            r#"{"function":null,"file":null,"line":null,"address":"0x999"}]}"#
+        )
+    );
+}
+
+#[test]
+fn a_site_is_the_innermost_inlined_frame_alone() {
+    let text = tail(EventKind::SyncWait {
+        primitive: SyncPrimitive::WaitGroup,
+        addr: RuntimeAddr(0xc000_0020),
+        reason: None,
+        site: Some(RuntimeAddr(0x20)),
+    });
+    assert!(text.ends_with(r#""line":9,"inlined":true}}"#), "{text}");
+    assert!(text.starts_with(r#""sync_wait","sync":"waitgroup","addr":"0xc0000020","site":{"#), "{text}");
+}
+
+#[test]
+fn a_wait_reason_without_a_text_keeps_its_number() {
+    let stack = Box::new([]);
+    assert_eq!(
+        tail(EventKind::Park { reason: WaitReason(99), lock: None, stack }),
+        r#""park","wait_reason":null,"wait_reason_number":99,"stack":[]}"#
+    );
+}
+
+#[test]
+fn what_could_not_be_read_is_null() {
+    assert_eq!(
+        tail(EventKind::GoroutineCreate { child: None, created_at: None, start: None }),
+        r#""goroutine_create","child":null,"created_at":null,"start":null}"#
+    );
+    assert_eq!(tail(EventKind::Ready { target: None }), r#""ready","target":null}"#);
+    let made = EventKind::ChanMake { chan: None, cap: None, elem_size: None, elem_type: None, site: None };
+    assert_eq!(
+        tail(made),
+        r#""chan_make","chan":null,"cap":null,"elem_type":null,"elem_size":null,"site":null}"#
+    );
+    let event =
+        Event { t: MonotonicNs(5), pid: Pid(1), tid: Tid(2), goid: None, kind: EventKind::GoroutineExit };
+    assert!(lines(&[Record::Event(event)]).contains(r#""goid":null"#));
+}
+
+#[test]
+fn a_start_function_and_an_element_type_are_named_or_given_by_address() {
+    let create = |start| EventKind::GoroutineCreate {
+        child: Some(Goid(9)),
+        created_at: None,
+        start: Some(RuntimeAddr(start)),
+    };
+    assert!(tail(create(0x100)).ends_with(r#""start":{"function":"main.worker","file":null,"line":null}}"#));
+    assert!(tail(create(0x101)).contains(r#""function":null,"file":null,"line":null,"address":"0x101""#));
+    let make = |elem_type| EventKind::ChanMake {
+        chan: Some(ChanAddr(1)),
+        cap: Some(0),
+        elem_size: Some(8),
+        elem_type: Some(RuntimeAddr(elem_type)),
+        site: None,
+    };
+    assert!(tail(make(0x500)).contains(r#""elem_type":"struct { a \"x\" }","#));
+    assert!(tail(make(0x501)).contains(r#""elem_type":null,"elem_type_addr":"0x501","#));
+}
+
+#[test]
+fn select_lists_sends_before_receives_and_counts_the_cases_it_leaves_out() {
+    let kind = EventKind::Select {
+        sends: 1,
+        receives: 9,
+        blocking: false,
+        chans: Box::new([Some(ChanAddr(1)), None]),
+        site: None,
+    };
+    assert_eq!(
+        tail(kind),
+        concat!(
+            r#""select","sends":1,"receives":9,"cases":[{"op":"send","chan":"0x1"},"#,
+            r#"{"op":"recv","chan":"0x0"}],"blocking":false,"site":null}"#
+        )
+    );
+}
+
+#[test]
+fn a_new_process_under_an_old_pid_is_named_afresh() {
+    /// Names everything after the number of times it was asked.
+    struct Changing(std::cell::Cell<u32>);
+    impl Names for Changing {
+        fn frames(&self, _: Pid, _: RuntimeAddr) -> Vec<Frame<'_>> {
+            self.0.set(self.0.get() + 1);
+            vec![Frame { function: "main.f", file: None, line: Some(self.0.get()), inlined: false }]
+        }
+        fn function_at(&self, _: Pid, _: RuntimeAddr) -> Option<Frame<'_>> {
+            None
+        }
+        fn wait_reason(&self, _: Pid, _: WaitReason) -> Option<&str> {
+            None
+        }
+        fn type_name(&self, _: Pid, _: RuntimeAddr) -> Option<String> {
+            None
+        }
+    }
+    let names = Changing(std::cell::Cell::new(0));
+    let mut out = Vec::new();
+    let mut sink = Json::new(&mut out);
+    let close = || {
+        Record::Event(Event {
+            t: MonotonicNs(5),
+            pid: Pid(1),
+            tid: Tid(1),
+            goid: None,
+            kind: EventKind::ChanClose(op(None, None)),
+        })
+    };
+    sink.write(&close(), &names).unwrap();
+    sink.write(&Record::ProcessStart { pid: Pid(1), binary: Arc::from("/bin/b") }, &names).unwrap();
+    sink.write(&close(), &names).unwrap();
+    sink.flush(MonotonicNs(0)).unwrap();
+    drop(sink);
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.lines().next().unwrap().contains(r#""line":1"#), "{text}");
+    assert_eq!(text.lines().nth(1).unwrap(), r#"{"type":"process","pid":1,"binary":"/bin/b"}"#);
+    assert!(text.lines().nth(2).unwrap().contains(r#""line":2"#), "{text}");
+}
+
+#[test]
+fn losses_are_lines_of_their_own_and_the_summary_names_every_place() {
+    let lost = Lost { from: MonotonicNs(1), to: MonotonicNs(2), at: LossPoint::Decode, count: 4 };
+    let summary = Summary {
+        duration_ns: 10,
+        detach_ns: 1,
+        counts: vec![("park", 3)],
+        lost: vec![(LossPoint::Ring, 2), (LossPoint::Ring, 5)],
+        hits: Vec::new(),
+        cost_ns: 9,
+        target_cpu_ns: None,
+        processes: vec![Pid(1)],
+        ended: "interrupted".to_owned(),
+    };
+    let text = lines(&[Record::Lost(lost), Record::Summary(Box::new(summary))]);
+    assert_eq!(
+        text,
+        concat!(
+            r#"{"type":"lost","from_ns":1,"to_ns":2,"at":"decode","count":4}"#,
+            "\n",
+            r#"{"type":"summary","ended":"interrupted","duration_ns":10,"detach_ns":1,"counts":{"park":3},"#,
+            r#""lost":{"ring":7,"sink":0,"decode":0},"hits":[],"cost_ns":9,"target_cpu_ns":null,"processes":[1]}"#,
+            "\n",
+        )
+    );
+}
+
+#[test]
+fn a_full_disk_is_reported_and_not_swallowed() {
+    struct Full;
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut sink = Json::new(Full);
+    let event =
+        Event { t: MonotonicNs(5), pid: Pid(1), tid: Tid(1), goid: None, kind: EventKind::GoroutineExit };
+    sink.write(&Record::Event(event), &Fake).unwrap();
+    assert_eq!(sink.flush(MonotonicNs(0)).unwrap_err().kind(), io::ErrorKind::StorageFull);
+}
