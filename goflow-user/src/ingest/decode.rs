@@ -8,7 +8,7 @@ use super::event::{
     ChanAddr, ChanOp, Event, EventKind, Goid, MonotonicNs, Pid, SyncPrimitive, Tid, WaitReason,
 };
 use crate::binary::addr::RuntimeAddr;
-use bytemuck::{Pod, Zeroable, bytes_of_mut};
+use bytemuck::{Pod, bytes_of_mut};
 use goflow_common::event::{FLAG_NONBLOCKING, FLAG_UNREADABLE, GOID_UNKNOWN, Header};
 use goflow_common::event::{channel, goroutine, park, select, sync};
 use goflow_common::probe::ProbeId;

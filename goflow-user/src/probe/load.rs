@@ -44,7 +44,7 @@ pub enum LoadError {
     Object(#[from] aya::EbpfError),
     /// The object could not be relocated for the multi-uprobe link.
     #[error("the eBPF object could not be prepared for a multi-uprobe link")]
-    Relocation(#[from] aya_obj::EbpfRelocationError),
+    Relocation(#[from] aya_obj::relocation::EbpfRelocationError),
     /// The object could not be parsed for the multi-uprobe link.
     #[error("the eBPF object could not be parsed for a multi-uprobe link")]
     Parse(#[from] aya_obj::ParseError),

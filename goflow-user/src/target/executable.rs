@@ -91,6 +91,15 @@ impl Executable {
         Self::analyse(file, shown)
     }
 
+    /// Which file `pid` runs now.
+    ///
+    /// # Errors
+    /// The process is gone, or may not be looked at.
+    pub fn id_of_process(pid: Pid) -> io::Result<FileId> {
+        let metadata = std::fs::metadata(format!("/proc/{pid}/exe"))?;
+        Ok(FileId { device: metadata.dev(), inode: metadata.ino() })
+    }
+
     fn analyse(file: File, path: PathBuf) -> Result<Self, ExecutableError> {
         let open = |error| ExecutableError::Open { path: path.clone(), error };
         let metadata = file.metadata().map_err(open)?;

@@ -79,14 +79,3 @@ pub fn load_bias(pid: Pid, lowest_segment: LinkAddr) -> io::Result<LoadBias> {
 fn page_floor(address: LinkAddr) -> LinkAddr {
     LinkAddr(address.0 & !0xfff)
 }
-
-/// Every process that runs the file `same` recognises, now.
-pub fn running(same: impl Fn(&fs::Metadata) -> bool) -> Vec<Pid> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid| fs::metadata(format!("/proc/{pid}/exe")).is_ok_and(|metadata| same(&metadata)))
-        .map(Pid)
-        .collect()
-}

@@ -1,0 +1,367 @@
+//! Control: starts a session, waits for its end, takes the probes out, and closes the books.
+
+use super::ingest::{Ingest, Source, Totals};
+use super::names::ProcessStart;
+use super::output::Output;
+use super::session::{self, Environment, Traced};
+use super::{BoxedSink, Message, Outcome, Targets, TraceOptions};
+use crate::ingest::event::LossPoint;
+use crate::probe::attach::{Attached, Scope};
+use crate::probe::cost::estimated_ns_per_hit;
+use crate::probe::load::LoadError;
+use crate::probe::plan::Plan;
+use crate::sink::record::{Meta, ProbeHits, Summary};
+use crate::target::executable::{Executable, FileId};
+use crate::target::process::Process;
+use crate::target::spawn::{self, Waiting};
+use crate::target::{Pid, host};
+use anyhow::{Context as _, anyhow};
+use crossbeam_channel::{Sender, bounded};
+use goflow_common::probe::ProbeId;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::process::Child;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Messages between ingest and sink: about 100,000 events, 10 MB.
+const QUEUE: usize = 48;
+/// How often control looks at what cannot wake it: CPU time, an `exec`, a closed output.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Traces until the duration is over, the targets have ended, or a signal comes.
+///
+/// # Errors
+/// A target cannot be analysed or probed, or the output failed. The probes are out in any case.
+pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome> {
+    let environment = Environment::detect(options)?;
+    let signals = Signals::catch()?;
+    let mut targets = open(&options.targets)?;
+    let traced = targets
+        .executables
+        .drain(..)
+        .map(|(executable, scope)| session::attach(executable, &scope, options, &environment))
+        .collect::<anyhow::Result<Vec<Traced>>>()?;
+    let mut running = Running::start(traced, sink)?;
+    let child = targets.waiting.take().map(Waiting::start).transpose()?;
+    let ended = running.wait(&targets.processes, options.duration, &signals);
+    running.finish(ended)?;
+    Ok(Outcome { command: child.map(|child| outlive(child, ended, &signals)).transpose()?.flatten() })
+}
+
+/// What a session is about, opened.
+struct Opened {
+    executables: Vec<(Executable, Scope)>,
+    processes: Vec<Watched>,
+    waiting: Option<Waiting>,
+}
+
+/// A process whose end ends the session.
+struct Watched {
+    process: Process,
+    /// The file it runs; `None` while it has not executed it yet.
+    file: Option<FileId>,
+}
+
+fn open(targets: &Targets) -> anyhow::Result<Opened> {
+    match targets {
+        Targets::Pids(pids) => open_pids(pids),
+        Targets::Binary(path) => {
+            let executables = vec![(Executable::open(path)?, Scope::AllProcesses)];
+            Ok(Opened { executables, processes: Vec::new(), waiting: None })
+        }
+        Targets::Command(words) => {
+            let (program, arguments) = words.split_first().context("no command was given")?;
+            let path = spawn::find_program(program)?;
+            let executable = Executable::open(&path)?;
+            let waiting = spawn::spawn_waiting(path, arguments)?;
+            let process = Process::open(waiting.pid())?;
+            let scope = Scope::Processes(vec![waiting.pid()]);
+            let processes = vec![Watched { process, file: None }];
+            Ok(Opened { executables: vec![(executable, scope)], processes, waiting: Some(waiting) })
+        }
+    }
+}
+
+fn open_pids(pids: &[Pid]) -> anyhow::Result<Opened> {
+    let mut executables: Vec<(Executable, Vec<Pid>)> = Vec::new();
+    let mut processes = Vec::new();
+    for &pid in pids {
+        let process = Process::open(pid).map_err(|error| no_process(pid, &error))?;
+        let executable = Executable::of_process(pid)?;
+        processes.push(Watched { process, file: Some(executable.id()) });
+        match executables.iter_mut().find(|(known, _)| known.id() == executable.id()) {
+            Some((_, same)) if same.contains(&pid) => {}
+            Some((_, same)) => same.push(pid),
+            None => executables.push((executable, vec![pid])),
+        }
+    }
+    let executables =
+        executables.into_iter().map(|(executable, pids)| (executable, Scope::Processes(pids))).collect();
+    Ok(Opened { executables, processes, waiting: None })
+}
+
+fn no_process(pid: Pid, error: &io::Error) -> anyhow::Error {
+    match error.raw_os_error() {
+        Some(libc::ESRCH) => anyhow!("there is no process {pid}; `pgrep -l NAME` finds the right one"),
+        _ => anyhow!("process {pid} cannot be opened: {error}"),
+    }
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Duration,
+    Interrupted,
+    Terminated,
+    TargetsExited,
+    TargetsReplaced,
+    OutputClosed,
+}
+
+impl Ended {
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Duration => "duration reached",
+            Self::Interrupted => "interrupted",
+            Self::Terminated => "terminated",
+            Self::TargetsExited => "target exited",
+            Self::TargetsReplaced => "target executed another program",
+            Self::OutputClosed => "output closed",
+        }
+    }
+}
+
+/// A session whose probes are in.
+struct Running {
+    started: Instant,
+    attached: Vec<Attached>,
+    plans: Vec<Plan>,
+    ingest: JoinHandle<Result<Totals, LoadError>>,
+    output: JoinHandle<io::Result<Output>>,
+    done: Arc<AtomicBool>,
+    output_closed: Arc<AtomicBool>,
+    cpu: CpuTime,
+}
+
+impl Running {
+    fn start(traced: Vec<Traced>, sink: BoxedSink) -> anyhow::Result<Self> {
+        let started = Instant::now();
+        let (messages, received) = bounded(QUEUE);
+        let output = Output::new(sink);
+        let output = spawn("goflow-sink", move || output.run(&received))?;
+        let (mut attached, mut plans, mut sources) = (Vec::new(), Vec::new(), Vec::new());
+        for one in traced {
+            let mut source = Source::new(one.executable, &one.plan, one.reader);
+            announce(&messages, &mut source, one.meta, one.processes);
+            attached.push(one.attached);
+            plans.push(one.plan);
+            sources.push(source);
+        }
+        let (done, output_closed) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let ingest = Ingest::new(sources, messages, Arc::clone(&done), Arc::clone(&output_closed));
+        let ingest = spawn("goflow-ingest", move || ingest.run())?;
+        Ok(Self { started, attached, plans, ingest, output, done, output_closed, cpu: CpuTime::default() })
+    }
+
+    /// Waits for the end of the session and says which it was.
+    fn wait(&mut self, processes: &[Watched], duration: Option<Duration>, signals: &Signals) -> Ended {
+        self.cpu = CpuTime::start(processes);
+        let deadline = duration.map(|duration| self.started + duration);
+        loop {
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| now >= deadline) {
+                return Ended::Duration;
+            }
+            let left = deadline.map_or(TICK, |deadline| (deadline - now).min(TICK));
+            if let Some(signal) = signals.wait(processes, left) {
+                return signal;
+            }
+            self.cpu.sample(processes);
+            if self.output_closed.load(Ordering::Acquire) {
+                return Ended::OutputClosed;
+            }
+            if !processes.is_empty() && processes.iter().all(|watched| watched.process.has_ended()) {
+                return Ended::TargetsExited;
+            }
+            if !processes.is_empty() && processes.iter().all(Watched::runs_something_else) {
+                return Ended::TargetsReplaced;
+            }
+        }
+    }
+
+    /// Takes the probes out, lets what is on the way arrive, and writes the summary.
+    fn finish(self, ended: Ended) -> anyhow::Result<()> {
+        let duration_ns = self.started.elapsed().as_nanos() as u64;
+        let detach: Duration = self.attached.into_iter().map(Attached::detach).sum();
+        self.done.store(true, Ordering::Release);
+        let totals = join(self.ingest)??;
+        let output = match join(self.output)? {
+            Ok(output) => output,
+            // `goflow trace | head` is not an error.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) => return Err(anyhow!(error).context("the output could not be written")),
+        };
+        let hits = probe_hits(&self.plans, &totals);
+        let summary = Summary {
+            duration_ns,
+            detach_ns: detach.as_nanos() as u64,
+            counts: output.counts(),
+            lost: lost(&totals),
+            cost_ns: hits.iter().map(|probe| probe.cost_ns).sum(),
+            hits,
+            target_cpu_ns: self.cpu.used(),
+            processes: totals.processes,
+            ended: ended.sentence().to_owned(),
+        };
+        output.finish(summary).context("the summary could not be written")
+    }
+}
+
+/// What the kernel counted, and what that is estimated to have cost.
+fn probe_hits(plans: &[Plan], totals: &Totals) -> Vec<ProbeHits> {
+    let mut list = Vec::new();
+    for (plan, hits) in plans.iter().zip(&totals.hits) {
+        for probe in ProbeId::ALL {
+            let Some(planned) = plan.sites.iter().find(|planned| planned.spec.probe == probe) else { continue };
+            let hits = hits[probe as usize];
+            let cost_ns = hits * estimated_ns_per_hit(planned.site.class);
+            list.push(ProbeHits { probe, function: planned.function.to_owned(), hits, cost_ns });
+        }
+    }
+    list
+}
+
+impl Watched {
+    fn runs_something_else(&self) -> bool {
+        let Some(file) = self.file else { return false };
+        Executable::id_of_process(self.process.pid()).is_ok_and(|now| now != file)
+    }
+}
+
+fn lost(totals: &Totals) -> Vec<(LossPoint, u64)> {
+    [LossPoint::Ring, LossPoint::Sink, LossPoint::Decode]
+        .into_iter()
+        .map(|at| (at, totals.lost.get(&at).copied().unwrap_or(0)))
+        .collect()
+}
+
+/// The first messages of a binary. The sink thread runs already, so they are worth waiting for.
+fn announce(messages: &Sender<Message>, source: &mut Source, meta: Meta, processes: Vec<ProcessStart>) {
+    let first = std::iter::once(Message::Meta(Box::new(meta)));
+    let processes = processes.into_iter().map(|process| {
+        source.know(&process);
+        Message::Process(process)
+    });
+    if first.chain(processes).any(|message| messages.send(message).is_err()) {
+        tracing::debug!("the output was closed before the first event");
+    }
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> anyhow::Result<JoinHandle<T>> {
+    thread::Builder::new().name(name.into()).spawn(body).with_context(|| format!("no thread for {name}"))
+}
+
+fn join<T>(handle: JoinHandle<T>) -> anyhow::Result<T> {
+    handle.join().map_err(|_| anyhow!("a thread of goflow panicked; this is a defect of goflow"))
+}
+
+/// After the session: the command goes on until it ends by itself, and its status is passed on. A second interrupt,
+/// or a termination, leaves it running.
+fn outlive(
+    mut child: Child,
+    ended: Ended,
+    signals: &Signals,
+) -> anyhow::Result<Option<std::process::ExitStatus>> {
+    if let Some(status) = child.try_wait()? {
+        return Ok(Some(status));
+    }
+    if ended == Ended::Terminated {
+        return Ok(None);
+    }
+    let process = Process::open(Pid(child.id()))?;
+    let processes = [Watched { process, file: None }];
+    tracing::info!(pid = child.id(), "tracing is over; waiting for the command to end");
+    while !processes[0].process.has_ended() {
+        if signals.wait(&processes, TICK).is_some() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(child.wait()?))
+}
+
+/// CPU time that the watched processes have used since the session began.
+#[derive(Default)]
+struct CpuTime {
+    /// By process: at the start, and last seen.
+    spans: Vec<Option<(u64, u64)>>,
+}
+
+impl CpuTime {
+    fn start(processes: &[Watched]) -> Self {
+        let span = |watched: &Watched| watched.process.cpu_ns().map(|now| (now, now));
+        Self { spans: processes.iter().map(span).collect() }
+    }
+
+    fn sample(&mut self, processes: &[Watched]) {
+        for (span, watched) in self.spans.iter_mut().zip(processes) {
+            if let (Some((_, last)), Some(now)) = (span, watched.process.cpu_ns()) {
+                *last = now;
+            }
+        }
+    }
+
+    /// `None` when no process was watched or none could be read.
+    fn used(&self) -> Option<u64> {
+        let known: Vec<u64> = self.spans.iter().flatten().map(|(start, last)| last - start).collect();
+        (!known.is_empty()).then(|| known.iter().sum())
+    }
+}
+
+/// SIGINT and SIGTERM, as bytes on a socket.
+struct Signals {
+    interrupt: UnixStream,
+    terminate: UnixStream,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        Ok(Self { interrupt: Self::socket(libc::SIGINT)?, terminate: Self::socket(libc::SIGTERM)? })
+    }
+
+    fn socket(signal: i32) -> io::Result<UnixStream> {
+        let (read, write) = UnixStream::pair()?;
+        read.set_nonblocking(true)?;
+        signal_hook::low_level::pipe::register(signal, write)?;
+        Ok(read)
+    }
+
+    /// Waits for a signal, the end of a process or the timeout; says so if it was a signal.
+    fn wait(&self, processes: &[Watched], timeout: Duration) -> Option<Ended> {
+        let mut fds =
+            vec![PollFd::new(&self.interrupt, PollFlags::IN), PollFd::new(&self.terminate, PollFlags::IN)];
+        // A process that has ended stays readable; only the others can wake us.
+        let alive = processes.iter().filter(|watched| !watched.process.has_ended());
+        fds.extend(alive.map(|watched| PollFd::new(&watched.process, PollFlags::IN)));
+        let timeout =
+            Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
+        if poll(&mut fds, Some(&timeout)).is_err() {
+            return None;
+        }
+        if read_one(&self.interrupt) {
+            return Some(Ended::Interrupted);
+        }
+        read_one(&self.terminate).then_some(Ended::Terminated)
+    }
+}
+
+fn read_one(mut socket: &UnixStream) -> bool {
+    io::Read::read(&mut socket, &mut [0]).is_ok_and(|count| count > 0)
+}

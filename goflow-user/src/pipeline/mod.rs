@@ -1,0 +1,75 @@
+//! The only wiring: a session's threads and the closed set of messages between them.
+//!
+//! ```text
+//! ring buffer ──▶ ingest thread ──Message, bounded──▶ sink thread ──▶ terminal, file
+//!                      ▲                                   │
+//!    signals, pidfds, clock ──▶ control (the caller's thread) ◀── closed output
+//! ```
+//!
+//! The ingest thread never waits for the sink: what does not fit the queue is counted and shown as lost. Control
+//! decides when the session ends, takes the probes out, and only then are the rest of the ring buffer and the counters
+//! read, so that hits, events and losses of the summary belong together.
+
+mod control;
+mod ingest;
+mod names;
+mod output;
+mod session;
+
+use crate::ingest::event::{Event, Lost};
+use crate::probe::catalog::Level;
+use crate::probe::load::AttachMethod;
+use crate::sink::record::{Meta, Sink};
+use crate::target::Pid;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+pub use control::trace;
+
+/// What to trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// Processes that run already.
+    Pids(Vec<Pid>),
+    /// Every process that runs this file, now and later.
+    Binary(PathBuf),
+    /// A command that goflow starts: program and arguments.
+    Command(Vec<OsString>),
+}
+
+/// How a session is to run.
+#[derive(Clone, Debug)]
+pub struct TraceOptions {
+    /// What to trace.
+    pub targets: Targets,
+    /// Which probes.
+    pub level: Level,
+    /// How long; `None` until the target ends or a signal comes.
+    pub duration: Option<Duration>,
+    /// Frames to record for each park.
+    pub stack_depth: u32,
+    /// Size of the ring buffer in bytes, a power of two and a multiple of the page size.
+    pub ring_bytes: u32,
+    /// How to attach; `None` takes the best that the kernel has.
+    pub attach: Option<AttachMethod>,
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit status of the command that was traced, if it was one and has ended.
+    pub command: Option<ExitStatus>,
+}
+
+/// What travels from the ingest thread and control to the sink thread.
+enum Message {
+    Meta(Box<Meta>),
+    Process(names::ProcessStart),
+    Events(Vec<Event>),
+    Lost(Lost),
+}
+
+/// An output that can be handed to the sink thread.
+pub type BoxedSink = Box<dyn Sink + Send>;

@@ -1,0 +1,83 @@
+//! The sink thread: the only one that formats and writes.
+
+use super::names::Processes;
+use super::{BoxedSink, Message};
+use crate::ingest::event::MonotonicNs;
+use crate::sink::record::{Record, Summary};
+use crate::sink::words::{KINDS, kind_index};
+use crate::target::host;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the sink waits before it is told that nothing came.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// What the sink thread knows at the end.
+pub(super) struct Output {
+    sink: BoxedSink,
+    processes: Processes,
+    counts: [u64; KINDS.len()],
+}
+
+impl Output {
+    pub(super) fn new(sink: BoxedSink) -> Self {
+        Self { sink, processes: Processes::default(), counts: [0; KINDS.len()] }
+    }
+
+    /// Writes until every sender is gone.
+    pub(super) fn run(mut self, messages: &Receiver<Message>) -> io::Result<Self> {
+        loop {
+            match messages.recv_timeout(IDLE) {
+                Ok(message) => {
+                    self.write(message)?;
+                    if messages.is_empty() {
+                        self.flush()?;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.flush()?,
+                Err(RecvTimeoutError::Disconnected) => return Ok(self),
+            }
+        }
+    }
+
+    fn write(&mut self, message: Message) -> io::Result<()> {
+        match message {
+            Message::Meta(meta) => self.record(&Record::Meta(meta)),
+            Message::Process(start) => {
+                let binary: Arc<str> = start.executable.path().to_string_lossy().into();
+                let record = Record::ProcessStart { pid: start.pid, binary };
+                self.processes.insert(start);
+                self.record(&record)
+            }
+            Message::Events(events) => {
+                for event in events {
+                    self.counts[kind_index(&event.kind)] += 1;
+                    self.record(&Record::Event(event))?;
+                }
+                Ok(())
+            }
+            Message::Lost(lost) => self.record(&Record::Lost(lost)),
+        }
+    }
+
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        self.sink.write(record, &self.processes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush(MonotonicNs(host::monotonic_ns()))
+    }
+
+    /// Events written so far, by the name of their kind.
+    pub(super) fn counts(&self) -> Vec<(&'static str, u64)> {
+        KINDS.into_iter().zip(self.counts).collect()
+    }
+
+    /// Writes the last record.
+    pub(super) fn finish(mut self, summary: Summary) -> io::Result<()> {
+        self.record(&Record::Summary(Box::new(summary)))?;
+        self.flush()
+    }
+}

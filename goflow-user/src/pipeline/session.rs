@@ -1,0 +1,145 @@
+//! From options to probes in place: opens the targets, analyses their binaries, plans, loads and attaches.
+
+use super::{TraceOptions, names::ProcessStart};
+use crate::binary::addr::LoadBias;
+use crate::ingest::event::MonotonicNs;
+use crate::ingest::ring::RingReader;
+use crate::probe::attach::{self, Attached, Scope};
+use crate::probe::load::{self, AttachMethod, KernelSide};
+use crate::probe::plan::Plan;
+use crate::sink::record::{Meta, ProbeMeta, Unavailable};
+use crate::target::executable::Executable;
+use crate::target::{Pid, host, process};
+use anyhow::{Context as _, bail};
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+
+/// The machine and the choices that hold for every binary of a session.
+pub(super) struct Environment {
+    pub(super) kernel: String,
+    pub(super) kernel_version: (u32, u32),
+    pub(super) method: AttachMethod,
+}
+
+/// One binary with its probes in.
+pub(super) struct Traced {
+    pub(super) executable: Arc<Executable>,
+    pub(super) plan: Plan,
+    pub(super) attached: Attached,
+    pub(super) reader: RingReader,
+    pub(super) meta: Meta,
+    /// Processes that ran before the first event, where that is known.
+    pub(super) processes: Vec<ProcessStart>,
+}
+
+impl Environment {
+    pub(super) fn detect(options: &TraceOptions) -> anyhow::Result<Self> {
+        let kernel = host::kernel_release();
+        let Some(kernel_version) = host::kernel_version(&kernel) else {
+            bail!("the kernel release {kernel:?} does not start with a version");
+        };
+        let method = match options.attach {
+            None => attach::supported_method(),
+            Some(AttachMethod::UprobeMulti) if !attach::multi_uprobe_supported() => {
+                bail!("this kernel ({kernel}) has no multi-uprobe link (6.6 and later have); use `--attach auto`")
+            }
+            Some(method) => method,
+        };
+        Ok(Self { kernel, kernel_version, method })
+    }
+}
+
+/// Puts the probes of one binary in.
+pub(super) fn attach(
+    executable: Executable,
+    scope: &Scope,
+    options: &TraceOptions,
+    environment: &Environment,
+) -> anyhow::Result<Traced> {
+    let binary = executable.binary();
+    let (offsets, offset_source) = binary
+        .offsets()
+        .with_context(|| format!("{} cannot be traced", executable.path().display()))?;
+    let plan = Plan::new(binary, offsets, options.level, options.stack_depth);
+    if plan.sites.is_empty() {
+        bail!("{} has no function that goflow could probe: {}", executable.path().display(), reasons(&plan));
+    }
+    let filter = attach::needs_target_filter(environment.method, environment.kernel_version, scope);
+    let (programs, kernel_side) = load::load(&plan, environment.method, filter, options.ring_bytes)?;
+    let KernelSide { events, counters, .. } = allow(kernel_side, scope, filter)?;
+    let start = MonotonicNs(host::monotonic_ns());
+    let attached = attach::attach(programs, &plan, executable.as_fd(), scope, environment.kernel_version)?;
+    let meta = Meta {
+        goflow: env!("CARGO_PKG_VERSION"),
+        kernel: environment.kernel.clone(),
+        binary: executable.path().to_string_lossy().into_owned(),
+        build_id: binary.go_build_id().map(str::to_owned),
+        go_version: binary.go_version().map(|version| version.as_str().to_owned()),
+        module: binary.module().map(str::to_owned),
+        pie: binary.is_pie(),
+        symbol_source: binary.symbol_source().name(),
+        offset_source: offset_source.name(),
+        level: options.level.name(),
+        attach_method: environment.method.name(),
+        start,
+        attach_ns: attached.took().as_nanos() as u64,
+        wall_clock_offset_ns: host::wall_clock_offset_ns(),
+        probes: probes(&plan),
+        unavailable: unavailable(&plan),
+    };
+    executable.release_pages();
+    let executable = Arc::new(executable);
+    let processes = match scope {
+        Scope::AllProcesses => Vec::new(),
+        Scope::Processes(pids) => pids.iter().filter_map(|&pid| running(&executable, pid)).collect(),
+    };
+    let reader = RingReader::new(events, counters, start);
+    Ok(Traced { executable, plan, attached, reader, meta, processes })
+}
+
+fn allow(mut kernel_side: KernelSide, scope: &Scope, filter: bool) -> anyhow::Result<KernelSide> {
+    if let (true, Scope::Processes(pids)) = (filter, scope) {
+        for &pid in pids {
+            kernel_side.add_target(pid)?;
+        }
+    }
+    Ok(kernel_side)
+}
+
+/// Where a running process has its binary; `None` leaves that to its first event, as for a child that has not executed
+/// its program yet.
+fn running(executable: &Arc<Executable>, pid: Pid) -> Option<ProcessStart> {
+    let binary = executable.binary();
+    let bias = if binary.is_pie() {
+        let same = Executable::id_of_process(pid).is_ok_and(|id| id == executable.id());
+        same.then(|| process::load_bias(pid, binary.image().lowest_address()).ok())??
+    } else {
+        LoadBias(0)
+    };
+    Some(ProcessStart { pid, executable: Arc::clone(executable), bias })
+}
+
+fn probes(plan: &Plan) -> Vec<ProbeMeta> {
+    plan.sites
+        .iter()
+        .map(|planned| ProbeMeta {
+            probe: planned.spec.probe,
+            function: planned.function.to_owned(),
+            address: planned.site.address,
+            instruction: planned.site.instruction.clone(),
+            class: planned.site.class.name(),
+            at: planned.site.point.name(),
+        })
+        .collect()
+}
+
+fn unavailable(plan: &Plan) -> Vec<Unavailable> {
+    plan.unavailable
+        .iter()
+        .map(|missing| Unavailable { what: missing.spec.gives.to_owned(), why: missing.why.clone() })
+        .collect()
+}
+
+fn reasons(plan: &Plan) -> String {
+    plan.unavailable.iter().map(|missing| missing.why.as_str()).collect::<Vec<_>>().join("; ")
+}
