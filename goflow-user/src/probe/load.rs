@@ -147,6 +147,19 @@ pub fn load(
     Ok((programs, kernel_side))
 }
 
+/// A program that does nothing, for a multi-uprobe link: what a trap costs before goflow does anything in it.
+///
+/// # Errors
+/// The kernel refused it.
+pub fn load_empty() -> Result<Programs, LoadError> {
+    // r0 = 0; exit (Documentation/bpf/standardization/instruction-set.rst)
+    const NOTHING: [u8; 16] = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+    let nothing = aya_obj::copy_instructions(&NOTHING)?;
+    sys::load_multi_uprobe_program("empty", &nothing, c"GPL")
+        .map(Programs::Multi)
+        .map_err(|(error, log)| LoadError::Verifier { program: "empty", error, log })
+}
+
 /// Compares the version that the object was compiled with against ours: the first word of its configuration.
 fn check_layout(object: &[u8]) -> Result<(), LoadError> {
     let found = compiled_layout_version(object);
