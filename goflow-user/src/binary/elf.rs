@@ -8,9 +8,10 @@
 
 use super::addr::{FileOffset, LinkAddr};
 use super::error::BinaryError;
-use super::read::{array, u64_at};
+use super::read::{array, c_str, u64_at};
+use memchr::memmem;
 use object::LittleEndian as Le;
-use object::elf::{self, FileHeader64, ProgramHeader64, Rela64, SectionHeader64};
+use object::elf::{self, FileHeader64, ProgramHeader64, Rela64, SectionHeader64, Sym64};
 use object::pod::slice_from_bytes;
 use object::read::elf::{
     FileHeader as _, NoteIterator, ProgramHeader as _, SectionHeader as _, SectionTable,
@@ -28,6 +29,9 @@ const MAX_SEGMENTS: usize = 64;
 
 /// Largest decompressed section accepted, in bytes; the debug information of a 500 MB program stays below.
 const MAX_SECTION: u64 = 1 << 30;
+
+/// Longest symbol name read, in bytes.
+const LONGEST_NAME: usize = 1 << 16;
 
 /// Most that deflate can expand (1032:1); a section that claims more is refused before anything is allocated.
 const MAX_EXPANSION: u64 = 1032;
@@ -224,9 +228,13 @@ impl<'d> Image<'d> {
         self.sections.section_by_name(Le, name.as_bytes()).is_some()
     }
 
-    /// Function and data symbols of the ELF symbol table, unsorted; empty when stripped.
-    pub(crate) fn symbols(&self) -> object::read::elf::SymbolTable<'d, Header> {
-        self.sections.symbols(Le, self.data, elf::SHT_SYMTAB).unwrap_or_default()
+    /// The ELF symbol table; `None` when stripped.
+    #[must_use]
+    pub fn symbol_table(&self) -> Option<SymbolTable<'d>> {
+        let table = self.sections.iter().find(|s| s.sh_type(Le) == elf::SHT_SYMTAB)?;
+        let names = self.sections.section(table.link(Le)).ok()?.data(Le, self.data).ok()?;
+        let entries: &[Sym64<Le>] = table.data_as_array(Le, self.data).ok()?;
+        Some(SymbolTable { entries, names })
     }
 
     /// Content of the note of `kind` by the owner `name`, from `PT_NOTE` or, where that is missing, from a section.
@@ -252,6 +260,63 @@ impl<'d> Image<'d> {
     }
 }
 
+/// The ELF symbol table, searched without an index: names are found in the string table first, so a lookup reads the
+/// strings and the fixed-size entries once, in order, and allocates nothing by their number.
+#[derive(Clone, Copy, Debug)]
+pub struct SymbolTable<'d> {
+    entries: &'d [Sym64<Le>],
+    names: &'d [u8],
+}
+
+impl<'d> SymbolTable<'d> {
+    /// True when it names at least one function.
+    #[must_use]
+    pub fn has_functions(&self) -> bool {
+        self.entries.iter().any(is_function)
+    }
+
+    /// Addresses of the defined functions called `name`.
+    pub fn functions(&self, name: &str) -> impl Iterator<Item = Range<LinkAddr>> + use<'d> {
+        self.entries_named(name).filter(|s| is_function(s)).filter_map(symbol_range)
+    }
+
+    /// Address range of the variable called `name`.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<Range<LinkAddr>> {
+        self.entries_named(name).find(|s| s.st_type() == elf::STT_OBJECT).and_then(symbol_range)
+    }
+
+    fn entries_named(&self, name: &str) -> impl Iterator<Item = &'d Sym64<Le>> + use<'d> {
+        // An external linker stores a name inside a longer one that ends the same way, so the byte in front may be any.
+        let needle = [name.as_bytes(), b"\0"].concat();
+        let offsets: Vec<u32> =
+            memmem::find_iter(self.names, &needle).filter_map(|at| u32::try_from(at).ok()).collect();
+        let entries = if offsets.is_empty() { &[] } else { self.entries };
+        entries.iter().filter(move |s| offsets.binary_search(&s.st_name.get(Le)).is_ok())
+    }
+
+    /// The function whose range contains `pc`, by name.
+    #[must_use]
+    pub fn function_at(&self, pc: LinkAddr) -> Option<&'d str> {
+        let covers =
+            |s: &&Sym64<Le>| is_function(s) && symbol_range(s).is_some_and(|range| range.contains(&pc));
+        let symbol = self.entries.iter().find(covers)?;
+        c_str(self.names, usize::try_from(symbol.st_name.get(Le)).ok()?, LONGEST_NAME)
+            .filter(|name| !name.is_empty())
+    }
+}
+
+fn is_function(symbol: &Sym64<Le>) -> bool {
+    symbol.st_type() == elf::STT_FUNC
+        && symbol.st_shndx.get(Le) != elf::SHN_UNDEF
+        && symbol.st_size.get(Le) > 0
+}
+
+fn symbol_range(symbol: &Sym64<Le>) -> Option<Range<LinkAddr>> {
+    let start = LinkAddr(symbol.st_value.get(Le));
+    Some(start..start.checked_add(symbol.st_size.get(Le))?)
+}
+
 /// Pointers, which in a PIE only exist after relocation.
 impl<'d> Image<'d> {
     /// The 8-byte pointer at `addr` as the loader leaves it, in link-time terms; `None` when no file-backed bytes are
@@ -263,30 +328,25 @@ impl<'d> Image<'d> {
         Some(self.relocations().target(addr).unwrap_or(in_place))
     }
 
-    /// Every 8-aligned place in a loaded segment where the loader leaves a pointer to `target`, lowest first.
-    ///
-    /// Reads all data segments and the whole relocation table: a last resort, for files without sections and symbols.
-    #[must_use]
-    pub fn pointers_to(&self, target: LinkAddr) -> Vec<LinkAddr> {
-        let mut places = self.relocations().places_of(target);
-        for segment in self.segments.iter().filter(|s| !s.executable) {
-            places.extend(self.words_equal(segment, target));
-        }
-        places.sort_unstable();
-        places.dedup();
-        places.retain(|&place| self.pointer(place) == Some(target));
-        places
-    }
-
-    fn words_equal(&self, segment: &Segment, target: LinkAddr) -> impl Iterator<Item = LinkAddr> + use<'d> {
-        let start = segment.start;
-        let skip = start.0.wrapping_neg() & 7;
-        let aligned =
-            self.segment_bytes(segment).and_then(|b| b.get(usize::try_from(skip).ok()?..)).unwrap_or(&[]);
-        let wanted = target.0.to_le_bytes();
-        let (words, _) = aligned.as_chunks::<8>();
-        let hits = words.iter().enumerate().filter(move |(_, word)| **word == wanted);
-        hits.filter_map(move |(i, _)| start.checked_add(skip + 8 * i as u64))
+    /// Every 8-aligned place where the loader leaves a pointer to `target`, cheapest sources first: `sections` as they
+    /// are in the file, then the relocation table, then all data. Lazy; a place may be given twice.
+    pub(crate) fn pointers_to<'i>(
+        &'i self,
+        target: LinkAddr,
+        sections: &'i [&'static str],
+    ) -> impl Iterator<Item = LinkAddr> + 'i {
+        let named = sections.iter().filter_map(|name| {
+            let range = self.section_range(name)?;
+            Some((range.start, self.bytes(range.start, range.end.0 - range.start.0)?))
+        });
+        let data = self.segments.iter().filter(|s| !s.executable);
+        let all = data.filter_map(|s| Some((s.start, self.segment_bytes(s)?)));
+        let in_place = move |(start, bytes)| words_equal(start, bytes, target);
+        let places = named
+            .flat_map(in_place)
+            .chain(self.relocations().places_of(target))
+            .chain(all.flat_map(in_place));
+        places.filter(move |&place| self.pointer(place) == Some(target))
     }
 
     fn relocations(&self) -> &Relocations<'d> {
@@ -370,9 +430,18 @@ impl<'d> Relocations<'d> {
         info >> 32 == 0 && u32::try_from(info & 0xffff_ffff).is_ok_and(|kind| kind == self.kind.0)
     }
 
-    fn places_of(&self, target: LinkAddr) -> Vec<LinkAddr> {
-        self.relative().filter(|&(_, to)| to == target.0).map(|(place, _)| LinkAddr(place)).collect()
+    fn places_of(&self, target: LinkAddr) -> impl Iterator<Item = LinkAddr> + '_ {
+        self.relative().filter(move |&(_, to)| to == target.0).map(|(place, _)| LinkAddr(place))
     }
+}
+
+/// The 8-aligned places in `bytes`, which start at `start`, that hold `target`.
+fn words_equal(start: LinkAddr, bytes: &[u8], target: LinkAddr) -> impl Iterator<Item = LinkAddr> + use<'_> {
+    let skip = start.0.wrapping_neg() & 7;
+    let aligned = usize::try_from(skip).ok().and_then(|skip| bytes.get(skip..)).unwrap_or(&[]);
+    let (words, _) = aligned.as_chunks::<8>();
+    let hits = words.iter().enumerate().filter(move |(_, word)| u64::from_le_bytes(**word) == target.0);
+    hits.filter_map(move |(i, _)| start.checked_add(skip + 8 * i as u64))
 }
 
 impl Segment {
