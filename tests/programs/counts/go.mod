@@ -1,0 +1,3 @@
+module goflow.test/counts
+
+go 1.18

@@ -1,0 +1,3 @@
+module goflow.test/forkstorm
+
+go 1.18

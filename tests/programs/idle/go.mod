@@ -1,0 +1,3 @@
+module goflow.test/idle
+
+go 1.18

@@ -1,0 +1,3 @@
+module goflow.test/pingpong
+
+go 1.18

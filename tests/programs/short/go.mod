@@ -1,0 +1,3 @@
+module goflow.test/short
+
+go 1.18

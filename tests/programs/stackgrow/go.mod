@@ -1,0 +1,3 @@
+module goflow.test/stackgrow
+
+go 1.18

@@ -1,0 +1,3 @@
+module goflow.test/storm
+
+go 1.18

@@ -1,0 +1,208 @@
+//! Go programs, built on demand and kept.
+//!
+//! In: a directory of `tests/programs/`, a Go version, a flavour; out: the path of an executable. What was built is kept
+//! under goflow's cache by a hash of everything that decides its bytes, so the matrix compiles once. Tests that run side
+//! by side, also in different processes, meet at a file lock.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{cache_dir, repository};
+
+/// How a program is built. The Go linker lays out a binary differently for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flavour {
+    /// `go build`, without cgo: static, with symbols and DWARF.
+    Plain,
+    /// `-ldflags=-s -w`: neither symbol table nor DWARF, as most are shipped.
+    Stripped,
+    /// `-buildmode=pie`.
+    Pie,
+    /// With a call into C: dynamically linked by the system's linker.
+    Cgo,
+    /// `-trimpath`: no absolute source paths.
+    Trimpath,
+    /// `-ldflags=-linkmode=external`: the system's linker, without C in the program.
+    External,
+}
+
+impl Flavour {
+    /// All of them, in the order of the matrix.
+    pub const ALL: [Self; 6] =
+        [Self::Plain, Self::Stripped, Self::Pie, Self::Cgo, Self::Trimpath, Self::External];
+
+    /// The word for it in test names.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Stripped => "stripped",
+            Self::Pie => "pie",
+            Self::Cgo => "cgo",
+            Self::Trimpath => "trimpath",
+            Self::External => "external",
+        }
+    }
+
+    fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Plain => &[],
+            Self::Stripped => &["-ldflags=-s -w"],
+            Self::Pie => &["-buildmode=pie"],
+            Self::Cgo => &["-tags=withc"],
+            Self::Trimpath => &["-trimpath"],
+            Self::External => &["-ldflags=-linkmode=external"],
+        }
+    }
+
+    fn needs_c_compiler(self) -> bool {
+        matches!(self, Self::Cgo | Self::External)
+    }
+}
+
+/// What to build.
+#[derive(Clone, Debug, Hash)]
+pub struct Program {
+    name: String,
+    go: String,
+    flavour: Flavour,
+    goarch: &'static str,
+}
+
+impl Program {
+    /// `tests/programs/<name>`, by the newest Go, plain.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        let go = go_versions().last().map_or_else(String::new, |newest| (*newest).to_owned());
+        Self { name: name.to_owned(), go, flavour: Flavour::Plain, goarch: "amd64" }
+    }
+
+    /// By this Go, such as `1.22.12`.
+    #[must_use]
+    pub fn go(mut self, version: &str) -> Self {
+        version.clone_into(&mut self.go);
+        self
+    }
+
+    /// In this flavour.
+    #[must_use]
+    pub fn flavour(mut self, flavour: Flavour) -> Self {
+        self.flavour = flavour;
+        self
+    }
+
+    /// For another architecture, as `GOARCH` spells it.
+    #[must_use]
+    pub fn goarch(mut self, goarch: &'static str) -> Self {
+        self.goarch = goarch;
+        self
+    }
+
+    /// The executable, built if it is not in the cache.
+    ///
+    /// # Errors
+    /// There is no Go, the toolchain of that version cannot be had, or the compiler refuses; with its words.
+    pub fn build(&self) -> Result<PathBuf> {
+        let sources = repository().join("tests/programs").join(&self.name);
+        let programs = cache_dir()?.join("programs");
+        fs::create_dir_all(&programs).with_context(|| format!("cannot make {}", programs.display()))?;
+        let key = self.key(&sources)?;
+        // The executable carries the program's name: it is what users of `ps` and of these tests see.
+        let directory = programs.join(key);
+        let executable = directory.join(&self.name);
+        let lock = File::create(directory.with_extension("lock"))?;
+        lock.lock().context("cannot lock the program cache")?;
+        if !executable.exists() {
+            fs::create_dir_all(&directory)?;
+            let unfinished = directory.join("unfinished");
+            self.compile(&sources, &unfinished)?;
+            fs::rename(&unfinished, &executable)?;
+        }
+        Ok(executable)
+    }
+
+    fn key(&self, sources: &Path) -> Result<String> {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        self.flavour.flags().hash(&mut hasher);
+        let mut files: Vec<PathBuf> = fs::read_dir(sources)
+            .with_context(|| format!("no such program: {}", sources.display()))?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<_, _>>()?;
+        files.sort();
+        for file in files {
+            file.hash(&mut hasher);
+            fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?.hash(&mut hasher);
+        }
+        Ok(format!("{:016x}", hasher.finish()))
+    }
+
+    fn compile(&self, sources: &Path, executable: &Path) -> Result<()> {
+        let output = Command::new(go_command()?)
+            .arg("build")
+            .args(self.flavour.flags())
+            .arg("-o")
+            .arg(executable)
+            .arg(".")
+            .current_dir(sources)
+            .env("GOTOOLCHAIN", format!("go{}", self.go))
+            .env("GOFLAGS", "-buildvcs=false")
+            .env("GOWORK", "off")
+            .env("GOOS", "linux")
+            .env("GOARCH", self.goarch)
+            .env("CGO_ENABLED", if self.flavour.needs_c_compiler() { "1" } else { "0" })
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run go")?;
+        ensure!(
+            output.status.success(),
+            "go{} cannot build {} ({}):\n{}",
+            self.go,
+            self.name,
+            self.flavour.name(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+}
+
+/// The Go versions of the matrix, oldest first: `tests/go-versions.txt`.
+#[must_use]
+pub fn go_versions() -> Vec<&'static str> {
+    include_str!("../go-versions.txt")
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect()
+}
+
+/// A `go` that can fetch the others: `$GO`, the one in `PATH`, Go's own place, or the one that setup unpacked.
+fn go_command() -> Result<PathBuf> {
+    if let Some(go) = std::env::var_os("GO") {
+        return Ok(PathBuf::from(go));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut candidates: Vec<PathBuf> = std::env::split_paths(&path).map(|dir| dir.join("go")).collect();
+    candidates.push(PathBuf::from("/usr/local/go/bin/go"));
+    candidates.push(cache_dir()?.join("tools/go/bin/go"));
+    match candidates.iter().find(|go| knows_toolchains(go.as_os_str())) {
+        Some(go) => Ok(go.clone()),
+        None => bail!("no Go of 1.21 or later in PATH or /usr/local/go: run `cargo xtask setup`"),
+    }
+}
+
+/// `go` fetches other toolchains from 1.21 on, and only then knows the variable.
+fn knows_toolchains(go: &OsStr) -> bool {
+    Command::new(go)
+        .args(["env", "GOTOOLCHAIN"])
+        .env("GOTOOLCHAIN", "local")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .is_ok_and(|output| output.status.success() && !output.stdout.trim_ascii().is_empty())
+}

@@ -1,0 +1,418 @@
+//! The JSON lines of `goflow trace --format json`, in types, and what must hold of every stream.
+//!
+//! In: the bytes of a whole session; out: a [`Session`]. It refuses a stream that breaks the contract: another first
+//! line than `meta`, another last than `summary`, an unknown kind, counts that do not add up, or hits that are neither
+//! an event nor a counted loss. The fields are those the tests look at; the schema itself is held elsewhere.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+/// One session of goflow.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// One for each traced binary, in the order they came.
+    pub metas: Vec<Meta>,
+    /// Processes, as they were announced.
+    pub processes: Vec<Process>,
+    /// Events, in the order of the stream.
+    pub events: Vec<Event>,
+    /// Losses, in the order of the stream.
+    pub lost: Vec<Lost>,
+    /// The last line.
+    pub summary: Summary,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line {
+    Meta(Meta),
+    Process(Process),
+    Event(Event),
+    Lost(Lost),
+    Summary(Summary),
+}
+
+/// A traced binary.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Meta {
+    /// Path of the binary.
+    pub binary: String,
+    /// Such as `go1.26.8`.
+    pub go_version: Option<String>,
+    /// Position-independent.
+    pub pie: bool,
+    /// `elf`, `dwarf` or `pclntab`.
+    pub symbol_source: String,
+    /// `dwarf` or `table`.
+    pub offset_source: String,
+    /// `lifecycle`, `blocking` or `channels`.
+    pub level: String,
+    /// `uprobe_multi` or `perf_event`.
+    pub attach_method: String,
+    /// How long attaching took.
+    pub attach_ns: u64,
+    /// Probes in place.
+    pub probes: Vec<Probe>,
+    /// Probes that are not, and why.
+    pub unavailable: Vec<Unavailable>,
+}
+
+/// One probe site.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Probe {
+    /// The contract's name of the probe.
+    pub probe: String,
+    /// Go function.
+    pub function: String,
+    /// `entry` or `return`.
+    pub at: String,
+    /// Link-time address of the instruction.
+    pub address: String,
+    /// The instruction.
+    pub instruction: String,
+    /// `emulated` or `single-stepped`.
+    pub class: String,
+}
+
+/// Something that is not to be had.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Unavailable {
+    /// What.
+    pub what: String,
+    /// Why.
+    pub why: String,
+}
+
+/// A process that runs a traced binary.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// Its binary.
+    pub binary: String,
+}
+
+/// One event.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Event {
+    /// `CLOCK_MONOTONIC`.
+    pub t_ns: u64,
+    /// Process.
+    pub pid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// Acting goroutine; 0 is the runtime itself, `None` unreadable.
+    pub goid: Option<u64>,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: Kind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the fields are those of docs/events.md")]
+pub enum Kind {
+    GoroutineCreate { child: Option<u64>, created_at: Option<Position>, start: Option<Position> },
+    GoroutineExit,
+    Park { wait_reason: Option<String>, stack: Vec<Position> },
+    Ready { target: Option<u64> },
+    ChanMake { chan: Option<String>, cap: Option<u64>, elem_type: Option<String>, elem_size: Option<u64> },
+    ChanSend(ChanOp),
+    ChanRecv(ChanOp),
+    ChanClose(ChanOp),
+    Select { sends: u32, receives: u32, blocking: bool, site: Option<Position> },
+    SyncWait { sync: String, addr: String, site: Option<Position> },
+}
+
+impl Kind {
+    /// The contract's word.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::GoroutineCreate { .. } => "goroutine_create",
+            Self::GoroutineExit => "goroutine_exit",
+            Self::Park { .. } => "park",
+            Self::Ready { .. } => "ready",
+            Self::ChanMake { .. } => "chan_make",
+            Self::ChanSend(_) => "chan_send",
+            Self::ChanRecv(_) => "chan_recv",
+            Self::ChanClose(_) => "chan_close",
+            Self::Select { .. } => "select",
+            Self::SyncWait { .. } => "sync_wait",
+        }
+    }
+}
+
+/// A send, a receive or a close.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ChanOp {
+    /// Hex address.
+    pub chan: String,
+    /// Elements buffered; absent for a nil channel.
+    pub len: Option<u64>,
+    /// Size of the buffer; absent for a nil channel.
+    pub cap: Option<u64>,
+    /// Where.
+    pub site: Option<Position>,
+}
+
+/// A place in the program.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// Go function.
+    pub function: Option<String>,
+    /// Source file.
+    pub file: Option<String>,
+    /// Line.
+    pub line: Option<u32>,
+}
+
+impl Position {
+    /// The function's name, or nothing where it has none.
+    #[must_use]
+    pub fn function(&self) -> &str {
+        self.function.as_deref().unwrap_or_default()
+    }
+}
+
+/// Events that are missing.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Lost {
+    /// `ring`, `sink` or `decode`.
+    pub at: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// The totals.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Summary {
+    /// Why the session ended.
+    pub ended: String,
+    /// From the first probe in to the last probe out.
+    pub duration_ns: u64,
+    /// How long taking the probes out took.
+    pub detach_ns: u64,
+    /// Events by kind.
+    pub counts: BTreeMap<String, u64>,
+    /// Losses by place.
+    pub lost: BTreeMap<String, u64>,
+    /// Hits by probe.
+    pub hits: Vec<Hits>,
+    /// Estimated cost to the targets.
+    pub cost_ns: u64,
+    /// CPU time of the targets.
+    pub target_cpu_ns: Option<u64>,
+    /// Every process seen.
+    pub processes: Vec<u32>,
+}
+
+/// Hits of one probe, as the kernel counted them.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Hits {
+    /// The contract's name of the probe.
+    pub probe: String,
+    /// How often.
+    pub hits: u64,
+}
+
+/// Every probe's name, and the kind (and sync object) of its events.
+const PROBES: [(&str, &str, Option<&str>); 14] = [
+    ("newproc1", "goroutine_create", None),
+    ("goexit0", "goroutine_exit", None),
+    ("gopark", "park", None),
+    ("ready", "ready", None),
+    ("makechan", "chan_make", None),
+    ("chansend", "chan_send", None),
+    ("chanrecv", "chan_recv", None),
+    ("closechan", "chan_close", None),
+    ("selectgo", "select", None),
+    ("semacquire1", "sync_wait", Some("semaphore")),
+    ("mutex_lock_slow", "sync_wait", Some("mutex")),
+    ("rwmutex_lock", "sync_wait", Some("rwmutex")),
+    ("waitgroup_wait", "sync_wait", Some("waitgroup")),
+    ("notify_list_wait", "sync_wait", Some("cond")),
+];
+
+/// The probes of a level, by the contract's names.
+#[must_use]
+pub fn probes_of_level(level: &str) -> Vec<&'static str> {
+    let in_level = |kind: &str| match kind {
+        "goroutine_create" | "goroutine_exit" => true,
+        "park" | "ready" | "sync_wait" => level != "lifecycle",
+        _ => level == "channels",
+    };
+    PROBES.iter().filter(|(_, kind, _)| in_level(kind)).map(|(probe, ..)| *probe).collect()
+}
+
+impl Session {
+    /// Reads a whole stream and checks its form.
+    ///
+    /// # Errors
+    /// The stream breaks the contract; the message names the line or the sums.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let (mut metas, mut processes, mut events, mut lost) = (vec![], vec![], vec![], vec![]);
+        let mut summary = None;
+        ensure!(bytes.last() == Some(&b'\n'), "the stream does not end with a line feed");
+        for (number, line) in bytes[..bytes.len() - 1].split(|byte| *byte == b'\n').enumerate() {
+            let what = || format!("line {}: {}", number + 1, String::from_utf8_lossy(line));
+            ensure!(summary.is_none(), "after the summary comes {}", what());
+            let parsed = serde_json::from_slice(line).with_context(what)?;
+            ensure!(!metas.is_empty() || matches!(parsed, Line::Meta(_)), "before any meta line: {}", what());
+            match parsed {
+                Line::Meta(meta) => metas.push(meta),
+                Line::Process(process) => processes.push(process),
+                Line::Event(event) => events.push(event),
+                Line::Lost(window) => lost.push(window),
+                Line::Summary(totals) => summary = Some(totals),
+            }
+        }
+        let summary = summary.context("the stream has no summary")?;
+        let session = Self { metas, processes, events, lost, summary };
+        session.check()?;
+        Ok(session)
+    }
+
+    fn check(&self) -> Result<()> {
+        self.counts_are_the_events()?;
+        self.losses_add_up()?;
+        self.hits_are_events_or_losses()?;
+        self.events_belong_to_announced_processes()?;
+        self.threads_go_forward()
+    }
+
+    fn counts_are_the_events(&self) -> Result<()> {
+        let mut counted: BTreeMap<&str, u64> = BTreeMap::new();
+        for event in &self.events {
+            *counted.entry(event.kind.name()).or_default() += 1;
+        }
+        for (kind, count) in &self.summary.counts {
+            let seen = counted.remove(kind.as_str()).unwrap_or(0);
+            ensure!(seen == *count, "the summary counts {count} of {kind}, the stream has {seen}");
+        }
+        ensure!(counted.is_empty(), "the summary does not count {counted:?}");
+        Ok(())
+    }
+
+    fn losses_add_up(&self) -> Result<()> {
+        for (place, total) in &self.summary.lost {
+            let lines: u64 = self.lost.iter().filter(|lost| lost.at == *place).map(|lost| lost.count).sum();
+            ensure!(lines == *total, "the summary lost {total} at {place}, the lost lines say {lines}");
+        }
+        let known = |place: &str| self.summary.lost.contains_key(place);
+        ensure!(self.lost.iter().all(|lost| known(&lost.at)), "a lost line names another place");
+        Ok(())
+    }
+
+    fn hits_are_events_or_losses(&self) -> Result<()> {
+        let hits: u64 = self.summary.hits.iter().map(|hits| hits.hits).sum();
+        let (events, lost) = (self.events.len() as u64, self.lost_events());
+        ensure!(hits == events + lost, "{hits} hits are not {events} events and {lost} losses");
+        for (probe, kind, sync) in PROBES {
+            let hits: u64 =
+                self.summary.hits.iter().filter(|hits| hits.probe == probe).map(|hits| hits.hits).sum();
+            let seen = self.events.iter().filter(|event| is_of(&event.kind, kind, sync)).count() as u64;
+            ensure!(seen <= hits && hits <= seen + lost, "{probe}: {hits} hits, {seen} events, {lost} lost");
+        }
+        Ok(())
+    }
+
+    fn events_belong_to_announced_processes(&self) -> Result<()> {
+        let stray = self.events.iter().find(|event| !self.summary.processes.contains(&event.pid));
+        ensure!(stray.is_none(), "the summary does not know the process of {stray:?}");
+        Ok(())
+    }
+
+    /// Between threads the order is the merger's promise; within one it is the kernel's.
+    fn threads_go_forward(&self) -> Result<()> {
+        let mut last: HashMap<u32, u64> = HashMap::new();
+        for event in &self.events {
+            let before = last.insert(event.tid, event.t_ns).unwrap_or(0);
+            if event.t_ns < before {
+                bail!("thread {} goes back from {before} at {event:?}", event.tid);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many events were lost, at any place.
+    #[must_use]
+    pub fn lost_events(&self) -> u64 {
+        self.summary.lost.values().sum()
+    }
+
+    /// The first traced binary.
+    #[must_use]
+    pub fn meta(&self) -> &Meta {
+        // `parse` refuses a stream without one.
+        &self.metas[0]
+    }
+
+    /// Events of one kind.
+    pub fn of_kind(&self, kind: &str) -> impl Iterator<Item = &Event> {
+        self.events.iter().filter(move |event| event.kind.name() == kind)
+    }
+
+    /// Fails if anything was lost.
+    ///
+    /// # Errors
+    /// Something was.
+    pub fn assert_nothing_lost(&self) -> Result<()> {
+        ensure!(self.lost_events() == 0 && self.lost.is_empty(), "lost: {:?}", self.summary.lost);
+        Ok(())
+    }
+}
+
+fn is_of(kind: &Kind, name: &str, of: Option<&str>) -> bool {
+    kind.name() == name && of.is_none_or(|of| matches!(kind, Kind::SyncWait { sync, .. } if sync == of))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const META: &str = r#"{"type":"meta","binary":"/b","go_version":null,"pie":false,"symbol_source":"elf","offset_source":"dwarf","level":"channels","attach_method":"uprobe_multi","attach_ns":1,"probes":[],"unavailable":[]}"#;
+    const EXIT: &str = r#"{"type":"event","t_ns":9,"pid":1,"tid":2,"goid":3,"kind":"goroutine_exit"}"#;
+
+    fn summary(exits: u64, hits: u64, lost: u64) -> String {
+        format!(
+            r#"{{"type":"summary","ended":"x","duration_ns":1,"detach_ns":1,"counts":{{"goroutine_exit":{exits}}},"lost":{{"ring":{lost}}},"hits":[{{"probe":"goexit0","hits":{hits}}}],"cost_ns":1,"target_cpu_ns":null,"processes":[1]}}"#
+        )
+    }
+
+    fn parse(lines: &[&str]) -> Result<Session> {
+        Session::parse((lines.join("\n") + "\n").as_bytes())
+    }
+
+    fn refusal(lines: &[&str]) -> String {
+        parse(lines).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_stream_in_form_is_read() {
+        let session = parse(&[META, EXIT, &summary(1, 1, 0)]).unwrap();
+        assert_eq!(session.of_kind("goroutine_exit").count(), 1);
+    }
+
+    #[test]
+    fn a_stream_out_of_form_is_refused() {
+        assert!(refusal(&[EXIT, META, &summary(1, 1, 0)]).contains("before any meta"));
+        assert!(refusal(&[META, EXIT]).contains("no summary"));
+        assert!(refusal(&[META, &summary(0, 0, 0), EXIT]).contains("after the summary"));
+        assert!(
+            refusal(&[META, &EXIT.replace("goroutine_exit", "nap"), &summary(0, 0, 0)]).contains("line 2")
+        );
+        assert!(refusal(&[META, EXIT, &summary(2, 1, 0)]).contains("the summary counts 2"));
+        assert!(refusal(&[META, EXIT, &summary(1, 2, 0)]).contains("2 hits are not 1 events"));
+        assert!(refusal(&[META, EXIT, &summary(1, 2, 1)]).contains("the lost lines say 0"));
+        assert!(
+            refusal(&[META, &EXIT.replace(r#""pid":1"#, r#""pid":7"#), &summary(1, 1, 0)])
+                .contains("process")
+        );
+        let earlier = EXIT.replace(r#""t_ns":9"#, r#""t_ns":8"#);
+        assert!(refusal(&[META, EXIT, &earlier, &summary(2, 2, 0)]).contains("goes back"));
+    }
+}
