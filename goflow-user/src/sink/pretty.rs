@@ -1,1 +1,490 @@
-//! x
+//! What a person reads over SSH: a header, a line for each event as long as a person can follow, then counts by kind and
+//! site once a second, losses where they happen, and a summary that says what to do next.
+//!
+//! In: [`Record`]s; out: lines that fit the terminal. Channels and goroutines are called by the source position they come
+//! from ([`book`]). The hard thing is to stay readable at any rate: above [`LINES_PER_SECOND`] the rest of a second is
+//! folded ([`fold`]), and what is folded is counted, never dropped.
+
+mod book;
+mod fold;
+mod layout;
+mod report;
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+
+use self::book::Book;
+use self::fold::{Channels, Detail, Fold, Key, Row};
+use self::layout::{Line, cut_end, cut_start, grouped};
+use super::record::{Meta, Names, Record, Sink};
+use super::words;
+use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, LossPoint, Lost, MonotonicNs, Pid};
+
+/// Lines a second that a person can follow; more are folded.
+const LINES_PER_SECOND: u64 = 40;
+
+/// Rows of a fold: fits half of a usual terminal.
+const FOLD_ROWS: usize = 15;
+
+/// How long one fold lasts, in nanoseconds.
+const WINDOW_NS: u64 = 1_000_000_000;
+
+pub(super) const DIM: Style = Style::new().dimmed();
+pub(super) const PLAIN: Style = Style::new();
+pub(super) const BOLD: Style = Style::new().bold();
+pub(super) const ALARM: Style = AnsiColor::Red.on_default().bold();
+const WHO: Style = AnsiColor::Cyan.on_default();
+
+/// How kinds are called on screen, in the order of [`words::KINDS`].
+const LABELS: [&str; words::KINDS.len()] = [
+    "create",
+    "exit",
+    "park",
+    "ready",
+    "chan make",
+    "chan send",
+    "chan recv",
+    "chan close",
+    "select",
+    "sync wait",
+];
+
+/// Which events are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Events {
+    /// All at a readable rate, else counts by kind and site.
+    Folded,
+    /// Every one.
+    Every,
+    /// None: header, losses and summary only, because the events go elsewhere.
+    None,
+}
+
+/// What the output can show.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// Columns of the terminal; `None` where nothing limits a line, as in a file.
+    pub width: Option<usize>,
+    /// Whether escape sequences for colours may be written.
+    pub colour: bool,
+    /// Which events are shown.
+    pub events: Events,
+}
+
+/// Writes a session for a person.
+pub struct Pretty<W> {
+    writer: W,
+    out: String,
+    view: View,
+    book: Book,
+    window: Window,
+    first_meta: Option<Meta>,
+    first_pid: Option<Pid>,
+    many_processes: bool,
+    has_column_titles: bool,
+}
+
+/// The current second.
+#[derive(Default)]
+struct Window {
+    from: Option<MonotonicNs>,
+    lines: u64,
+    is_folding: bool,
+    fold_from: MonotonicNs,
+    fold: Fold,
+    lost: u64,
+    processes: u64,
+}
+
+/// Widths of the columns that depend on the terminal's.
+struct Columns {
+    who: usize,
+    what: usize,
+    site: usize,
+}
+
+impl<W: Write> Pretty<W> {
+    /// A sink that writes to `writer`, unbuffered: it does its own buffering.
+    pub fn new(writer: W, view: View) -> Self {
+        Self {
+            writer,
+            out: String::new(),
+            view,
+            book: Book::default(),
+            window: Window::default(),
+            first_meta: None,
+            first_pid: None,
+            many_processes: false,
+            has_column_titles: false,
+        }
+    }
+
+    fn event(&mut self, event: &Event, names: &dyn Names) {
+        if self.view.events == Events::None {
+            return;
+        }
+        self.roll(event.t);
+        let Digest { key, channel } = self.digest(event, names);
+        self.window.from.get_or_insert(event.t);
+        if self.is_line_due(event.t) {
+            self.event_line(event, key);
+        } else {
+            self.window.fold.add(key, channel);
+        }
+        if let (EventKind::GoroutineExit, Some(goid)) = (&event.kind, event.goid) {
+            self.book.exited(event.pid, goid);
+        }
+    }
+
+    /// Decides whether the next thing gets a line of its own, and counts it if so.
+    fn is_line_due(&mut self, t: MonotonicNs) -> bool {
+        let window = &mut self.window;
+        if self.view.events == Events::Every {
+            return true;
+        }
+        if !window.is_folding && window.lines >= LINES_PER_SECOND {
+            window.is_folding = true;
+        }
+        if window.is_folding {
+            if window.fold.events() + window.processes == 0 {
+                window.fold_from = t;
+            }
+            return false;
+        }
+        window.lines += 1;
+        true
+    }
+
+    /// Ends the window if `now` is beyond it.
+    fn roll(&mut self, now: MonotonicNs) {
+        let Some(from) = self.window.from else { return };
+        let end = from.0.saturating_add(WINDOW_NS);
+        if now.0 >= end {
+            self.close_window(MonotonicNs(end));
+        }
+    }
+
+    fn close_window(&mut self, end: MonotonicNs) {
+        let folded = self.window.fold.events();
+        if folded + self.window.processes > 0 {
+            self.fold_table(end);
+        }
+        self.window.fold.clear();
+        self.window.from = None;
+        self.window.lines = 0;
+        self.window.lost = 0;
+        self.window.processes = 0;
+        self.window.is_folding = folded > LINES_PER_SECOND;
+        if self.book.make_room() {
+            self.line(Line::default().text(
+                DIM,
+                "  (names learned so far were dropped to bound memory; what was made before shows as a number)",
+            ));
+        }
+    }
+
+    /// Learns from an event and tells what it counts as.
+    fn digest(&mut self, event: &Event, names: &dyn Names) -> Digest {
+        let pid = event.pid;
+        let book = &mut self.book;
+        let mut channel = None;
+        let (site, detail) = match &event.kind {
+            EventKind::GoroutineCreate { child, created_at, start } => {
+                let site = created_at.map(|pc| book.site(pid, pc, names));
+                if let (Some(child), Some(site)) = (child, site) {
+                    book.created(pid, *child, site);
+                }
+                (site, start.map_or(Detail::None, |entry| Detail::Text(book.start(pid, entry, names))))
+            }
+            EventKind::GoroutineExit => (event.goid.and_then(|goid| book.creation(pid, goid)), Detail::None),
+            EventKind::Park { reason, lock: _, stack } => {
+                let reason = book.wait_reason(pid, *reason, names);
+                (book.site_of_stack(pid, stack, names), Detail::Text(reason))
+            }
+            EventKind::Ready { target } => (target.and_then(|goid| book.creation(pid, goid)), Detail::None),
+            EventKind::ChanMake { chan, elem_type, site, cap: _, elem_size: _ } => {
+                let site = site.map(|pc| book.site(pid, pc, names));
+                let elem_type = elem_type.and_then(|descriptor| book.elem_type(pid, descriptor, names));
+                if let (Some(chan), Some(site)) = (chan, site) {
+                    book.made(pid, *chan, elem_type, site);
+                }
+                (site, elem_type.map_or(Detail::None, Detail::Text))
+            }
+            EventKind::ChanSend(op) | EventKind::ChanRecv(op) | EventKind::ChanClose(op) => {
+                channel = op.chan.map(|chan| (pid, chan));
+                (op.site.map(|pc| book.site(pid, pc, names)), Detail::None)
+            }
+            EventKind::Select { sends, receives, site, blocking: _, chans: _ } => {
+                (site.map(|pc| book.site(pid, pc, names)), Detail::Cases(*sends, *receives))
+            }
+            EventKind::SyncWait { primitive, site, addr: _, reason: _ } => {
+                (site.map(|pc| book.site(pid, pc, names)), Detail::Sync(*primitive))
+            }
+        };
+        Digest { key: Key { kind: words::kind_index(&event.kind), site, detail }, channel }
+    }
+
+    fn event_line(&mut self, event: &Event, key: Key) {
+        self.column_titles();
+        let columns = self.columns();
+        let who = self.book.goroutine_name(event.pid, event.goid);
+        let what = self.what(event, key);
+        let site = key.site.map_or("", |site| self.book.full(site));
+        let site = if matches!(event.kind, EventKind::Ready { .. }) { "" } else { site };
+        let line = self
+            .stamp(event.t, Some(event.pid))
+            .column(WHO, &cut_end(&who, columns.who), columns.who)
+            .column(BOLD, LABELS[key.kind], 10)
+            .column(PLAIN, &cut_end(&what, columns.what), columns.what.min(40))
+            .text(DIM, cut_start(site, columns.site));
+        self.line(line);
+    }
+
+    /// What one event is about, beside its goroutine, kind and site.
+    fn what(&self, event: &Event, key: Key) -> String {
+        let book = &self.book;
+        match &event.kind {
+            EventKind::GoroutineCreate { child, .. } => {
+                let child = child.map_or("g?".to_owned(), |goid| format!("g{}", goid.0));
+                format!("{child} {}", self.detail(key.detail))
+            }
+            EventKind::GoroutineExit => key.site.map_or("", |_| "created at").to_owned(),
+            EventKind::Park { .. } => self.detail(key.detail),
+            EventKind::Ready { target } => book.goroutine_name(event.pid, *target),
+            EventKind::ChanMake { chan, cap, .. } => {
+                let name = chan.map_or("chan ?".to_owned(), |chan| book.channel_name_here(event.pid, chan));
+                format!("{name}{}", buffer(None, *cap))
+            }
+            EventKind::ChanSend(op) | EventKind::ChanRecv(op) => {
+                self.channel_op(event.pid, op) + if op.blocking { "" } else { ", non-blocking" }
+            }
+            EventKind::ChanClose(op) => self.channel_op(event.pid, op),
+            EventKind::Select { blocking, .. } => {
+                self.detail(key.detail) + if *blocking { "" } else { ", with default" }
+            }
+            EventKind::SyncWait { addr, .. } => format!("{} {addr}", self.detail(key.detail)),
+        }
+    }
+
+    fn channel_op(&self, pid: Pid, op: &ChanOp) -> String {
+        match op.chan {
+            None => "nil channel".to_owned(),
+            Some(chan) => self.book.channel_name(pid, chan) + &buffer(op.len, op.cap),
+        }
+    }
+
+    fn detail(&self, detail: Detail) -> String {
+        match detail {
+            Detail::None => String::new(),
+            Detail::Text(id) => self.book.text(id).to_owned(),
+            Detail::Sync(primitive) => words::primitive(primitive).to_owned(),
+            Detail::Cases(sends, receives) => {
+                let plural = |count: u32| if count == 1 { "" } else { "s" };
+                format!("{sends} send{}, {receives} receive{}", plural(sends), plural(receives))
+            }
+        }
+    }
+
+    fn fold_table(&mut self, end: MonotonicNs) {
+        let (rows, left_rows, left_events) = self.window.fold.top(FOLD_ROWS);
+        self.fold_heading(end);
+        for (key, row) in rows {
+            self.fold_row(key, row);
+        }
+        if left_rows > 0 {
+            let rest = format!("at {left_rows} more sites");
+            self.line(Line::default().number(DIM, &grouped(left_events), 12).text(DIM, rest));
+        }
+    }
+
+    fn fold_heading(&mut self, end: MonotonicNs) {
+        let window = &self.window;
+        let lost = match window.lost {
+            0 => "none lost".to_owned(),
+            lost => format!("{} LOST", grouped(lost)),
+        };
+        let lost_style = if window.lost > 0 { ALARM } else { DIM };
+        let processes = match window.processes {
+            0 => String::new(),
+            count => format!(", {} new processes", grouped(count)),
+        };
+        let line = Line::default()
+            .text(BOLD, format!("{:>11} s  ", self.seconds(end)))
+            .text(BOLD, format!("{} events", grouped(window.fold.events())))
+            .text(DIM, format!(" since {} s by kind and site{processes}, ", self.seconds(window.fold_from)))
+            .text(lost_style, lost)
+            .text(DIM, " (--all prints every one)");
+        self.line(line);
+    }
+
+    fn fold_row(&mut self, key: Key, row: Row) {
+        let columns = self.columns();
+        let what = match (LABELS[key.kind], row.channels) {
+            ("chan send" | "chan recv" | "chan close", Channels::None) => "nil channel".to_owned(),
+            (_, Channels::One(pid, chan)) => self.book.channel_name(pid, chan),
+            (_, Channels::Several) => "several channels".to_owned(),
+            ("ready" | "exit", Channels::None) if key.site.is_some() => "created at".to_owned(),
+            ("chan make", Channels::None) => format!("chan {}", self.detail(key.detail)),
+            (_, Channels::None) => self.detail(key.detail),
+        };
+        let site = key.site.map_or("", |site| self.book.full(site));
+        let line = Line::default()
+            .number(BOLD, &grouped(row.count), 12)
+            .column(BOLD, LABELS[key.kind], 10)
+            .column(PLAIN, &cut_end(&what, columns.what), columns.what.min(40))
+            .text(DIM, cut_start(site, columns.site + columns.who));
+        self.line(line);
+    }
+
+    fn process(&mut self, pid: Pid, binary: &str) {
+        self.book.forget(pid);
+        self.many_processes |= *self.first_pid.get_or_insert(pid) != pid;
+        if self.view.events == Events::None {
+            return;
+        }
+        // The record has no time of its own; it happens where it stands between the events.
+        let now = self.window.from.unwrap_or(self.zero());
+        if self.is_line_due(now) {
+            let text = format!("process {} runs {}", pid.0, layout::printable(binary));
+            self.line(Line::default().text(DIM, format!("{:>11}  {text}", "")));
+        } else {
+            self.window.processes += 1;
+        }
+    }
+
+    fn lost(&mut self, lost: &Lost) {
+        self.window.lost += lost.count;
+        if self.window.is_folding {
+            return;
+        }
+        let line = self
+            .stamp(lost.to, None)
+            .text(ALARM, format!("LOST {} events", grouped(lost.count)))
+            .text(PLAIN, format!(" since {} s: {}", self.seconds(lost.from), loss_reason(lost.at)));
+        self.line(line);
+    }
+
+    fn column_titles(&mut self) {
+        if self.has_column_titles {
+            return;
+        }
+        self.has_column_titles = true;
+        self.line(Line::default().text(
+            DIM,
+            "g7@a.go:5 and chan T@a.go:5#2 were made at a.go:5 (#2: the second one there); (3/8): 3 of 8 buffered",
+        ));
+        let columns = self.columns();
+        let pid = if self.many_processes { format!("{:<8}  ", "pid") } else { String::new() };
+        let line = Line::default()
+            .text(DIM, format!("{:>11}  {pid}", "seconds"))
+            .column(DIM, "goroutine", columns.who)
+            .column(DIM, "event", 10)
+            .column(DIM, "what", columns.what.min(40))
+            .text(DIM, "where");
+        self.line(line);
+    }
+
+    /// Time, and the process where there is more than one.
+    fn stamp(&self, t: MonotonicNs, pid: Option<Pid>) -> Line {
+        let line = Line::default().number(DIM, &self.seconds(t), 11);
+        match pid {
+            Some(pid) if self.many_processes => line.column(DIM, &pid.0.to_string(), 8),
+            _ => line,
+        }
+    }
+
+    /// Seconds since the session started.
+    fn seconds(&self, t: MonotonicNs) -> String {
+        let since = t.0.saturating_sub(self.zero().0);
+        format!("{}.{:06}", since / 1_000_000_000, since / 1_000 % 1_000_000)
+    }
+
+    fn zero(&self) -> MonotonicNs {
+        self.first_meta.as_ref().map_or(MonotonicNs(0), |meta| meta.start)
+    }
+
+    fn columns(&self) -> Columns {
+        let Some(width) = self.view.width else {
+            return Columns { who: 24, what: usize::MAX, site: usize::MAX / 2 };
+        };
+        let who = (width / 6).clamp(8, 24);
+        let fixed = 11 + 10 + 8 + if self.many_processes { 10 } else { 0 };
+        let rest = width.saturating_sub(fixed + who);
+        let what = (rest * 45 / 100).max(8);
+        Columns { who, what, site: rest.saturating_sub(what).max(8) }
+    }
+
+    fn line(&mut self, line: Line) {
+        let text = line.finish(self.view.width, self.view.colour);
+        self.out.push_str(&text);
+    }
+
+    fn drain(&mut self) -> io::Result<()> {
+        self.writer.write_all(self.out.as_bytes())?;
+        self.out.clear();
+        Ok(())
+    }
+}
+
+impl<W: Write> Sink for Pretty<W> {
+    fn write(&mut self, record: &Record, names: &dyn Names) -> io::Result<()> {
+        match record {
+            Record::Event(event) => self.event(event, names),
+            Record::Lost(lost) => self.lost(lost),
+            Record::ProcessStart { pid, binary } => self.process(*pid, binary),
+            Record::Meta(meta) => {
+                for line in report::header(meta) {
+                    self.line(line);
+                }
+                self.first_meta.get_or_insert_with(|| (**meta).clone());
+            }
+            Record::Summary(summary) => {
+                let end = MonotonicNs(self.zero().0.saturating_add(summary.duration_ns));
+                self.close_window(end);
+                for line in report::summary(summary, self.first_meta.as_ref(), self.view.events) {
+                    self.line(line);
+                }
+            }
+        }
+        if self.out.len() >= 64 * 1024 { self.drain() } else { Ok(()) }
+    }
+
+    fn flush(&mut self, now: MonotonicNs) -> io::Result<()> {
+        self.roll(now);
+        self.drain()?;
+        self.writer.flush()
+    }
+}
+
+/// An event as it is counted.
+struct Digest {
+    key: Key,
+    channel: Option<(Pid, ChanAddr)>,
+}
+
+/// The state of a channel's buffer, as a suffix.
+fn buffer(len: Option<u64>, cap: Option<u64>) -> String {
+    match (len, cap) {
+        (_, Some(0)) => " (unbuffered)".to_owned(),
+        (Some(len), Some(cap)) => format!(" ({len}/{cap})"),
+        (None, Some(cap)) => format!(" (buffer {cap})"),
+        (_, None) => String::new(),
+    }
+}
+
+/// Why events are missing, and what helps.
+fn loss_reason(at: LossPoint) -> &'static str {
+    match at {
+        LossPoint::Ring => {
+            "the ring buffer was full; --buffer makes it larger, --level blocking records less"
+        }
+        LossPoint::Sink => "the output could not keep up; --output FILE is faster than a terminal",
+        LossPoint::Decode => {
+            "a record could not be decoded; please report this with the output of goflow doctor"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! Lines on a screen: cells with a colour, cut to the width of the terminal, and the units a person reads.
+//!
+//! In: text, some of it from a binary that nobody vetted; out: one printable line that never wraps. Control and
+//! direction-changing characters are replaced here, so that a function name cannot drive the reader's terminal.
+
+use std::borrow::Cow;
+
+use anstyle::Style;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Between two columns.
+const GAP: &str = "  ";
+
+/// A line under construction.
+#[derive(Default)]
+pub(super) struct Line {
+    cells: Vec<(Style, String)>,
+}
+
+impl Line {
+    /// Adds text as it is.
+    pub(super) fn text(mut self, style: Style, text: impl Into<String>) -> Self {
+        self.cells.push((style, text.into()));
+        self
+    }
+
+    /// Adds a left-aligned column of at least `width` columns and a gap.
+    pub(super) fn column(self, style: Style, text: &str, width: usize) -> Self {
+        let padding = " ".repeat(width.saturating_sub(text.width()));
+        self.text(style, text).text(Style::new(), padding + GAP)
+    }
+
+    /// Adds a right-aligned column of at least `width` columns and a gap; numbers are never cut.
+    pub(super) fn number(self, style: Style, text: &str, width: usize) -> Self {
+        self.text(style, format!("{text:>width$}")).text(Style::new(), GAP)
+    }
+
+    /// The line, at most `width` columns wide, with a line feed and without trailing blanks; `…` ends a line that was
+    /// cut.
+    pub(super) fn finish(self, width: Option<usize>, colour: bool) -> String {
+        let mut cells = self.cells;
+        while cells.pop_if(|(_, text)| text.trim_end().is_empty()).is_some() {}
+        if let Some((_, last)) = cells.last_mut() {
+            last.truncate(last.trim_end().len());
+        }
+        let needed: usize = cells.iter().map(|(_, text)| text.width()).sum();
+        if let Some(width) = width.filter(|width| *width < needed) {
+            cut_cells(&mut cells, width);
+        }
+        let mut out = String::new();
+        for (style, text) in &cells {
+            let style = if colour { *style } else { Style::new() };
+            out.push_str(&format!("{style}{text}{style:#}"));
+        }
+        out.push('\n');
+        out
+    }
+}
+
+/// Cuts cells that are wider than `width` together.
+fn cut_cells(cells: &mut Vec<(Style, String)>, width: usize) {
+    let mut left = width;
+    for index in 0..cells.len() {
+        let text = &cells[index].1;
+        if text.width() >= left {
+            // One more than fits, so that the cut shows even where the text ends exactly at the edge.
+            let shown = cut_end(&format!("{text}  "), left).into_owned();
+            cells[index].1 = shown;
+            cells.truncate(index + 1);
+            return;
+        }
+        left -= text.width();
+    }
+}
+
+/// `text`, or as much of its start as fits `width` columns together with `…`.
+pub(super) fn cut_end(text: &str, width: usize) -> Cow<'_, str> {
+    if text.width() <= width {
+        return Cow::Borrowed(text);
+    }
+    let kept = fitting(text.chars(), width.saturating_sub(1));
+    let mut kept: String = text.chars().take(kept).collect();
+    if width > 0 {
+        kept.push('…');
+    }
+    Cow::Owned(kept)
+}
+
+/// `text`, or as much of its end as fits `width` columns together with `…`: the end of a position is its line number.
+pub(super) fn cut_start(text: &str, width: usize) -> Cow<'_, str> {
+    if text.width() <= width {
+        return Cow::Borrowed(text);
+    }
+    let kept = fitting(text.chars().rev(), width.saturating_sub(1));
+    let skipped = text.chars().count() - kept;
+    let dots = if width > 0 { "…" } else { "" };
+    Cow::Owned(dots.chars().chain(text.chars().skip(skipped)).collect())
+}
+
+/// How many of `chars` fit `width` columns.
+fn fitting(chars: impl Iterator<Item = char>, width: usize) -> usize {
+    let mut used = 0;
+    chars
+        .take_while(|character| {
+            used += character.width().unwrap_or(0);
+            used <= width
+        })
+        .count()
+}
+
+/// `text` without characters that would move the cursor, change colours or reverse the direction of reading.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    if text.chars().any(is_unsafe) {
+        Cow::Owned(text.chars().map(|c| if is_unsafe(c) { char::REPLACEMENT_CHARACTER } else { c }).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A count with thousands separators.
+pub(super) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A span of time in the unit that needs no more than four digits before the point.
+pub(super) fn span(ns: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown with four digits at most")]
+    let ns_f = ns as f64;
+    match ns {
+        0..1_000 => format!("{ns} ns"),
+        1_000..1_000_000 => format!("{:.1} µs", ns_f / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", ns_f / 1e6),
+        _ => format!("{:.3} s", ns_f / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_never_wider_than_the_terminal_and_says_that_it_was_cut() {
+        for width in 0..34 {
+            let line = Line::default()
+                .column(Style::new(), &cut_end("goroutine", 6), 6)
+                .text(Style::new(), "名前.関数 and more text")
+                .finish(Some(width), false);
+            let shown = line.trim_end_matches('\n');
+            assert!(shown.width() <= width, "{width}: {shown:?}");
+            assert_eq!(shown.ends_with('…'), (1..31).contains(&width), "{width}: {shown:?}");
+        }
+    }
+
+    #[test]
+    fn a_cut_position_keeps_its_line_number() {
+        assert_eq!(cut_start("main.(*Pool).Submit pool.go:57", 12), "… pool.go:57");
+        assert_eq!(cut_start("pool.go:57", 12), "pool.go:57");
+    }
+
+    #[test]
+    fn an_escape_sequence_in_a_name_does_not_reach_the_terminal() {
+        assert_eq!(printable("main.\x1b[2Jx\u{202e}y"), "main.\u{fffd}[2Jx\u{fffd}y");
+    }
+
+    #[test]
+    fn colour_changes_nothing_but_escape_sequences() {
+        let line =
+            || Line::default().text(anstyle::AnsiColor::Cyan.on_default(), "g1").text(Style::new(), " x");
+        assert_eq!(line().finish(None, false), "g1 x\n");
+        let coloured = line().finish(None, true);
+        assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), "g1 x\n");
+        assert!(coloured.contains('\x1b'));
+    }
+
+    #[test]
+    fn counts_and_spans_are_readable() {
+        assert_eq!([grouped(7), grouped(1_000), grouped(123_456_789)], ["7", "1,000", "123,456,789"]);
+        assert_eq!(
+            [span(999), span(1_500), span(8_200_000), span(10_002_000_000)],
+            ["999 ns", "1.5 µs", "8.2 ms", "10.002 s"]
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! The first and the last thing a person reads: what is traced and how, and what came out.
+//!
+//! In: [`Meta`] and [`Summary`]; out: lines. The summary ends with advice that follows from its own numbers.
+
+use super::layout::{Line, grouped, printable, span};
+use super::{ALARM, BOLD, DIM, Events, PLAIN};
+use crate::sink::record::{Meta, ProbeHits, Summary};
+use crate::sink::words;
+
+/// Share of the target's CPU time, in percent, above which the summary advises to trace less. It is the default
+/// overhead budget.
+const COSTLY_PERCENT: f64 = 2.0;
+
+/// Probes the summary lists; the cheapest are summed up.
+const PROBE_ROWS: usize = 14;
+
+/// What is traced, with which probes, and what is missing.
+pub(super) fn header(meta: &Meta) -> Vec<Line> {
+    let go_version = meta.go_version.as_deref().unwrap_or("unknown Go version");
+    let module = meta.module.as_deref().map(|module| format!(", module {module}")).unwrap_or_default();
+    let mut lines = vec![
+        Line::default()
+            .text(BOLD, format!("goflow {}", meta.goflow))
+            .text(PLAIN, format!("  {} ", printable(&meta.binary)))
+            .text(DIM, format!("({}{})", printable(go_version), printable(&module))),
+        Line::default().text(
+            DIM,
+            format!(
+                "{} probes in place after {} ({}), level {}; names from {}, offsets from {}",
+                meta.probes.len(),
+                span(meta.attach_ns),
+                meta.attach_method.replace('_', " "),
+                meta.level,
+                meta.symbol_source,
+                meta.offset_source
+            ),
+        ),
+    ];
+    for missing in &meta.unavailable {
+        let text = format!("not available: {}: {}", printable(&missing.what), printable(&missing.why));
+        lines.push(Line::default().text(ALARM, text));
+    }
+    lines
+}
+
+/// Totals, cost and advice.
+pub(super) fn summary(summary: &Summary, meta: Option<&Meta>, events: Events) -> Vec<Line> {
+    let mut lines = vec![
+        Line::default(),
+        Line::default()
+            .text(BOLD, "summary")
+            .text(PLAIN, format!("  {}, {}", span(summary.duration_ns), printable(&summary.ended)))
+            .text(DIM, processes(summary)),
+    ];
+    lines.extend(counts(summary));
+    lines.push(losses(summary));
+    lines.extend(probes(summary));
+    lines.push(cost(summary));
+    let attached = meta.map(|meta| format!("probes in after {}, ", span(meta.attach_ns))).unwrap_or_default();
+    lines.push(entry("attach").text(PLAIN, format!("{attached}out after {}", span(summary.detach_ns))));
+    lines.push(entry("next").text(PLAIN, advice(summary, meta, events)));
+    lines
+}
+
+/// The start of a line of the summary.
+fn entry(title: &str) -> Line {
+    Line::default().text(DIM, format!("  {title:<8}"))
+}
+
+fn processes(summary: &Summary) -> String {
+    match summary.processes.as_slice() {
+        [] => String::new(),
+        [one] => format!(", process {}", one.0),
+        many => format!(", {} processes", grouped(many.len() as u64)),
+    }
+}
+
+fn total(summary: &Summary) -> u64 {
+    summary.counts.iter().map(|(_, count)| count).sum()
+}
+
+fn lost(summary: &Summary) -> u64 {
+    summary.lost.iter().map(|(_, count)| count).sum()
+}
+
+/// Counts by kind, three to a line.
+fn counts(summary: &Summary) -> Vec<Line> {
+    let seen: Vec<_> = summary.counts.iter().filter(|(_, count)| *count > 0).collect();
+    let mut lines = vec![entry("events").text(BOLD, grouped(total(summary)))];
+    for group in seen.chunks(3) {
+        let texts = group.iter().map(|(kind, count)| format!("{:<17}{:>13}", kind, grouped(*count)));
+        lines.push(
+            Line::default().text(PLAIN, format!("          {}", texts.collect::<Vec<_>>().join("   "))),
+        );
+    }
+    lines
+}
+
+fn losses(summary: &Summary) -> Line {
+    if lost(summary) == 0 {
+        return entry("lost").text(PLAIN, "none");
+    }
+    let places = summary.lost.iter().filter(|(_, count)| *count > 0);
+    let texts = places.map(|(at, count)| format!("{} in the {}", grouped(*count), words::loss_point(*at)));
+    entry("lost").text(ALARM, texts.collect::<Vec<_>>().join(", "))
+}
+
+/// Hits as the kernel counted them, the costliest first.
+fn probes(summary: &Summary) -> Vec<Line> {
+    let mut hits: Vec<&ProbeHits> = summary.hits.iter().filter(|probe| probe.hits > 0).collect();
+    hits.sort_by_key(|probe| std::cmp::Reverse(probe.cost_ns));
+    let row = |title: &str, probe: &ProbeHits| {
+        entry(title)
+            .number(PLAIN, &grouped(probe.hits), 13)
+            .number(DIM, &format!("≈ {}", span(probe.cost_ns)), 12)
+            .text(PLAIN, printable(&probe.function))
+    };
+    let mut lines = Vec::new();
+    for (index, probe) in hits.iter().take(PROBE_ROWS).enumerate() {
+        lines.push(row(if index == 0 { "hits" } else { "" }, probe));
+    }
+    if let Some(rest) = hits.get(PROBE_ROWS..).filter(|rest| !rest.is_empty()) {
+        let hits = rest.iter().map(|probe| probe.hits).sum();
+        lines.push(
+            entry("").number(DIM, &grouped(hits), 13).text(DIM, format!("at {} more probes", rest.len())),
+        );
+    }
+    lines
+}
+
+/// Cost in percent of the CPU time the target used, which includes that cost.
+#[expect(clippy::cast_precision_loss, reason = "an estimate, shown with one decimal")]
+fn cost_percent(summary: &Summary) -> Option<f64> {
+    let used = summary.target_cpu_ns.filter(|used| *used > 0)?;
+    Some(summary.cost_ns as f64 * 100.0 / used as f64)
+}
+
+fn cost(summary: &Summary) -> Line {
+    let cost = format!("≈ {} of the target's CPU time (estimate)", span(summary.cost_ns));
+    match (cost_percent(summary), summary.target_cpu_ns) {
+        (Some(percent), Some(used)) => {
+            let style = if percent > COSTLY_PERCENT { ALARM } else { BOLD };
+            entry("cost")
+                .text(style, format!("≈ {percent:.1} %"))
+                .text(PLAIN, format!(", {cost}, which was {}", span(used)))
+        }
+        _ => entry("cost").text(PLAIN, format!("{cost}; the time it used in all could not be read")),
+    }
+}
+
+/// What to do next, from the numbers.
+fn advice(summary: &Summary, meta: Option<&Meta>, events: Events) -> String {
+    let level = meta.map_or("", |meta| meta.level);
+    let less = match level {
+        "channels" => Some("--level blocking"),
+        "blocking" => Some("--level lifecycle"),
+        _ => None,
+    };
+    match (lost(summary), cost_percent(summary), less) {
+        (1.., _, Some(less)) => format!("to lose nothing: {less}, or a larger --buffer"),
+        (1.., _, None) => "to lose nothing: a larger --buffer".to_owned(),
+        (_, Some(percent), Some(less)) if percent > COSTLY_PERCENT => {
+            format!("to cost the target less: {less}")
+        }
+        _ if total(summary) == 0 => {
+            "no event: was the target idle? A longer --duration shows, goflow doctor checks this machine"
+                .to_owned()
+        }
+        _ if events != Events::None => {
+            "--format json --output trace.jsonl keeps every event; fields: docs/events.md".to_owned()
+        }
+        _ => "one JSON object a line; fields: docs/events.md".to_owned(),
+    }
+}

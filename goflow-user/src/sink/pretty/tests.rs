@@ -1,0 +1,472 @@
+//! Screens as lines, without a terminal.
+
+use std::sync::Arc;
+
+use goflow_common::probe::ProbeId;
+
+use super::*;
+use crate::binary::addr::{LinkAddr, RuntimeAddr};
+use crate::ingest::event::{Goid, SyncPrimitive, Tid, WaitReason};
+use crate::sink::record::{Frame, ProbeHits, ProbeMeta, Summary, Unavailable};
+
+const MS: u64 = 1_000_000;
+
+/// `0x1NN` is a call in user code at line NN, `0x2NN` in the runtime.
+struct Fake;
+
+impl Names for Fake {
+    fn frames(&self, _: Pid, pc: RuntimeAddr) -> Vec<Frame<'_>> {
+        let line = Some(u32::try_from(pc.0 & 0xff).unwrap());
+        match pc.0 >> 8 {
+            1 => vec![Frame {
+                function: "github.com/x/app.(*Pool).Submit",
+                file: Some("/src/app/pool.go"),
+                line,
+                inlined: false,
+            }],
+            2 => vec![Frame {
+                function: "runtime.chanrecv1",
+                file: Some("/go/src/runtime/chan.go"),
+                line,
+                inlined: false,
+            }],
+            _ => Vec::new(),
+        }
+    }
+    fn function_at(&self, _: Pid, _: RuntimeAddr) -> Option<Frame<'_>> {
+        Some(Frame { function: "github.com/x/app.worker", file: None, line: None, inlined: false })
+    }
+    fn wait_reason(&self, _: Pid, reason: WaitReason) -> Option<&str> {
+        (reason.0 == 7).then_some("chan receive")
+    }
+    fn type_name(&self, _: Pid, _: RuntimeAddr) -> Option<String> {
+        Some("int".to_owned())
+    }
+}
+
+fn meta() -> Record {
+    Record::Meta(Box::new(Meta {
+        goflow: "0.1.0",
+        kernel: "6.18.0".to_owned(),
+        binary: "/srv/app".to_owned(),
+        build_id: None,
+        go_version: Some("go1.26.6".to_owned()),
+        module: Some("github.com/x/app".to_owned()),
+        pie: false,
+        symbol_source: "pclntab",
+        offset_source: "table",
+        level: "channels",
+        attach_method: "uprobe_multi",
+        start: MonotonicNs(1_000 * MS),
+        attach_ns: 8_200_000,
+        wall_clock_offset_ns: 0,
+        probes: vec![ProbeMeta {
+            probe: ProbeId::Chansend,
+            function: "runtime.chansend".to_owned(),
+            address: LinkAddr(0x40_1000),
+            instruction: "push %rbp".to_owned(),
+            class: "emulated",
+            at: "entry",
+        }],
+        unavailable: vec![Unavailable { what: "sync.Cond".to_owned(), why: "not in this binary".to_owned() }],
+    }))
+}
+
+fn event(ms: u64, goid: u64, kind: EventKind) -> Record {
+    Record::Event(Event {
+        t: MonotonicNs((1_000 + ms) * MS),
+        pid: Pid(1),
+        tid: Tid(1),
+        goid: Some(Goid(goid)),
+        kind,
+    })
+}
+
+fn send(ms: u64, line: u64) -> Record {
+    event(ms, 42, EventKind::ChanSend(op(0xc000_0100, line)))
+}
+
+fn op(chan: u64, line: u64) -> ChanOp {
+    ChanOp {
+        chan: Some(ChanAddr(chan)),
+        len: Some(3),
+        cap: Some(8),
+        blocking: true,
+        site: Some(RuntimeAddr(0x100 + line)),
+    }
+}
+
+fn make(ms: u64, chan: u64, cap: u64) -> Record {
+    event(
+        ms,
+        1,
+        EventKind::ChanMake {
+            chan: Some(ChanAddr(chan)),
+            cap: Some(cap),
+            elem_size: Some(8),
+            elem_type: Some(RuntimeAddr(0x500)),
+            site: Some(RuntimeAddr(0x100 + 31)),
+        },
+    )
+}
+
+fn create(ms: u64, child: u64) -> Record {
+    event(
+        ms,
+        1,
+        EventKind::GoroutineCreate {
+            child: Some(Goid(child)),
+            created_at: Some(RuntimeAddr(0x100 + 20)),
+            start: Some(RuntimeAddr(0x600)),
+        },
+    )
+}
+
+const WIDE: View = View { width: Some(120), colour: false, events: Events::Folded };
+
+fn screen(view: View, records: &[Record], flush_at_ms: u64) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut sink = Pretty::new(&mut out, view);
+    for record in records {
+        sink.write(record, &Fake).unwrap();
+    }
+    sink.flush(MonotonicNs((1_000 + flush_at_ms) * MS)).unwrap();
+    drop(sink);
+    String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_header_says_what_is_traced_how_and_what_is_missing() {
+    assert_eq!(
+        screen(WIDE, &[meta()], 0),
+        [
+            "goflow 0.1.0  /srv/app (go1.26.6, module github.com/x/app)",
+            "1 probes in place after 8.2 ms (uprobe multi), level channels; names from pclntab, offsets from table",
+            "not available: sync.Cond: not in this binary",
+        ]
+    );
+}
+
+#[test]
+fn channels_and_goroutines_are_called_by_where_they_come_from() {
+    let park = EventKind::Park {
+        reason: WaitReason(7),
+        lock: None,
+        stack: Box::new([RuntimeAddr(0x201), RuntimeAddr(0x100 + 88)]),
+    };
+    let records = [
+        send(1, 57),
+        make(2, 0xc000_0100, 8),
+        make(3, 0xc000_0200, 0),
+        create(4, 42),
+        send(5, 57),
+        event(6, 42, park),
+        event(7, 9, EventKind::Ready { target: Some(Goid(42)) }),
+        event(8, 42, EventKind::GoroutineExit),
+        event(9, 42, EventKind::ChanRecv(op(0xc000_0300, 60))),
+    ];
+    assert_eq!(
+        body(WIDE, records),
+        [
+            "   0.001000  g42                   chan send   chan 0xc0000100 (3/8)            app.(*Pool).Submit pool.go:57",
+            "   0.002000  g1                    chan make   chan int #1 (buffer 8)           app.(*Pool).Submit pool.go:31",
+            "   0.003000  g1                    chan make   chan int #2 (unbuffered)         app.(*Pool).Submit pool.go:31",
+            "   0.004000  g1                    create      g42 app.worker                   app.(*Pool).Submit pool.go:20",
+            "   0.005000  g42@pool.go:20        chan send   chan int@pool.go:31#1 (3/8)      app.(*Pool).Submit pool.go:57",
+            "   0.006000  g42@pool.go:20        park        chan receive                     app.(*Pool).Submit pool.go:88",
+            "   0.007000  g9                    ready       g42@pool.go:20",
+            "   0.008000  g42@pool.go:20        exit        created at                       app.(*Pool).Submit pool.go:20",
+            "   0.009000  g42                   chan recv   chan 0xc0000300 (3/8)            app.(*Pool).Submit pool.go:60",
+        ]
+    );
+}
+
+/// The screen after the header, the legend and the column titles.
+fn body(view: View, records: impl IntoIterator<Item = Record>) -> Vec<String> {
+    let all: Vec<_> = [meta()].into_iter().chain(records).collect();
+    screen(view, &all, 0).split_off(5)
+}
+
+#[test]
+fn operations_that_do_not_block_and_nil_channels_say_so() {
+    let select = |blocking| EventKind::Select {
+        sends: 1,
+        receives: 2,
+        blocking,
+        chans: Box::new([]),
+        site: Some(RuntimeAddr(0x101)),
+    };
+    let nil = ChanOp { chan: None, len: None, cap: None, blocking: true, site: None };
+    let wait = EventKind::SyncWait {
+        primitive: SyncPrimitive::Mutex,
+        addr: RuntimeAddr(0xc000_0008),
+        reason: None,
+        site: Some(RuntimeAddr(0x999)),
+    };
+    let tries = ChanOp { blocking: false, cap: Some(0), ..op(0xc000_0100, 1) };
+    let records = [
+        event(1, 1, select(true)),
+        event(1, 1, select(false)),
+        event(1, 1, EventKind::ChanSend(nil)),
+        event(1, 1, EventKind::ChanRecv(tries)),
+        event(1, 1, wait),
+        event(1, 0, EventKind::Ready { target: None }),
+    ];
+    let view = View { width: None, ..WIDE };
+    assert_eq!(
+        body(view, records),
+        [
+            "   0.001000  g1                        select      1 send, 2 receives                        app.(*Pool).Submit pool.go:1",
+            "   0.001000  g1                        select      1 send, 2 receives, with default          app.(*Pool).Submit pool.go:1",
+            "   0.001000  g1                        chan send   nil channel",
+            "   0.001000  g1                        chan recv   chan 0xc0000100 (unbuffered), non-blocking  app.(*Pool).Submit pool.go:1",
+            "   0.001000  g1                        sync wait   mutex 0xc0000008                          0x999",
+            "   0.001000  runtime                   ready       g?",
+        ]
+    );
+}
+
+#[test]
+fn above_a_readable_rate_repeats_become_counts_by_kind_and_site() {
+    let mut records: Vec<_> = (0..40).map(|ms| send(ms, 57)).collect();
+    records.extend((40..540).map(|ms| send(ms, 57)));
+    records.extend((540..840).map(|ms| event(ms, 7, EventKind::ChanRecv(op(0xc000_0100 + ms % 2, 60)))));
+    records.push(send(1_900, 57));
+    let lines = body(WIDE, records);
+    assert_eq!(lines.len(), 43, "{lines:#?}");
+    assert_eq!(
+        lines[40..],
+        [
+            "   1.000000 s  800 events since 0.040000 s by kind and site, none lost (--all prints every one)",
+            "         500  chan send   chan 0xc0000100                  app.(*Pool).Submit pool.go:57",
+            "         300  chan recv   several channels                 app.(*Pool).Submit pool.go:60",
+        ]
+    );
+}
+
+#[test]
+fn a_busy_second_is_followed_by_folds_until_a_second_is_readable_again() {
+    let busy = (0..3_000).map(|ms| send(ms, 57));
+    let calm = (3_000..3_010).map(|ms| send(ms, 57));
+    let after = (4_100..4_103).map(|ms| send(ms, 57));
+    let lines = body(WIDE, busy.chain(calm).chain(after));
+    let folds: Vec<_> = lines.iter().filter(|line| line.contains("by kind and site")).collect();
+    assert_eq!(folds.len(), 4, "{lines:#?}");
+    assert!(folds[1].contains("1,000 events since 1.000000 s"), "{}", folds[1]);
+    assert!(folds[3].contains("10 events since 3.000000 s"), "{}", folds[3]);
+    assert!(lines.last().unwrap().starts_with("   4.102000  g42"), "{lines:#?}");
+}
+
+#[test]
+fn all_prints_every_event_and_folds_none() {
+    let view = View { events: Events::Every, ..WIDE };
+    let lines = body(view, (0..3_000).map(|ms| send(ms, 57)));
+    assert_eq!(lines.iter().filter(|line| line.contains("chan send")).count(), 3_000);
+}
+
+#[test]
+fn every_event_is_either_a_line_or_in_a_count() {
+    let records: Vec<_> = (0..5_000).map(|n| send(n * 7 / 10, n % 200)).collect();
+    let mut all = vec![meta()];
+    all.extend(records);
+    let lines = screen(WIDE, &all, 10_000).split_off(5);
+    let printed = lines.iter().filter(|line| line.contains("  g42 ")).count();
+    let folded: usize = lines
+        .iter()
+        .filter(|line| line.contains("by kind and site"))
+        .map(|line| line.split_whitespace().nth(2).unwrap().replace(',', "").parse::<usize>().unwrap())
+        .sum();
+    let rows: usize = lines
+        .iter()
+        .filter(|line| line.contains("  chan send  ") && !line.contains("g42") || line.contains("more sites"))
+        .map(|line| line.split_whitespace().next().unwrap().replace(',', "").parse::<usize>().unwrap())
+        .sum();
+    assert_eq!(printed + folded, 5_000);
+    assert_eq!(rows, folded);
+}
+
+#[test]
+fn a_quiet_stream_still_gets_its_fold_when_time_passes() {
+    let mut all = vec![meta()];
+    all.extend((0..100).map(|n| send(n, 57)));
+    assert!(!screen(WIDE, &all, 999).iter().any(|line| line.contains("by kind and site")));
+    assert!(screen(WIDE, &all, 1_000).iter().any(|line| line.contains("60 events since 0.040000 s")));
+}
+
+fn loss(ms: u64) -> Record {
+    Record::Lost(Lost {
+        from: MonotonicNs((1_000 + ms) * MS),
+        to: MonotonicNs((1_100 + ms) * MS),
+        at: LossPoint::Ring,
+        count: 1_234,
+    })
+}
+
+#[test]
+fn a_loss_stands_where_it_happened_or_in_the_fold_of_its_second() {
+    let lines = body(View { width: None, ..WIDE }, [send(1, 57), loss(2)]);
+    assert_eq!(
+        lines[1],
+        "   0.102000  LOST 1,234 events since 0.002000 s: the ring buffer was full; --buffer makes it larger, --level blocking records less"
+    );
+    let busy = (0..100).map(|ms| send(ms, 57)).chain([loss(100), loss(200), send(1_500, 57)]);
+    let lines = body(WIDE, busy);
+    assert!(lines[40].contains("60 events since 0.040000 s by kind and site, 2,468 LOST"), "{lines:#?}");
+}
+
+#[test]
+fn processes_are_told_apart_once_there_are_two() {
+    let start = |pid| Record::ProcessStart { pid: Pid(pid), binary: Arc::from("/srv/app") };
+    let lines = screen(WIDE, &[meta(), start(1), start(23), send(1, 57)], 0);
+    assert_eq!(
+        lines[3..],
+        [
+            "             process 1 runs /srv/app",
+            "             process 23 runs /srv/app",
+            "g7@a.go:5 and chan T@a.go:5#2 were made at a.go:5 (#2: the second one there); (3/8): 3 of 8 buffered",
+            "    seconds  pid       goroutine             event       what                         where",
+            "   0.001000  1         g42                   chan send   chan 0xc0000100 (3/8)        app.(*Pool).Submit pool.go:57",
+        ]
+    );
+}
+
+#[test]
+fn a_pid_that_runs_something_new_does_not_keep_the_old_names() {
+    let start = || Record::ProcessStart { pid: Pid(1), binary: Arc::from("/srv/app") };
+    let lines = body(WIDE, [start(), make(1, 0xc000_0100, 8), start(), send(2, 57)]);
+    assert!(lines.last().unwrap().contains("chan 0xc0000100"), "{lines:#?}");
+}
+
+fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
+    Record::Summary(Box::new(Summary {
+        duration_ns: 10_002 * MS,
+        detach_ns: 22 * MS,
+        counts: vec![("park", counts / 4), ("chan_send", counts - counts / 4)],
+        lost: vec![(LossPoint::Ring, lost), (LossPoint::Sink, 0)],
+        hits: vec![
+            ProbeHits {
+                probe: ProbeId::Gopark,
+                function: "runtime.gopark".to_owned(),
+                hits: 5,
+                cost_ns: 9_000,
+            },
+            ProbeHits {
+                probe: ProbeId::Chansend,
+                function: "runtime.chansend".to_owned(),
+                hits: 30_000,
+                cost_ns: 40_000_000,
+            },
+            ProbeHits {
+                probe: ProbeId::Closechan,
+                function: "runtime.closechan".to_owned(),
+                hits: 0,
+                cost_ns: 0,
+            },
+        ],
+        cost_ns,
+        target_cpu_ns: Some(8_000 * MS),
+        processes: vec![Pid(1)],
+        ended: "duration reached".to_owned(),
+    }))
+}
+
+#[test]
+fn the_summary_counts_events_losses_hits_and_cost() {
+    let lines = screen(WIDE, &[meta(), summary_of(120_000, 0, 40 * MS)], 0).split_off(3);
+    assert_eq!(
+        lines,
+        [
+            "",
+            "summary  10.002 s, duration reached, process 1",
+            "  events  120,000",
+            "          park                    30,000   chan_send               90,000",
+            "  lost    none",
+            "  hits           30,000     ≈ 40.0 ms  runtime.chansend",
+            "                      5      ≈ 9.0 µs  runtime.gopark",
+            "  cost    ≈ 0.5 %, ≈ 40.0 ms of the target's CPU time (estimate), which was 8.000 s",
+            "  attach  probes in after 8.2 ms, out after 22.0 ms",
+            "  next    --format json --output trace.jsonl keeps every event; fields: docs/events.md",
+        ]
+    );
+}
+
+#[test]
+fn the_advice_follows_from_the_numbers() {
+    let advice = |summary| screen(WIDE, &[meta(), summary], 0).pop().unwrap();
+    assert_eq!(
+        advice(summary_of(9, 3, 0)),
+        "  next    to lose nothing: --level blocking, or a larger --buffer"
+    );
+    assert_eq!(advice(summary_of(9, 0, 400 * MS)), "  next    to cost the target less: --level blocking");
+    assert!(advice(summary_of(0, 0, 0)).contains("goflow doctor"));
+    let lines = screen(WIDE, &[meta(), summary_of(9, 3, 0)], 0);
+    assert!(lines.contains(&"  lost    3 in the ring".to_owned()), "{lines:#?}");
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal_whatever_its_width() {
+    let mut records = vec![meta(), make(1, 0xc000_0100, 8), create(2, 42), loss(3)];
+    records.extend((3..200).map(|ms| send(ms, 57)));
+    records.push(summary_of(200, 3, 0));
+    for width in 1..200 {
+        for line in screen(View { width: Some(width), ..WIDE }, &records, 2_000) {
+            let columns = unicode_width::UnicodeWidthStr::width(line.as_str());
+            assert!(columns <= width, "{width}: {line:?}");
+        }
+    }
+}
+
+#[test]
+fn an_escape_sequence_in_a_binary_does_not_reach_the_terminal() {
+    struct Hostile;
+    impl Names for Hostile {
+        fn frames(&self, _: Pid, _: RuntimeAddr) -> Vec<Frame<'_>> {
+            vec![Frame {
+                function: "main.\x1b[2Jf",
+                file: Some("/\x1b[0m\n.go"),
+                line: Some(1),
+                inlined: false,
+            }]
+        }
+        fn function_at(&self, _: Pid, _: RuntimeAddr) -> Option<Frame<'_>> {
+            Some(Frame { function: "\x1bc.f", file: None, line: None, inlined: false })
+        }
+        fn wait_reason(&self, _: Pid, _: WaitReason) -> Option<&str> {
+            Some("\x1b]0;title\x07")
+        }
+        fn type_name(&self, _: Pid, _: RuntimeAddr) -> Option<String> {
+            Some("\u{9b}2J".to_owned())
+        }
+    }
+    let park = EventKind::Park { reason: WaitReason(7), lock: None, stack: Box::new([RuntimeAddr(0x101)]) };
+    let mut out = Vec::new();
+    let mut sink = Pretty::new(&mut out, WIDE);
+    for record in [make(1, 1, 1), create(2, 3), event(3, 3, park), send(4, 1)] {
+        sink.write(&record, &Hostile).unwrap();
+    }
+    sink.flush(MonotonicNs(0)).unwrap();
+    drop(sink);
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+    assert_eq!(text.lines().count(), 6, "{text}");
+}
+
+#[test]
+fn where_events_go_elsewhere_only_header_losses_and_summary_are_shown() {
+    let view = View { events: Events::None, ..WIDE };
+    let lines = screen(view, &[meta(), send(1, 57), loss(2), summary_of(1, 0, 0)], 5_000);
+    assert!(lines.iter().any(|line| line.contains("LOST 1,234")), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("g42")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.starts_with("summary")), "{lines:#?}");
+}
+
+#[test]
+fn colour_is_only_paint() {
+    let records = || [meta(), make(1, 0xc000_0100, 8), send(2, 57), loss(3), summary_of(9, 3, 400 * MS)];
+    let plain = screen(WIDE, &records(), 0);
+    let coloured = screen(View { colour: true, ..WIDE }, &records(), 0);
+    let stripped: Vec<_> =
+        coloured.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect();
+    assert_eq!(stripped, plain);
+    assert_ne!(coloured, plain);
+}
