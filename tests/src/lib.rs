@@ -2,10 +2,12 @@
 //!
 //! In: Go sources in `tests/programs/` and a built `goflow`; out: what it printed, in types, checked for its form.
 //! It mocks nothing, and whatever it starts it ends: every wait has a deadline and every process dies with its handle.
-//! [`programs`] builds and caches, [`target`] runs a program, [`goflow`] runs the tool, [`stream`] is the JSON contract,
+//! [`programs`] builds and caches, [`services`] has what others ship, [`target`] runs a program, [`goflow`] runs the tool, [`stream`] is the JSON contract,
 //! [`script`] compares what goflow saw with what a program says it did.
 
 pub mod programs;
+
+pub mod services;
 
 pub mod target;
 
@@ -33,16 +35,16 @@ pub fn repository() -> PathBuf {
     crate_dir.parent().map_or(crate_dir.clone(), PathBuf::from)
 }
 
-/// goflow's cache: `$XDG_CACHE_HOME/goflow`, else `~/.cache/goflow`.
+/// goflow's cache: `$GOFLOW_CACHE`, else `$XDG_CACHE_HOME/goflow`, else `~/.cache/goflow`.
 ///
 /// # Errors
-/// Neither variable is set.
+/// None of these variables is set.
 pub fn cache_dir() -> Result<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("XDG_CACHE_HOME")
-        .or_else(|| set("HOME").map(|home| home.join(".cache")))
-        .map(|cache| cache.join("goflow"))
-        .context("neither XDG_CACHE_HOME nor HOME is set: there is no place for the cache")
+    let user_cache = || set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    set("GOFLOW_CACHE")
+        .or_else(|| user_cache().map(|cache| cache.join("goflow")))
+        .context("none of GOFLOW_CACHE, XDG_CACHE_HOME and HOME is set: there is no place for the cache")
 }
 
 /// Waits for a child to end.

@@ -1,0 +1,140 @@
+//! `--binary PATH`: every process that runs the file, present and future, also in containers, and no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use goflow_tests::goflow::Goflow;
+use goflow_tests::programs::Program;
+use goflow_tests::script::Script;
+use goflow_tests::stream::Session;
+use goflow_tests::target::Target;
+use goflow_tests::{PATIENCE, until};
+use tempfile::TempDir;
+
+/// A copy of a program, since `--binary` means every process of the file, and other tests run the cached one.
+struct Copy {
+    directory: TempDir,
+    name: String,
+}
+
+impl Copy {
+    fn of(name: &str) -> Result<Self> {
+        let copy = Self { directory: TempDir::new()?, name: name.to_owned() };
+        fs::copy(Program::named(name).build()?, copy.path())?;
+        Ok(copy)
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.directory.path().join(&self.name)
+    }
+}
+
+fn attach(binary: &Path) -> Result<Goflow> {
+    Goflow::attach(&["--binary".as_ref(), binary.as_os_str()])
+}
+
+#[test]
+fn processes_present_and_later_are_covered_and_those_of_another_file_are_not() -> Result<()> {
+    let (copy, other) = (Copy::of("counts")?, Copy::of("counts")?);
+    let mut present = Target::start(&copy.path(), &["1"])?;
+    let mut stranger = Target::start(&other.path(), &["1"])?;
+    let goflow = attach(&copy.path())?;
+    let mut later = Target::start(&copy.path(), &["1"])?;
+
+    let mut scripts = Vec::new();
+    for target in [&mut present, &mut later] {
+        scripts.push((target.pid(), Script::parse(&target.ask()?)?));
+    }
+    stranger.ask()?;
+    let session = goflow.stop()?;
+    session.assert_nothing_lost()?;
+    for event in &session.events {
+        ensure!(scripts.iter().any(|(pid, _)| *pid == event.pid), "an event of a stranger: {event:?}");
+    }
+    // Of the later one, goflow also saw the start of its main goroutine, which is not in its script.
+    let differences = scripts[0].1.differences(&session, present.pid());
+    ensure!(differences.is_empty(), "present: {differences:#?}");
+    let differences = scripts[1].1.differences(&session, later.pid());
+    let of_main = |difference: &&String| difference.starts_with("goroutine 1:");
+    ensure!(differences.iter().all(|difference| of_main(&difference)), "later: {differences:#?}");
+    for target in [present, later, stranger] {
+        target.assert_text_is_untouched()?;
+        target.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_process_in_another_mount_and_pid_namespace_on_an_overlay_is_covered() -> Result<()> {
+    let copy = Copy::of("short")?;
+    let goflow = attach(&copy.path())?;
+    // The lower layer is the directory of the binary; the container sees it as its root. The layers that are written
+    // to are on a tmpfs, because an overlay cannot lie on another.
+    let script = "set -e
+        layers=$(mktemp -d)
+        mount -t tmpfs tmpfs $layers
+        mkdir $layers/upper $layers/work $layers/root
+        mount -t overlay overlay -o lowerdir=$1,upperdir=$layers/upper,workdir=$layers/work $layers/root
+        mkdir $layers/root/proc
+        exec chroot $layers/root /short 42 100";
+    let status = Command::new("unshare")
+        .args(["--mount", "--pid", "--fork", "sh", "-c", script, "sh"])
+        .arg(copy.directory.path())
+        .status()
+        .context("cannot run unshare")?;
+    ensure!(status.success(), "the container ended with {status}");
+    let session = goflow.stop()?;
+    session.assert_nothing_lost()?;
+    let sends = sends_by_process(&session);
+    ensure!(sends.values().eq([&42]), "sends of the container: {sends:?}");
+    Ok(())
+}
+
+#[test]
+fn a_fork_and_exec_storm_misses_no_process() -> Result<()> {
+    const SENDS: u64 = 7;
+    let copy = Copy::of("forkstorm")?;
+    let goflow = attach(&copy.path())?;
+    // 1 + 6 + 36 + 216 processes that live 100 ms each.
+    let output = Command::new(copy.path()).args(["3", "6", &SENDS.to_string(), "100"]).output()?;
+    ensure!(output.status.success(), "the storm ended with {}", output.status);
+    let pids: BTreeSet<u32> =
+        String::from_utf8(output.stdout)?.lines().map(str::parse).collect::<Result<_, _>>()?;
+    ensure!(pids.len() == 259, "{} processes", pids.len());
+    let session = goflow.stop()?;
+    session.assert_nothing_lost()?;
+    let sends = sends_by_process(&session);
+    let missed: Vec<&u32> = pids.iter().filter(|pid| !sends.contains_key(pid)).collect();
+    ensure!(missed.is_empty(), "missed {} processes: {missed:?}", missed.len());
+    let wrong: Vec<_> = sends.iter().filter(|(_, count)| **count != SENDS).collect();
+    ensure!(wrong.is_empty(), "not {SENDS} sends: {wrong:?}");
+    let announced: BTreeSet<u32> = session.processes.iter().map(|process| process.pid).collect();
+    ensure!(pids.is_subset(&announced), "not announced: {:?}", pids.difference(&announced));
+    Ok(())
+}
+
+#[test]
+fn a_binary_nobody_runs_yet_is_waited_for() -> Result<()> {
+    let copy = Copy::of("short")?;
+    let goflow = attach(&copy.path())?;
+    std::thread::sleep(Duration::from_millis(200));
+    let status = Command::new(copy.path()).args(["3", "100"]).stdout(std::process::Stdio::null()).status()?;
+    ensure!(status.success(), "{status}");
+    // What was seen is shown while the session goes on.
+    until("the sends on stdout", PATIENCE, || {
+        Ok((goflow.printed().matches(r#""kind":"chan_send""#).count() == 3).then_some(()))
+    })?;
+    goflow.stop()?.assert_nothing_lost()
+}
+
+fn sends_by_process(session: &Session) -> BTreeMap<u32, u64> {
+    let mut sends = BTreeMap::new();
+    for event in session.of_kind("chan_send").filter(|event| event.goid == Some(1)) {
+        *sends.entry(event.pid).or_default() += 1;
+    }
+    sends
+}

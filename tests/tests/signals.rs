@@ -1,0 +1,67 @@
+//! However goflow ends, its target runs on and its text is again what the file says.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use goflow_tests::goflow::Goflow;
+use goflow_tests::programs::Program;
+use goflow_tests::target::Target;
+use goflow_tests::until;
+use rustix::process::Signal;
+
+#[test]
+fn sigint_ends_the_session_with_a_summary_and_leaves_no_breakpoint() -> Result<()> {
+    an_orderly_signal_leaves_no_breakpoint(Signal::INT)
+}
+
+#[test]
+fn sigterm_ends_the_session_with_a_summary_and_leaves_no_breakpoint() -> Result<()> {
+    an_orderly_signal_leaves_no_breakpoint(Signal::TERM)
+}
+
+#[test]
+fn sigkill_leaves_no_breakpoint() -> Result<()> {
+    let target = storm_with_breakpoints()?;
+    target.goflow.signal(Signal::KILL)?;
+    let finished = target.goflow.finish()?;
+    ensure!(!finished.status.success(), "survived SIGKILL");
+    runs_on_untouched(target.process)
+}
+
+fn an_orderly_signal_leaves_no_breakpoint(signal: Signal) -> Result<()> {
+    let target = storm_with_breakpoints()?;
+    target.goflow.signal(signal)?;
+    let session = target.goflow.finish()?.session()?;
+    ensure!(!session.events.is_empty(), "no event of a busy program");
+    ensure!(session.summary.ended.contains("interrupted"), "ended: {}", session.summary.ended);
+    // When goflow has ended in order, the probes are out: no waiting here.
+    target.process.assert_text_is_untouched()?;
+    runs_on_untouched(target.process)
+}
+
+struct Traced {
+    process: Target,
+    goflow: Goflow,
+}
+
+/// The comparison of text can only prove absence if it shows the breakpoints while they are there.
+fn storm_with_breakpoints() -> Result<Traced> {
+    let process = Target::start(&Program::named("storm").build()?, &[""; 0])?;
+    process.assert_text_is_untouched().context("before")?;
+    let goflow = Goflow::attach_to(process.pid())?;
+    let altered = process.altered_text()?;
+    ensure!(altered.iter().all(|byte| byte.memory == 0xcc), "not breakpoints: {altered:x?}");
+    ensure!(altered.len() >= 14, "fewer breakpoints than probes: {altered:x?}");
+    Ok(Traced { process, goflow })
+}
+
+fn runs_on_untouched(mut target: Target) -> Result<()> {
+    until("the text is that of the file", Duration::from_secs(10), || {
+        Ok(target.altered_text()?.is_empty().then_some(()))
+    })?;
+    let before = target.operations()?;
+    until("the target goes on", Duration::from_secs(10), || {
+        Ok((target.operations()? > before).then_some(()))
+    })?;
+    target.finish()
+}

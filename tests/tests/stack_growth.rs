@@ -1,0 +1,67 @@
+//! A goroutine whose stack grows inside a probed function runs that function's start twice; goflow counts it once.
+
+use std::collections::{BTreeMap, HashSet};
+
+use anyhow::{Context, Result, ensure};
+use goflow_tests::goflow::Goflow;
+use goflow_tests::programs::{Program, go_versions};
+use goflow_tests::stream::{Kind, Session};
+use goflow_tests::target::Target;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Report {
+    calls: BTreeMap<String, u64>,
+    grown: BTreeMap<String, u64>,
+}
+
+#[test]
+fn a_function_that_restarts_on_a_larger_stack_is_counted_once_by_the_oldest_go() -> Result<()> {
+    no_event_is_doubled(go_versions().first().context("no Go versions")?)
+}
+
+#[test]
+fn a_function_that_restarts_on_a_larger_stack_is_counted_once_by_the_newest_go() -> Result<()> {
+    no_event_is_doubled(go_versions().last().context("no Go versions")?)
+}
+
+fn no_event_is_doubled(go: &str) -> Result<()> {
+    let mut target = Target::start(&Program::named("stackgrow").go(go).build()?, &[""; 0])?;
+    let goflow = Goflow::attach_to(target.pid())?;
+    let report = target.ask()?;
+    let session = goflow.stop()?;
+    target.finish()?;
+
+    let report: Report = serde_json::from_str(&report).with_context(|| report.clone())?;
+    session.assert_nothing_lost()?;
+    let seen = operations_of_the_divers(&session);
+    for (operation, calls) in &report.calls {
+        let grown = report.grown.get(operation).copied().unwrap_or(0);
+        ensure!(grown > 0, "no stack grew inside {operation}: this would prove nothing");
+        let seen = seen.get(operation.as_str()).copied().unwrap_or(0);
+        ensure!(seen == *calls, "{calls} of {operation} ({grown} on a growing stack), goflow saw {seen}");
+    }
+    Ok(())
+}
+
+/// Events of the goroutines that dive, by the words of the report; the main goroutine only makes and closes channels.
+fn operations_of_the_divers(session: &Session) -> BTreeMap<&str, u64> {
+    let divers: HashSet<Option<u64>> = session
+        .events
+        .iter()
+        .filter(|event| event.goid == Some(1))
+        .filter_map(|event| match event.kind {
+            Kind::GoroutineCreate { child, .. } => Some(child),
+            _ => None,
+        })
+        .collect();
+    let mut seen = BTreeMap::new();
+    for event in session.events.iter().filter(|event| divers.contains(&event.goid)) {
+        let word = match &event.kind {
+            Kind::SyncWait { sync, .. } => sync.as_str(),
+            kind => kind.name(),
+        };
+        *seen.entry(word).or_default() += 1;
+    }
+    seen
+}
