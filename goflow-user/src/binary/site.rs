@@ -39,6 +39,17 @@ pub enum SiteClass {
     SingleStepped,
 }
 
+impl SiteClass {
+    /// The word for it in the output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Emulated => "emulated",
+            Self::SingleStepped => "single-stepped",
+        }
+    }
+}
+
 /// Which values the registers hold at a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SitePoint {
@@ -46,6 +57,17 @@ pub enum SitePoint {
     Entry,
     /// Result registers are set; the return address is at `(%rsp)`.
     Return,
+}
+
+impl SitePoint {
+    /// The word for it in the output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Entry => "entry",
+            Self::Return => "return",
+        }
+    }
 }
 
 /// Why no site could be given.

@@ -14,7 +14,7 @@ use crate::sink::record::{Meta, ProbeHits, Summary};
 use crate::target::executable::{Executable, FileId};
 use crate::target::process::Process;
 use crate::target::spawn::{self, Waiting};
-use crate::target::{Pid, host};
+use crate::target::Pid;
 use anyhow::{Context as _, anyhow};
 use crossbeam_channel::{Sender, bounded};
 use goflow_common::probe::ProbeId;

@@ -121,7 +121,7 @@ impl EventWriter<'_> {
             }
             EventKind::ChanClose(op) => self.chan_op(line, op),
             EventKind::Select { sends, receives, blocking, chans, site } => {
-                cases(line, *sends, *receives, chans);
+                cases(line, *sends, *receives, chans.as_deref());
                 line.raw(b",\"blocking\":").boolean(*blocking);
                 self.call(line, b",\"site\":", *site);
             }
@@ -192,9 +192,13 @@ impl EventWriter<'_> {
 }
 
 /// The counts tell how many cases there are; `cases` lists the first of them, sends before receives.
-fn cases(line: &mut Line<'_>, sends: u32, receives: u32, chans: &[Option<ChanAddr>]) {
+fn cases(line: &mut Line<'_>, sends: u32, receives: u32, chans: Option<&[Option<ChanAddr>]>) {
     line.raw(b",\"sends\":").number(sends.into());
     line.raw(b",\"receives\":").number(receives.into());
+    let Some(chans) = chans else {
+        line.raw(b",\"cases\":null");
+        return;
+    };
     line.raw(b",\"cases\":[");
     for (index, chan) in chans.iter().enumerate() {
         let is_send = u32::try_from(index).is_ok_and(|index| index < sends);

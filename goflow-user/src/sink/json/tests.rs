@@ -160,7 +160,7 @@ fn select_lists_sends_before_receives_and_counts_the_cases_it_leaves_out() {
         sends: 1,
         receives: 9,
         blocking: false,
-        chans: Box::new([Some(ChanAddr(1)), None]),
+        chans: Some(Box::new([Some(ChanAddr(1)), None])),
         site: None,
     };
     assert_eq!(

@@ -193,7 +193,7 @@ fn operations_that_do_not_block_and_nil_channels_say_so() {
         sends: 1,
         receives: 2,
         blocking,
-        chans: Box::new([]),
+        chans: Some(Box::new([])),
         site: Some(RuntimeAddr(0x101)),
     };
     let nil = ChanOp { chan: None, len: None, cap: None, blocking: true, site: None };
