@@ -37,8 +37,8 @@ fn build(object: &Path) {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
     let toolchain = Toolchain::find();
-    let target_dir = env::var_os("GOFLOW_BPF_TARGET_DIR")
-        .map_or_else(|| shared_target_dir(&workspace), PathBuf::from);
+    let target_dir =
+        env::var_os("GOFLOW_BPF_TARGET_DIR").map_or_else(|| shared_target_dir(&workspace), PathBuf::from);
     compile(&toolchain, &workspace, &target_dir);
     strip(&target_dir.join(TARGET).join("release/goflow-ebpf"), object);
 }

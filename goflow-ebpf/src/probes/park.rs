@@ -17,8 +17,7 @@ pub(crate) fn gopark(regs: &Registers<'_>) {
     let probe = ProbeId::Gopark;
     let Some(mut header) = begin(regs, probe) else { return };
     header.goid = goid_of(regs.g());
-    let park =
-        Park { header, lock: regs.arg1(), wait_reason: regs.arg2() as u8, depth: 0, reserved: [0; 6] };
+    let park = Park { header, lock: regs.arg1(), wait_reason: regs.arg2() as u8, depth: 0, reserved: [0; 6] };
     let mut record = ParkWithStack { park, stack: [0; MAX_STACK_DEPTH] };
     let depth = walk_frame_pointers(regs, &mut record.stack);
     record.park.depth = depth as u8;

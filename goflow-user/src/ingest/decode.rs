@@ -233,7 +233,16 @@ mod tests {
     use proptest::prelude::*;
 
     fn header(probe: ProbeId, flags: u8) -> Header {
-        Header { t_ns: 7, goid: 18, ip: 0x401000, pid: 3, tid: 4, probe: probe as u8, flags, reserved: [0; 6] }
+        Header {
+            t_ns: 7,
+            goid: 18,
+            ip: 0x401000,
+            pid: 3,
+            tid: 4,
+            probe: probe as u8,
+            flags,
+            reserved: [0; 6],
+        }
     }
 
     fn chan_op(flags: u8, chan: u64) -> channel::ChanOp {
@@ -262,7 +271,10 @@ mod tests {
     #[test]
     fn an_unreadable_or_nil_channel_has_no_length_rather_than_zero() {
         let unreadable = kind(bytes_of(&chan_op(FLAG_UNREADABLE, 0xc000)));
-        assert!(matches!(unreadable, EventKind::ChanSend(ChanOp { len: None, cap: None, chan: Some(_), .. })));
+        assert!(matches!(
+            unreadable,
+            EventKind::ChanSend(ChanOp { len: None, cap: None, chan: Some(_), .. })
+        ));
         let nil = kind(bytes_of(&chan_op(FLAG_NONBLOCKING, 0)));
         assert!(matches!(nil, EventKind::ChanSend(ChanOp { len: None, chan: None, blocking: false, .. })));
     }

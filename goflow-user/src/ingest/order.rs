@@ -72,7 +72,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn at(t: u64) -> Event {
-        Event { t: MonotonicNs(t), pid: Pid(1), tid: Tid(1), goid: Some(Goid(1)), kind: EventKind::GoroutineExit }
+        Event {
+            t: MonotonicNs(t),
+            pid: Pid(1),
+            tid: Tid(1),
+            goid: Some(Goid(1)),
+            kind: EventKind::GoroutineExit,
+        }
     }
 
     fn times(events: &[Event]) -> Vec<u64> {

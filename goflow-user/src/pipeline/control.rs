@@ -11,10 +11,10 @@ use crate::probe::cost::estimated_ns_per_hit;
 use crate::probe::load::LoadError;
 use crate::probe::plan::Plan;
 use crate::sink::record::{Meta, ProbeHits, Summary};
+use crate::target::Pid;
 use crate::target::executable::{Executable, FileId};
 use crate::target::process::Process;
 use crate::target::spawn::{self, Waiting};
-use crate::target::Pid;
 use anyhow::{Context as _, anyhow};
 use crossbeam_channel::{Sender, bounded};
 use goflow_common::probe::ProbeId;
@@ -227,7 +227,9 @@ fn probe_hits(plans: &[Plan], totals: &Totals) -> Vec<ProbeHits> {
     let mut list = Vec::new();
     for (plan, hits) in plans.iter().zip(&totals.hits) {
         for probe in ProbeId::ALL {
-            let Some(planned) = plan.sites.iter().find(|planned| planned.spec.probe == probe) else { continue };
+            let Some(planned) = plan.sites.iter().find(|planned| planned.spec.probe == probe) else {
+                continue;
+            };
             let hits = hits[probe as usize];
             let cost_ns = hits * estimated_ns_per_hit(planned.site.class);
             list.push(ProbeHits { probe, function: planned.function.to_owned(), hits, cost_ns });

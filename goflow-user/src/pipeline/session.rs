@@ -41,7 +41,9 @@ impl Environment {
         let method = match options.attach {
             None => attach::supported_method(),
             Some(AttachMethod::UprobeMulti) if !attach::multi_uprobe_supported() => {
-                bail!("this kernel ({kernel}) has no multi-uprobe link (6.6 and later have); use `--attach auto`")
+                bail!(
+                    "this kernel ({kernel}) has no multi-uprobe link (6.6 and later have); use `--attach auto`"
+                )
             }
             Some(method) => method,
         };
@@ -57,9 +59,8 @@ pub(super) fn attach(
     environment: &Environment,
 ) -> anyhow::Result<Traced> {
     let binary = executable.binary();
-    let (offsets, offset_source) = binary
-        .offsets()
-        .with_context(|| format!("{} cannot be traced", executable.path().display()))?;
+    let (offsets, offset_source) =
+        binary.offsets().with_context(|| format!("{} cannot be traced", executable.path().display()))?;
     let plan = Plan::new(binary, offsets, options.level, options.stack_depth);
     if plan.sites.is_empty() {
         bail!("{} has no function that goflow could probe: {}", executable.path().display(), reasons(&plan));

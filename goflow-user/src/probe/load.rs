@@ -179,9 +179,8 @@ fn load_multi(ebpf: &Ebpf) -> Result<OwnedFd, LoadError> {
     let mut object = Object::parse(OBJECT)?;
     let text_sections: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
     let maps = object.maps.clone();
-    let descriptors = maps
-        .iter()
-        .filter_map(|(name, map)| Some((name.as_str(), map_descriptor(ebpf.map(name)?)?, map)));
+    let descriptors =
+        maps.iter().filter_map(|(name, map)| Some((name.as_str(), map_descriptor(ebpf.map(name)?)?, map)));
     object.relocate_maps(descriptors, &text_sections)?;
     object.relocate_calls(&text_sections)?;
     let program = object.programs.get(MULTI_PROGRAM).ok_or(LoadError::Missing("program all_probes"))?;
@@ -189,8 +188,9 @@ fn load_multi(ebpf: &Ebpf) -> Result<OwnedFd, LoadError> {
         .functions
         .get(&program.function_key())
         .ok_or(LoadError::Missing("code of the program all_probes"))?;
-    sys::load_multi_uprobe_program(MULTI_PROGRAM, &function.instructions, &program.license)
-        .map_err(|(error, log)| LoadError::Verifier { program: MULTI_PROGRAM, error, log: deciding_lines(&log) })
+    sys::load_multi_uprobe_program(MULTI_PROGRAM, &function.instructions, &program.license).map_err(
+        |(error, log)| LoadError::Verifier { program: MULTI_PROGRAM, error, log: deciding_lines(&log) },
+    )
 }
 
 /// The maps of our object are of these four kinds; aya's enum has no accessor common to all.
@@ -208,7 +208,8 @@ fn deciding_lines(log: &str) -> String {
     const KEPT: usize = 12;
     let lines: Vec<&str> = log.trim_end().lines().collect();
     let cut = lines.len().saturating_sub(KEPT);
-    let note = if cut > 0 { format!("({cut} lines of the verifier's log left out)\n") } else { String::new() };
+    let note =
+        if cut > 0 { format!("({cut} lines of the verifier's log left out)\n") } else { String::new() };
     note + &lines[cut..].join("\n")
 }
 

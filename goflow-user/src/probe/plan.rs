@@ -51,11 +51,8 @@ impl Plan {
     /// Plans the probes of `level` for `binary`, whose structs have these `offsets`.
     #[must_use]
     pub fn new(binary: &GoBinary<'_>, offsets: &Offsets, level: Level, stack_depth: u32) -> Self {
-        let mut plan = Self {
-            sites: Vec::new(),
-            unavailable: Vec::new(),
-            config: config(binary, offsets, stack_depth),
-        };
+        let mut plan =
+            Self { sites: Vec::new(), unavailable: Vec::new(), config: config(binary, offsets, stack_depth) };
         for spec in catalog::of_level(level) {
             match sites_of(binary, spec) {
                 Ok(sites) => plan.sites.extend(sites),

@@ -30,8 +30,10 @@ const WINDOW: Duration = Duration::from_millis(400);
 const SETTLE: Duration = Duration::from_millis(60);
 
 /// Programs whose operations hit few and known probes.
-const PROGRAMS: [(&str, &str); 2] =
-    [("buffered", "one send and one receive that never park"), ("pingpong", "a round trip that parks and readies")];
+const PROGRAMS: [(&str, &str); 2] = [
+    ("buffered", "one send and one receive that never park"),
+    ("pingpong", "a round trip that parks and readies"),
+];
 
 /// Prints the section.
 pub fn run() -> Result<()> {
@@ -149,10 +151,8 @@ impl Bench {
 
     fn with_bpftrace(&mut self, binary: &std::path::Path) -> Result<f64> {
         let functions: BTreeSet<&str> = self.plan.sites.iter().map(|site| site.function).collect();
-        let probes: Vec<String> = functions
-            .iter()
-            .map(|function| format!("uprobe:{}:\"{function}\"", binary.display()))
-            .collect();
+        let probes: Vec<String> =
+            functions.iter().map(|function| format!("uprobe:{}:\"{function}\"", binary.display())).collect();
         let script = format!("BEGIN {{ printf(\"in\\n\"); }} {} {{ @ = count(); }}", probes.join(", "));
         let mut bpftrace = Bpftrace::start(&script, self.pid)?;
         // Its BEGIN runs before its other probes are in.
