@@ -70,8 +70,11 @@ impl<'d> BuildInfo<'d> {
             Self::scan(image, range.start, bytes, Recognition::BuildInfoSection)
         });
         section.or_else(|| {
-            let mut data: Vec<_> = image.segments().iter().filter(|s| !s.executable).collect();
-            // Go's linker puts it at the start of the data segment.
+            // Go's linker puts it at the start of the data segment. Reading megabytes of constants for it is only
+            // worth it where no section table says what they are.
+            let bare = image.sections().next().is_none();
+            let mut data: Vec<_> =
+                image.segments().iter().filter(|s| s.writable || (bare && !s.executable)).collect();
             data.sort_by_key(|s| !s.writable);
             data.iter().find_map(|segment| {
                 Self::scan(image, segment.start, image.segment_bytes(segment)?, Recognition::BuildInfoMagic)

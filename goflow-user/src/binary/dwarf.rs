@@ -26,18 +26,19 @@ const MAX_INLINE_DEPTH: usize = 256;
 
 self_cell!(
     /// The line tables and the sections they borrow from.
-    struct Lines<'d> {
-        owner: Box<Sections<'d>>,
+    struct Lines {
+        owner: Box<Sections<'static>>,
         #[not_covariant]
         dependent: Context,
     }
 );
 
-/// The debug information of an executable; loaded when first asked.
+/// The debug information of an executable; loaded when first asked. It borrows nothing, so that what owns it stays
+/// covariant in the lifetime of the file.
 #[derive(Default)]
-pub struct Dwarf<'d> {
+pub struct Dwarf {
     /// Behind a lock because `addr2line` fills its tables on use.
-    lines: OnceLock<Option<Mutex<Lines<'d>>>>,
+    lines: OnceLock<Option<Mutex<Lines>>>,
     functions: OnceLock<Functions>,
     /// Frames already looked up, kept so that they can be lent out.
     frames: FrozenMap<u64, Box<[OwnedFrame]>>,
@@ -47,10 +48,10 @@ pub struct Dwarf<'d> {
 struct OwnedFrame {
     function: String,
     file: Option<String>,
-    line: u32,
+    line: Option<u32>,
 }
 
-impl std::fmt::Debug for Dwarf<'_> {
+impl std::fmt::Debug for Dwarf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Dwarf").field("loaded", &self.lines.get().is_some()).finish_non_exhaustive()
     }
@@ -59,10 +60,15 @@ impl std::fmt::Debug for Dwarf<'_> {
 /// The DWARF sections of `image`, decompressed; a missing one is empty.
 #[must_use]
 pub fn sections<'d>(image: &Image<'d>) -> Sections<'d> {
-    let load = |id: gimli::SectionId| {
-        Ok::<_, std::convert::Infallible>(image.section(id.name()).unwrap_or_default())
-    };
-    match DwarfSections::load(load) {
+    load(|id| image.section(id.name()).unwrap_or_default())
+}
+
+fn owned_sections(image: &Image<'_>) -> Sections<'static> {
+    load(|id| Cow::Owned(image.section(id.name()).map(Cow::into_owned).unwrap_or_default()))
+}
+
+fn load<'d>(section: impl Fn(gimli::SectionId) -> Cow<'d, [u8]>) -> Sections<'d> {
+    match DwarfSections::load(|id| Ok::<_, std::convert::Infallible>(section(id))) {
         Ok(sections) => sections,
         Err(never) => match never {},
     }
@@ -74,9 +80,9 @@ pub fn is_present(image: &Image<'_>) -> bool {
     image.has_section(".debug_info") || image.has_section(".zdebug_info")
 }
 
-impl<'d> Dwarf<'d> {
+impl Dwarf {
     /// Address range of the function called `name`.
-    pub fn function(&self, image: &Image<'d>, name: &str) -> Option<Range<LinkAddr>> {
+    pub fn function(&self, image: &Image<'_>, name: &str) -> Option<Range<LinkAddr>> {
         let functions = self.functions.get_or_init(|| {
             let sections = sections(image);
             functions(&sections).unwrap_or_default()
@@ -85,7 +91,7 @@ impl<'d> Dwarf<'d> {
     }
 
     /// The frames at `pc`, innermost first; empty when the debug information does not cover it.
-    pub fn frames(&self, image: &Image<'d>, pc: LinkAddr) -> Vec<Frame<'_>> {
+    pub fn frames(&self, image: &Image<'_>, pc: LinkAddr) -> Vec<Frame<'_>> {
         let found = match self.frames.get(&pc.0) {
             Some(found) => found,
             None => self.frames.insert(pc.0, self.look_up(image, pc).into_boxed_slice()),
@@ -103,9 +109,9 @@ impl<'d> Dwarf<'d> {
             .collect()
     }
 
-    fn look_up(&self, image: &Image<'d>, pc: LinkAddr) -> Vec<OwnedFrame> {
+    fn look_up(&self, image: &Image<'_>, pc: LinkAddr) -> Vec<OwnedFrame> {
         let lines = self.lines.get_or_init(|| {
-            let built = Lines::try_new(Box::new(sections(image)), |sections| {
+            let built = Lines::try_new(Box::new(owned_sections(image)), |sections| {
                 addr2line::Context::from_dwarf(sections.borrow(slice))
             });
             built.ok().map(Mutex::new)
@@ -126,7 +132,7 @@ fn owned_frames(context: &Context<'_>, pc: LinkAddr) -> Option<Vec<OwnedFrame>> 
         frames.push(OwnedFrame {
             function: name.raw_name().ok()?.into_owned(),
             file: frame.location.as_ref().and_then(|l| l.file).map(str::to_owned),
-            line: frame.location.and_then(|l| l.line).unwrap_or(0),
+            line: frame.location.and_then(|l| l.line),
         });
     }
     Some(frames)

@@ -66,7 +66,7 @@ pub struct Image<'d> {
     program_headers: &'d [ProgramHeader64<Le>],
     segments: Vec<Segment>,
     sections: SectionTable<'d, Header>,
-    relocations: OnceLock<Relocations<'d>>,
+    relocations: Relocations<'d>,
 }
 
 /// A loadable segment, checked to lie inside the file.
@@ -108,16 +108,22 @@ impl<'d> Image<'d> {
                 BinaryError::malformed("ELF program headers", error.to_string(), "a table inside the file")
             }
         })?;
-        Ok(Self {
+        let segments = segments(program_headers, data)?;
+        let arch = arch(header);
+        let mut image = Self {
             data,
-            arch: arch(header),
+            arch,
             pie,
             program_headers,
-            segments: segments(program_headers, data)?,
+            segments,
             // A damaged section table is the same as none: nothing here depends on it.
             sections: header.sections(Le, data).unwrap_or_default(),
-            relocations: OnceLock::new(),
-        })
+            relocations: Relocations { kind: relative_kind(arch), rela: &[], index: OnceLock::new() },
+        };
+        if pie {
+            image.relocations.rela = image.rela_table();
+        }
+        Ok(image)
     }
 
     /// The whole file.
@@ -156,6 +162,12 @@ impl<'d> Image<'d> {
     #[must_use]
     pub fn segments(&self) -> &[Segment] {
         &self.segments
+    }
+
+    /// Where the lowest segment is loaded, before the loader moves it; what a process's mapping is compared with.
+    #[must_use]
+    pub fn lowest_address(&self) -> LinkAddr {
+        self.segments.iter().map(|s| s.start).min().unwrap_or(LinkAddr(0))
     }
 
     /// File-backed bytes from `addr` to the end of its segment.
@@ -325,7 +337,7 @@ impl<'d> Image<'d> {
     #[must_use]
     pub fn pointer(&self, addr: LinkAddr) -> Option<LinkAddr> {
         let in_place = LinkAddr(u64_at(self.bytes_from(addr)?, 0)?);
-        Some(self.relocations().target(addr).unwrap_or(in_place))
+        Some(self.relocations.target(addr).unwrap_or(in_place))
     }
 
     /// Every 8-aligned place where the loader leaves a pointer to `target`, cheapest sources first: `sections` as they
@@ -342,19 +354,13 @@ impl<'d> Image<'d> {
         let data = self.segments.iter().filter(|s| !s.executable);
         let all = data.filter_map(|s| Some((s.start, self.segment_bytes(s)?)));
         let in_place = move |(start, bytes)| words_equal(start, bytes, target);
-        let places = named
-            .flat_map(in_place)
-            .chain(self.relocations().places_of(target))
-            .chain(all.flat_map(in_place));
+        let places =
+            named.flat_map(in_place).chain(self.relocations.places_of(target)).chain(all.flat_map(in_place));
         places.filter(move |&place| self.pointer(place) == Some(target))
     }
 
-    fn relocations(&self) -> &Relocations<'d> {
-        self.relocations.get_or_init(|| Relocations::of(self))
-    }
-
-    /// Address and size in bytes of the RELA table; zeros where there is none.
-    fn rela_table(&self) -> (u64, u64) {
+    /// The RELA table that the dynamic section names; empty where there is none.
+    fn rela_table(&self) -> &'d [Rela64<Le>] {
         let (mut rela, mut size) = (0, 0);
         let header = self.program_headers.iter().find(|h| h.p_type(Le) == elf::PT_DYNAMIC);
         let entries = header.and_then(|h| h.dynamic(Le, self.data).ok().flatten()).unwrap_or(&[]);
@@ -367,7 +373,8 @@ impl<'d> Image<'d> {
                 _ => {}
             }
         }
-        (rela, size)
+        let table = self.bytes(LinkAddr(rela), size).unwrap_or(&[]);
+        slice_from_bytes(table, table.len() / size_of::<Rela64<Le>>()).map_or(&[], |(entries, _)| entries)
     }
 }
 
@@ -381,20 +388,6 @@ struct Relocations<'d> {
 }
 
 impl<'d> Relocations<'d> {
-    fn of(image: &Image<'d>) -> Self {
-        let (addr, size) = if image.pie { image.rela_table() } else { (0, 0) };
-        let table = image.bytes(LinkAddr(addr), size).unwrap_or(&[]);
-        Self {
-            kind: match image.arch {
-                Arch::Arm64 => elf::R_AARCH64_RELATIVE,
-                Arch::Amd64 | Arch::Other(_) => elf::R_X86_64_RELATIVE,
-            },
-            rela: slice_from_bytes(table, table.len() / size_of::<Rela64<Le>>())
-                .map_or(&[], |(entries, _)| entries),
-            index: OnceLock::new(),
-        }
-    }
-
     /// Where the pointer at `place` leads by the RELA table; RELR targets are in place already.
     fn target(&self, place: LinkAddr) -> Option<LinkAddr> {
         // Linkers sort the table in practice, and a hit is right whether or not it is sorted. It touches 20 entries of
@@ -432,6 +425,14 @@ impl<'d> Relocations<'d> {
 
     fn places_of(&self, target: LinkAddr) -> impl Iterator<Item = LinkAddr> + '_ {
         self.relative().filter(move |&(_, to)| to == target.0).map(|(place, _)| LinkAddr(place))
+    }
+}
+
+/// The type of a relocation without a symbol.
+fn relative_kind(arch: Arch) -> elf::RelocationType {
+    match arch {
+        Arch::Arm64 => elf::R_AARCH64_RELATIVE,
+        Arch::Amd64 | Arch::Other(_) => elf::R_X86_64_RELATIVE,
     }
 }
 

@@ -1,8 +1,6 @@
 //! Why a file cannot be analysed. Each variant says what is there instead and what to do about it; nothing here is
 //! about a single fact that is merely missing (that is an `Option` or an entry of the "not available" list).
 
-use super::version::GoVersion;
-
 /// The file as a whole is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BinaryError {
@@ -53,6 +51,17 @@ pub enum BinaryError {
         /// The version, or the range that the function table implies.
         version: String,
     },
+    /// Go, but neither symbols nor debug information nor a readable function table.
+    #[error(
+        "a Go program ({version}) whose functions cannot be named: there is no symbol table, no debug information, and \
+         {why}; give goflow a build of it that is not obfuscated, or one with its symbol table"
+    )]
+    NoFunctions {
+        /// What the build info says of the version.
+        version: String,
+        /// What is wrong with the function table.
+        why: String,
+    },
     /// The file ends before something that its headers announce.
     #[error("the file is cut short: {what} ends at byte {needed}, the file has {have}; copy it again")]
     Truncated {
@@ -76,11 +85,6 @@ pub enum BinaryError {
 }
 
 impl BinaryError {
-    /// Go of a `version` below [`GoVersion::OLDEST`].
-    pub(crate) fn old_go(version: &GoVersion) -> Self {
-        Self::OldGo { version: version.to_string() }
-    }
-
     pub(crate) fn malformed(
         what: &'static str,
         found: impl Into<String>,

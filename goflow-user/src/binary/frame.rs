@@ -7,8 +7,8 @@ pub struct Frame<'a> {
     pub function: &'a str,
     /// Source file, as the binary spells it; `None` when unknown.
     pub file: Option<&'a str>,
-    /// Line; 0 when unknown.
-    pub line: u32,
+    /// Line; `None` when unknown.
+    pub line: Option<u32>,
     /// True when this frame was inlined into the next one.
     pub inlined: bool,
 }

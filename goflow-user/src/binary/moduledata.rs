@@ -39,8 +39,8 @@ pub struct ModuleData {
 /// four pairs of data ranges. What follows moved three times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Layout {
-    since: (u16, u16),
-    until: (u16, u16),
+    since: (u32, u32),
+    until: (u32, u32),
     types: u64,
     etypes: u64,
     rodata: u64,

@@ -91,6 +91,7 @@ pub struct Pclntab<'d> {
     quantum: u8,
     count: u32,
     text: Option<LinkAddr>,
+    header_has_text: bool,
     names: &'d [u8],
     units: &'d [u8],
     files: &'d [u8],
@@ -185,6 +186,7 @@ impl<'d> Pclntab<'d> {
             quantum,
             count: count.ok_or(damaged("the number of functions", word(0)))?,
             text,
+            header_has_text: text.is_some(),
             names: part(0)?,
             units: part(1)?,
             files: part(2)?,
@@ -222,6 +224,12 @@ impl<'d> Pclntab<'d> {
     #[must_use]
     pub fn text(&self) -> Option<LinkAddr> {
         self.text
+    }
+
+    /// True when the header itself names the text start, as it does up to Go 1.25.
+    #[must_use]
+    pub fn header_has_text(&self) -> bool {
+        self.header_has_text
     }
 
     /// True when inlined calls can be told apart.
@@ -334,7 +342,7 @@ impl<'d> Pclntab<'d> {
             offset = call;
         }
         // The position is one of inlined code and the tree that would say whose is unreadable: unknown, not wrong.
-        frames.push(Frame { function, file: None, line: 0, inlined: false });
+        frames.push(Frame { function, file: None, line: None, inlined: false });
         Some(frames)
     }
 
@@ -344,21 +352,21 @@ impl<'d> Pclntab<'d> {
         let (file, line) = self.position(record, 0);
         let line = match self.generation {
             Generation::Go118 => line,
-            Generation::Go120 => u32_at(self.functions, record.at + 36).unwrap_or(line),
+            Generation::Go120 => u32_at(self.functions, record.at + 36).filter(|&line| line > 0).or(line),
         };
         Some(Frame { function: self.name(record)?, file, line, inlined: false })
     }
 
     /// File and line of the instruction at `offset` of a function (runtime/symtab.go `funcline1`).
-    fn position(&self, record: &Record, offset: u32) -> (Option<&'d str>, u32) {
+    fn position(&self, record: &Record, offset: u32) -> (Option<&'d str>, Option<u32>) {
         let value = |field: usize| {
             let table = u32_at(self.functions, record.at + field)?;
             u32::try_from(self.value_at(table, offset)?).ok()
         };
         let (Some(file), Some(line)) = (value(20), value(24)) else {
-            return (None, 0);
+            return (None, None);
         };
-        (self.file(record, file), line)
+        (self.file(record, file), Some(line))
     }
 
     /// The name of file number `index` of the compilation unit of a function.

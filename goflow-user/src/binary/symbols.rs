@@ -25,7 +25,7 @@ pub enum SymbolSource {
 impl SymbolSource {
     /// As reports spell it.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Elf => "elf",
             Self::Dwarf => "dwarf",
@@ -36,7 +36,7 @@ impl SymbolSource {
 
 impl fmt::Display for SymbolSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(self.name())
     }
 }
 
@@ -56,7 +56,7 @@ pub struct Function {
 pub struct Symbols<'d> {
     elf: Option<SymbolTable<'d>>,
     has_dwarf: bool,
-    dwarf: Dwarf<'d>,
+    dwarf: Dwarf,
     pclntab: Option<Pclntab<'d>>,
 }
 
@@ -102,7 +102,7 @@ impl<'d> Symbols<'d> {
 
     /// The debug information, where there is some.
     #[must_use]
-    pub fn dwarf(&self) -> Option<&Dwarf<'d>> {
+    pub fn dwarf(&self) -> Option<&Dwarf> {
         self.has_dwarf.then_some(&self.dwarf)
     }
 

@@ -11,16 +11,16 @@ use std::fmt;
 /// and `go1.27.4` compare equal under [`GoVersion::release`] and differ as values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GoVersion {
-    major: u16,
-    minor: u16,
-    patch: Option<u16>,
+    major: u32,
+    minor: u32,
+    patch: Option<u32>,
     devel: bool,
     text: String,
 }
 
 impl GoVersion {
     /// The oldest minor release that goflow reads.
-    pub const OLDEST: (u16, u16) = (1, 18);
+    pub const OLDEST: (u32, u32) = (1, 18);
 
     /// Longest text taken for a version; Go's own are below 100 bytes.
     const LONGEST: usize = 256;
@@ -46,13 +46,19 @@ impl GoVersion {
 
     /// Major and minor release, such as `(1, 26)`; what runtime layouts depend on.
     #[must_use]
-    pub fn release(&self) -> (u16, u16) {
+    pub fn release(&self) -> (u32, u32) {
         (self.major, self.minor)
+    }
+
+    /// This minor release or a later one; candidates of `release` count as it.
+    #[must_use]
+    pub fn at_least(&self, release: (u32, u32)) -> bool {
+        self.release() >= release
     }
 
     /// Patch release; `None` for a first release (`go1.18`), a candidate and a development build.
     #[must_use]
-    pub fn patch(&self) -> Option<u16> {
+    pub fn patch(&self) -> Option<u32> {
         self.patch
     }
 
@@ -90,7 +96,7 @@ impl fmt::Display for GoVersion {
 }
 
 /// The decimal number at the start of `text`, and what follows it.
-fn number(text: &str) -> Option<(u16, &str)> {
+fn number(text: &str) -> Option<(u32, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     Some((text[..end].parse().ok()?, &text[end..]))
 }
@@ -99,7 +105,7 @@ fn number(text: &str) -> Option<(u16, &str)> {
 mod tests {
     use super::*;
 
-    fn release(text: &str) -> Option<(u16, u16, Option<u16>, bool)> {
+    fn release(text: &str) -> Option<(u32, u32, Option<u32>, bool)> {
         GoVersion::parse(text).map(|v| (v.major, v.minor, v.patch, v.devel))
     }
 
@@ -116,7 +122,7 @@ mod tests {
 
     #[test]
     fn other_text_is_not_a_version() {
-        for text in ["", "go", "go1", "go1.", "1.26", "devel", "devel +abcdef", "go1.99999999", "gox.y"] {
+        for text in ["", "go", "go1", "go1.", "1.26", "devel", "devel +abcdef", "go1.99999999999", "gox.y"] {
             assert_eq!(release(text), None, "{text}");
         }
         assert_eq!(release(&format!("go1.26{}", "x".repeat(1000))), None);

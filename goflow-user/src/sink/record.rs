@@ -1,6 +1,7 @@
 //! What a session hands to its sinks: a closed enum, the same for every output.
 
 use crate::binary::addr::{LinkAddr, RuntimeAddr};
+pub use crate::binary::frame::Frame;
 use std::sync::Arc;
 
 use crate::ingest::event::{Event, LossPoint, Lost, MonotonicNs, Pid, WaitReason};
@@ -125,19 +126,6 @@ pub struct ProbeHits {
     pub hits: u64,
     /// Estimated cost to the target, nanoseconds.
     pub cost_ns: u64,
-}
-
-/// One source position, borrowed from the binary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame<'a> {
-    /// Function, as the binary spells it.
-    pub function: &'a str,
-    /// Source file, as the binary spells it; `None` when unknown.
-    pub file: Option<&'a str>,
-    /// Line; `None` when unknown.
-    pub line: Option<u32>,
-    /// True when this frame was inlined into the next one.
-    pub inlined: bool,
 }
 
 /// Turns numbers of a process into names. Sinks ask, the pipeline answers from the analysed binary.
