@@ -11,6 +11,7 @@ pub mod elf;
 pub mod error;
 pub mod frame;
 pub mod moduledata;
+pub mod offsets;
 pub mod pclntab;
 pub(crate) mod read;
 pub mod site;
