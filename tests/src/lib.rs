@@ -3,7 +3,7 @@
 //! In: Go sources in `tests/programs/` and a built `goflow`; out: what it printed, in types, checked for its form.
 //! It mocks nothing, and whatever it starts it ends: every wait has a deadline and every process dies with its handle.
 //! [`programs`] builds and caches, [`services`] has what others ship, [`target`] runs a program, [`goflow`] runs the tool, [`stream`] is the JSON contract,
-//! [`script`] compares what goflow saw with what a program says it did.
+//! [`script`] compares what goflow saw with what a program says it did, [`causality`] with what holds for every program.
 
 pub mod programs;
 
@@ -16,6 +16,8 @@ pub mod stream;
 pub mod goflow;
 
 pub mod script;
+
+pub mod causality;
 
 mod output;
 
