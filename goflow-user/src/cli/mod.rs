@@ -1,9 +1,203 @@
-//! The command line.
+//! The command line: parses, calls one subcommand, and turns its result into an exit status.
+//!
+//! In: the arguments of the process; out: 0 when the command did what was asked, 2 on an error of any kind (1 is for
+//! commands that have findings). An error is printed as what failed and why, and what to do next, on standard error.
+//! Colour goes only where it can be shown.
 
+mod doctor;
+mod output;
+pub mod reference;
+mod trace;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+
+use crate::advice::{advice_of, messages};
+
+/// Exit status of every error, also of wrong usage.
+const EXIT_ERROR: u8 = 2;
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo goflow trace --pid 1234              what happens in a running process, until Ctrl-C
+  sudo goflow trace --duration 10s -- ./svc a command from its first instruction, for ten seconds
+  sudo goflow trace --pid 1234 --level blocking
+                                            only who blocks and who wakes whom: cheaper
+  goflow doctor                             whether this machine can trace, and how to mend it
+
+Exit status: 0 done, 2 error. `goflow trace -- CMD` passes on the status of CMD.";
+
+/// See every goroutine and channel of a running Go program.
+///
+/// goflow attaches to any Go program (1.18 or later) on Linux without a rebuild, a restart or an import, stripped or
+/// not, and never stops it or writes to it.
+#[derive(Parser)]
+#[command(name = "goflow", version, after_long_help = EXAMPLES, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+#[derive(Args)]
+struct Global {
+    /// When to use colours
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
+    color: Color,
+    /// Tell more about what goflow does, on standard error; repeat for more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Trace(trace::TraceArgs),
+    Doctor(doctor::DoctorArgs),
+    Completions(reference::CompletionsArgs),
+    #[command(hide = true)]
+    Man(reference::ManArgs),
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl From<Color> for anstream::ColorChoice {
+    fn from(color: Color) -> Self {
+        match color {
+            Color::Auto => Self::Auto,
+            Color::Always => Self::Always,
+            Color::Never => Self::Never,
+        }
+    }
+}
+
+/// The whole command line, as clap sees it.
+fn command() -> clap::Command {
+    Cli::command()
+}
 
 /// Runs the command line of this process and returns its exit status.
 #[must_use]
 pub fn run() -> ExitCode {
-    ExitCode::from(2)
+    let cli = match parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed pipe (`goflow --help | head -1`) leaves nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_ERROR));
+        }
+    };
+    anstream::ColorChoice::write_global(cli.global.color.into());
+    log_to_stderr(cli.global.verbose);
+    let result = match cli.command {
+        Command::Trace(args) => trace::run(args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => reference::completions(&args),
+        Command::Man(args) => reference::man(&args),
+    };
+    result.unwrap_or_else(|error| {
+        if is_broken_pipe(&error) {
+            return ExitCode::SUCCESS;
+        }
+        // Nothing is left to tell it to when standard error is closed.
+        let _ = print_error(&error);
+        ExitCode::from(EXIT_ERROR)
+    })
+}
+
+/// Parses with the colours asked for, which clap itself would learn too late for its own messages.
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut command = command().color(colour_of_messages(&arguments));
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    let cli = Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?;
+    if let Command::Trace(args) = &cli.command {
+        args.check(&mut command)?;
+    }
+    Ok(cli)
+}
+
+fn colour_of_messages(arguments: &[OsString]) -> clap::ColorChoice {
+    let words: Vec<&str> =
+        arguments.iter().take_while(|word| *word != "--").filter_map(|word| word.to_str()).collect();
+    let given = |when: &str| {
+        let joined = format!("--color={when}");
+        words.contains(&joined.as_str()) || words.windows(2).any(|pair| pair == ["--color", when])
+    };
+    match (given("always"), given("never")) {
+        (true, _) => clap::ColorChoice::Always,
+        (_, true) => clap::ColorChoice::Never,
+        _ => clap::ColorChoice::Auto,
+    }
+}
+
+/// Warnings by default; `-v` to `-vvv` for more, in goflow's own modules.
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "warn,goflow_user=info",
+        2 => "info,goflow_user=debug",
+        _ => "debug,goflow_user=trace",
+    };
+    let colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
+        .with_writer(io::stderr)
+        .with_ansi(colour)
+        .init();
+}
+
+/// `goflow trace | head` is not an error.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut sources = error.chain().filter_map(|link| link.downcast_ref::<io::Error>());
+    sources.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn print_error(error: &anyhow::Error) -> io::Result<()> {
+    const NAME: Style = AnsiColor::Red.on_default().bold();
+    const HELP: Style = AnsiColor::Cyan.on_default().bold();
+    let advice = advice_of(error).unwrap_or("`goflow doctor` checks this machine, -v tells more");
+    let mut stderr = anstream::stderr().lock();
+    writeln!(stderr, "{NAME}goflow{NAME:#}: {}", messages(error).join(": "))?;
+    writeln!(stderr, "{HELP}help{HELP:#}: {advice}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn colours_of_clap_follow_the_flag_but_not_that_of_the_traced_command() {
+        let choice =
+            |words: &[&str]| colour_of_messages(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(choice(&["goflow", "--color", "never", "trace"]), clap::ColorChoice::Never);
+        assert_eq!(choice(&["goflow", "trace", "--color=always"]), clap::ColorChoice::Always);
+        assert_eq!(choice(&["goflow", "trace", "--", "ls", "--color=always"]), clap::ColorChoice::Auto);
+    }
+
+    #[test]
+    fn a_closed_pipe_is_recognised_under_any_context() {
+        let error =
+            anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("the output failed");
+        assert!(is_broken_pipe(&error));
+        assert!(!is_broken_pipe(&anyhow::anyhow!("broken pipe")));
+    }
 }

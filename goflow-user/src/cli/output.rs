@@ -1,0 +1,157 @@
+//! Where a trace goes: a file that is created with care, or a stream.
+//!
+//! In: `--output`; out: a writer. A file that exists is not touched before the first byte of a trace is written, one
+//! that was made for a trace that never started is removed again, and under sudo the file belongs to the user who asked.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use rustix::fs::{Gid, Uid};
+
+use crate::advice::Advise as _;
+
+/// A file that a trace is written to.
+pub(super) struct OutputFile {
+    file: File,
+    path: PathBuf,
+    is_new: bool,
+    has_begun: bool,
+}
+
+impl OutputFile {
+    /// Opens `path` for a trace, which may replace what is there once it starts.
+    ///
+    /// # Errors
+    /// It cannot be created or written.
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+        let (file, is_new) =
+            open(path).with_context(|| format!("{} cannot be written", path.display())).advise(
+                || "give --output a file in a directory that you may write to, or `-` for standard output",
+            )?;
+        Ok(Self { file, path: path.to_owned(), is_new, has_begun: false })
+    }
+
+    /// Empties the file; what is no regular file (a pipe, /dev/null) has no length.
+    fn begin(&mut self) -> io::Result<()> {
+        if self.file.metadata()?.is_file() {
+            self.file.set_len(0)?;
+        }
+        self.has_begun = true;
+        Ok(())
+    }
+}
+
+/// Opens without emptying, and tells whether the file was made just now.
+fn open(path: &Path) -> io::Result<(File, bool)> {
+    match OpenOptions::new().write(true).create_new(true).open(path) {
+        Ok(file) => {
+            if let Some((uid, gid)) = invoking_user() {
+                rustix::fs::fchown(&file, Some(uid), Some(gid))?;
+            }
+            Ok((file, true))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Ok((OpenOptions::new().write(true).open(path)?, false))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The user behind sudo, if this process is root by sudo.
+fn invoking_user() -> Option<(Uid, Gid)> {
+    let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    Some((Uid::from_raw(number("SUDO_UID")?), Gid::from_raw(number("SUDO_GID")?)))
+}
+
+impl Write for OutputFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // An empty write is a flush before the trace has started.
+        if !self.has_begun && !bytes.is_empty() {
+            self.begin()?;
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for OutputFile {
+    fn drop(&mut self) {
+        if self.is_new && !self.has_begun {
+            // If it cannot be removed, an empty file stays behind: harmless, and there is nobody to tell.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Columns of the terminal behind `stream`: what `COLUMNS` says, else what the terminal says, `None` where there is none.
+pub(super) fn width(stream: impl AsFd) -> Option<usize> {
+    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse::<usize>().ok());
+    if told.is_some_and(|columns| columns > 0) {
+        return told;
+    }
+    let fd = stream.as_fd();
+    if !fd.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(fd).ok()?;
+    // A serial console that does not know its size says 0.
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_only_when_the_trace_starts() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("trace.jsonl");
+        fs::write(&path, "an earlier and longer trace").unwrap();
+        let mut output = OutputFile::open(&path).unwrap();
+        output.write_all(b"").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "an earlier and longer trace");
+        output.write_all(b"new").unwrap();
+        output.write_all(b"er").unwrap();
+        drop(output);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "newer");
+    }
+
+    #[test]
+    fn a_trace_that_never_started_leaves_things_as_they_were() {
+        let directory = tempfile::tempdir().unwrap();
+        let (new, old) = (directory.path().join("new"), directory.path().join("old"));
+        fs::write(&old, "kept").unwrap();
+        drop(OutputFile::open(&new).unwrap());
+        drop(OutputFile::open(&old).unwrap());
+        assert!(!new.exists());
+        assert_eq!(fs::read_to_string(&old).unwrap(), "kept");
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_an_error_with_advice() {
+        let error = OutputFile::open(Path::new("/nonexistent/trace.jsonl")).err().unwrap();
+        assert!(error.to_string().contains("/nonexistent/trace.jsonl"));
+        assert!(crate::advice::advice_of(&error).unwrap().contains("--output"));
+    }
+
+    #[test]
+    fn a_device_is_written_as_it_is() {
+        OutputFile::open(Path::new("/dev/null")).unwrap().write_all(b"x").unwrap();
+    }
+
+    #[test]
+    fn what_is_no_terminal_has_no_width_of_its_own() {
+        if std::env::var_os("COLUMNS").is_none() {
+            assert_eq!(width(File::open("/dev/null").unwrap()), None);
+        }
+    }
+}

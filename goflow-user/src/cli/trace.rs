@@ -1,0 +1,342 @@
+//! `goflow trace`: from words to [`TraceOptions`] and a sink.
+//!
+//! In: arguments; out: a session, and its exit status: 0, or that of the traced command. What can be checked without
+//! touching a target is checked first: values by their parsers, combinations by [`TraceArgs::check`], the output file by
+//! opening it.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, ExitStatus};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::error::ErrorKind;
+use clap::{ArgGroup, Args, ValueEnum};
+use goflow_common::MAX_STACK_DEPTH;
+
+use super::output::{self, OutputFile};
+use crate::advice::Advise as _;
+use crate::pipeline::{self, BoxedSink, Outcome, Targets, TraceOptions};
+use crate::probe::attach::AttachError;
+use crate::probe::catalog;
+use crate::probe::load::AttachMethod;
+use crate::sink::Tee;
+use crate::sink::json::Json;
+use crate::sink::pretty::{Events, Pretty, View};
+use crate::target::Pid;
+
+/// Ring buffer sizes to choose from: below, a burst of one scheduler tick is lost; above, the kernel refuses.
+const RING_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo goflow trace --pid 1234
+      A running process, until Ctrl-C or until it ends.
+  sudo goflow trace --pid 1234 --pid 1235 --duration 10s
+      Two of them, for ten seconds.
+  sudo goflow trace --binary /usr/bin/etcd
+      Every process that runs this file, now and later, also in containers.
+  sudo goflow trace -- ./svc --port 8080
+      A command from its first instruction, run as you, not as root; its exit status is passed on.
+  sudo goflow trace --pid 1234 --format json --output trace.jsonl
+      Every event as one JSON object a line, for programs; docs/events.md explains the fields.
+  sudo goflow trace --pid 1234 --format json | jq -r 'select(.kind == \"park\").wait_reason'
+      Why goroutines wait.
+
+What a probe costs the target is about a microsecond each time it is hit; the summary tells how much it was.
+Level lifecycle is the cheapest, channels sees most.";
+
+/// Show what the goroutines and channels of Go programs do, live
+///
+/// Attaches to running processes, to every process of a binary, or to a command that goflow starts. On a terminal at
+/// most some tens of lines a second are printed; what comes faster is folded into counts by kind and site.
+#[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
+#[command(group = ArgGroup::new("target").required(true).args(["pid", "binary", "command"]))]
+pub(super) struct TraceArgs {
+    /// Trace this process; may be given several times
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pid: Vec<u32>,
+    /// Trace every process that runs this file, now and later, also in containers
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
+    /// Start this command and trace it from its first instruction
+    ///
+    /// Under sudo it runs as the user who called sudo. It keeps the terminal, and its exit status is passed on.
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<OsString>,
+
+    /// What to trace; each level includes the one before
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Channels)]
+    level: Level,
+    /// Stop after this time, such as 10s, 500ms or 2m; without it, when the target ends or on Ctrl-C
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    duration: Option<Duration>,
+    /// How to write events
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Pretty)]
+    format: Format,
+    /// Write events to this file instead of standard output (`-`)
+    ///
+    /// An existing file is replaced once the trace has started. Under sudo the file belongs to the user who called sudo.
+    /// Header, losses and summary then go to standard error.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Print every event, however fast they come (with --format json this is always so)
+    #[arg(long)]
+    all: bool,
+    /// Frames to record of the stack of a goroutine that parks, 0 to 32
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = parse_stack_depth)]
+    stack_depth: u32,
+    /// Size of the buffer between kernel and goflow, such as 8MiB; rounded up to a power of two
+    ///
+    /// A larger one loses less when events come in bursts.
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = parse_ring_bytes)]
+    buffer: u32,
+    /// How to attach: one link for all probes (Linux 6.6), or one perf event for each
+    #[arg(long, value_enum, value_name = "METHOD", default_value_t = Attach::Auto, hide = true)]
+    attach: Attach,
+}
+
+/// Which probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Level {
+    /// Goroutines that are created and that end
+    Lifecycle,
+    /// And goroutines that park, are woken, and wait for mutexes, wait groups and the like
+    Blocking,
+    /// And channels that are made, sent to, received from, closed and selected on
+    Channels,
+}
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people: source names, folded above a readable rate
+    Pretty,
+    /// For programs: one JSON object a line, every event
+    Json,
+}
+
+/// How to attach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Attach {
+    Auto,
+    UprobeMulti,
+    Perf,
+}
+
+impl TraceArgs {
+    /// Refuses combinations that clap's own rules cannot express.
+    pub(super) fn check(&self, command: &mut clap::Command) -> Result<(), clap::Error> {
+        if self.all && self.format == Format::Json {
+            let message = "--all belongs to --format pretty; JSON always has every event";
+            // `command` is the root, whose usage line would not help.
+            let trace = command.find_subcommand_mut("trace");
+            let error = clap::Error::raw(ErrorKind::ArgumentConflict, format!("{message}\n"));
+            return Err(
+                trace.map_or_else(|| error, |trace| trace.error(ErrorKind::ArgumentConflict, message))
+            );
+        }
+        Ok(())
+    }
+
+    fn targets(&self) -> Targets {
+        match &self.binary {
+            Some(path) => Targets::Binary(path.clone()),
+            None if self.pid.is_empty() => Targets::Command(self.command.clone()),
+            None => {
+                let mut pids: Vec<Pid> = self.pid.iter().copied().map(Pid).collect();
+                pids.sort_unstable();
+                pids.dedup();
+                Targets::Pids(pids)
+            }
+        }
+    }
+
+    fn options(&self) -> TraceOptions {
+        TraceOptions {
+            targets: self.targets(),
+            level: match self.level {
+                Level::Lifecycle => catalog::Level::Lifecycle,
+                Level::Blocking => catalog::Level::Blocking,
+                Level::Channels => catalog::Level::Channels,
+            },
+            duration: self.duration,
+            stack_depth: self.stack_depth,
+            ring_bytes: self.buffer,
+            attach: match self.attach {
+                Attach::Auto => None,
+                Attach::UprobeMulti => Some(AttachMethod::UprobeMulti),
+                Attach::Perf => Some(AttachMethod::PerfEvent),
+            },
+        }
+    }
+
+    /// The file of `--output`; `None` for standard output.
+    fn file(&self) -> Option<&Path> {
+        self.output.as_deref().filter(|path| *path != Path::new("-"))
+    }
+
+    fn sink(&self) -> anyhow::Result<BoxedSink> {
+        let events = if self.all { Events::Every } else { Events::Folded };
+        let in_file = View { width: None, colour: false, events };
+        Ok(match (self.format, self.file()) {
+            (Format::Pretty, None) => Box::new(Pretty::new(io::stdout(), view(&io::stdout(), events))),
+            (Format::Pretty, Some(path)) => {
+                Box::new(Tee(Pretty::new(OutputFile::open(path)?, in_file), status()))
+            }
+            (Format::Json, None) => Box::new(Tee(Json::new(io::stdout()), status())),
+            (Format::Json, Some(path)) => Box::new(Tee(Json::new(OutputFile::open(path)?), status())),
+        })
+    }
+}
+
+/// Header, losses and summary, for the person who waits while the events go elsewhere.
+fn status() -> Pretty<impl Write> {
+    Pretty::new(io::stderr(), view(&io::stderr(), Events::None))
+}
+
+fn view(stream: &(impl AsFd + anstream::stream::RawStream), events: Events) -> View {
+    let colour = anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never;
+    View { width: output::width(stream), colour, events }
+}
+
+/// Traces, and passes on the exit status of a traced command.
+pub(super) fn run(args: TraceArgs) -> anyhow::Result<ExitCode> {
+    let options = args.options();
+    tracing::debug!(?options, "tracing");
+    let Outcome { command } = pipeline::trace(&options, args.sink()?).or_else(advise)?;
+    Ok(command.map_or(ExitCode::SUCCESS, exit_code))
+}
+
+/// Adds what helps against the failures that have one remedy.
+fn advise<T>(error: anyhow::Error) -> anyhow::Result<T> {
+    if is_permission(&error) && !rustix::process::geteuid().is_root() {
+        return Err(error)
+            .advise(|| "run it with sudo; `goflow doctor` names the capabilities that are enough");
+    }
+    Err(error)
+}
+
+fn is_permission(error: &anyhow::Error) -> bool {
+    error.chain().any(|link| {
+        let io = link.downcast_ref::<io::Error>().map(io::Error::kind);
+        let attach = link.downcast_ref::<AttachError>();
+        io == Some(io::ErrorKind::PermissionDenied) || matches!(attach, Some(AttachError::Permission))
+    })
+}
+
+/// As a shell tells it: 128 and the signal for a command that a signal ended.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(super::EXIT_ERROR))
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("a trace needs some time, such as 10s".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn parse_stack_depth(text: &str) -> Result<u32, String> {
+    let most = MAX_STACK_DEPTH as u32;
+    text.parse().ok().filter(|depth| *depth <= most).ok_or_else(|| format!("it is a number from 0 to {most}"))
+}
+
+fn parse_ring_bytes(text: &str) -> Result<u32, String> {
+    let bytes: ByteSize = text.parse().map_err(|_| "it is a size such as 8MiB or 512KiB".to_owned())?;
+    let rounded = bytes.as_u64().checked_next_power_of_two().filter(|bytes| RING_BYTES.contains(bytes));
+    rounded.and_then(|bytes| u32::try_from(bytes).ok()).ok_or_else(|| {
+        format!("it is {} to {}", ByteSize::b(*RING_BYTES.start()), ByteSize::b(*RING_BYTES.end()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Command, parse};
+
+    fn args(words: &str) -> Result<TraceArgs, String> {
+        let words = ["goflow", "trace"].into_iter().chain(words.split_whitespace()).map(OsString::from);
+        match parse(words).map_err(|error| error.to_string())?.command {
+            Command::Trace(args) => Ok(args),
+            _ => Err("another command".to_owned()),
+        }
+    }
+
+    fn refusal(words: &str) -> String {
+        args(words).err().unwrap_or_else(|| panic!("{words} was accepted"))
+    }
+
+    #[test]
+    fn the_words_of_the_contract_are_understood() {
+        let options = args("--pid 12 --pid 7 --pid 12").unwrap().options();
+        assert_eq!(options.targets, Targets::Pids(vec![Pid(7), Pid(12)]));
+        assert_eq!(options.level, catalog::Level::Channels);
+        assert_eq!((options.duration, options.stack_depth, options.ring_bytes), (None, 8, 8 << 20));
+        assert_eq!(options.attach, None);
+
+        let options =
+            args("--binary /bin/x --level lifecycle --duration 1m30s --stack-depth 0 --attach perf")
+                .unwrap()
+                .options();
+        assert_eq!(options.targets, Targets::Binary("/bin/x".into()));
+        assert_eq!(options.level, catalog::Level::Lifecycle);
+        assert_eq!((options.duration, options.stack_depth), (Some(Duration::from_secs(90)), 0));
+        assert_eq!(options.attach, Some(AttachMethod::PerfEvent));
+
+        let options = args("--level blocking -- ./svc --pid 3").unwrap().options();
+        assert_eq!(options.targets, Targets::Command(["./svc", "--pid", "3"].map(OsString::from).to_vec()));
+    }
+
+    #[test]
+    fn a_target_is_needed_and_only_one_kind_of_it() {
+        assert!(refusal("").contains("--pid <PID>|--binary <PATH>|CMD"), "{}", refusal(""));
+        assert!(refusal("--pid 1 --binary x").contains("cannot be used with"));
+        assert!(refusal("--pid 1 -- x").contains("cannot be used with"));
+        assert!(refusal("--pid 0").contains("0"));
+        assert!(refusal("--pid etcd").contains("etcd"));
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_with_the_range() {
+        assert!(
+            refusal("--pid 1 --duration 10").contains("time unit needed"),
+            "{}",
+            refusal("--pid 1 --duration 10")
+        );
+        assert!(refusal("--pid 1 --duration 0s").contains("such as 10s"));
+        assert!(refusal("--pid 1 --stack-depth 33").contains("0 to 32"));
+        assert!(
+            refusal("--pid 1 --buffer 1KiB").contains("64.0 KiB to 1.0 GiB"),
+            "{}",
+            refusal("--pid 1 --buffer 1KiB")
+        );
+        assert!(refusal("--pid 1 --buffer many").contains("8MiB"));
+        assert!(refusal("--pid 1 --format json --all").contains("JSON always has every event"));
+        assert!(refusal("--pid 1 --format json --all").contains("goflow trace"));
+    }
+
+    #[test]
+    fn buffer_sizes_are_rounded_up_to_a_power_of_two() {
+        assert_eq!(parse_ring_bytes("8MB"), Ok(8 << 20));
+        assert_eq!(parse_ring_bytes("9MiB"), Ok(16 << 20));
+        assert_eq!(parse_ring_bytes("65536"), Ok(64 << 10));
+        assert_eq!(parse_ring_bytes("1GiB"), Ok(1 << 30));
+        assert!(parse_ring_bytes("16EiB").is_err());
+    }
+
+    #[test]
+    fn the_status_of_a_command_is_passed_on_as_a_shell_does() {
+        // Wait statuses: exit code in the second byte, signal in the first.
+        for (raw, code) in [(0, 0), (7 << 8, 7), (libc::SIGKILL, 137)] {
+            let code = format!("{:?}", ExitCode::from(code));
+            assert_eq!(format!("{:?}", exit_code(ExitStatus::from_raw(raw))), code);
+        }
+    }
+}
