@@ -1,0 +1,3 @@
+module goflow.test/demo
+
+go 1.18
