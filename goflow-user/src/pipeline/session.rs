@@ -61,7 +61,7 @@ pub(super) fn attach(
     let binary = executable.binary();
     let (offsets, offset_source) =
         binary.offsets().with_context(|| format!("{} cannot be traced", executable.path().display()))?;
-    let plan = Plan::new(binary, offsets, options.level, options.stack_depth);
+    let plan = Plan::new(binary, &offsets, options.level, options.stack_depth);
     if plan.sites.is_empty() {
         bail!("{} has no function that goflow could probe: {}", executable.path().display(), reasons(&plan));
     }

@@ -112,7 +112,7 @@ fn report(name: &str, what: &str, samples: &Samples) {
 fn plan(executable: &Executable, stack_depth: u32) -> Result<Plan> {
     let binary = executable.binary();
     let (offsets, _) = binary.offsets()?;
-    Ok(Plan::new(binary, offsets, Level::Channels, stack_depth))
+    Ok(Plan::new(binary, &offsets, Level::Channels, stack_depth))
 }
 
 impl Bench {
