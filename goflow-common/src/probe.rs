@@ -58,7 +58,7 @@ impl ProbeId {
 
     /// The probe with this number, or `None` for a number this version does not know.
     #[must_use]
-    pub fn from_raw(raw: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(raw)).copied()
+    pub fn from_raw(raw: u32) -> Option<Self> {
+        Self::ALL.get(raw as usize).copied()
     }
 }

@@ -40,7 +40,7 @@ per_probe_programs! {
 fn all_probes(ctx: ProbeContext) -> u32 {
     // SAFETY: the context is the one this program was called with.
     let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
-    let Some(probe) = ProbeId::from_raw(cookie as u8) else { return 0 };
+    let Some(probe) = ProbeId::from_raw(cookie as u32) else { return 0 };
     let regs = Registers::of(&ctx);
     match probe {
         ProbeId::Newproc1 => goroutine::newproc1(&regs),

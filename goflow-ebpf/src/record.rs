@@ -10,6 +10,9 @@ use aya_ebpf::{
 };
 use goflow_common::{event::Header, probe::ProbeId};
 
+/// The reader polls: a forced wake-up would add 6 µs to a hit.
+const NO_WAKEUP: u64 = BPF_RB_NO_WAKEUP as u64;
+
 /// Decides whether this hit is recorded, counts it, and fills the common part of its record (without the goid, whose
 /// source differs by probe).
 #[inline(always)]
@@ -31,32 +34,36 @@ pub(crate) fn begin(regs: &Registers<'_>, probe: ProbeId) -> Option<Header> {
         ip: regs.ip(),
         pid,
         tid: pid_tgid as u32,
-        probe: probe as u8,
+        probe: probe as u32,
         flags: 0,
-        reserved: [0; 6],
     })
 }
 
-/// Sends a whole record.
+/// Sends a record.
 #[inline(always)]
 pub(crate) fn emit<T>(record: &T, probe: ProbeId) {
-    emit_prefix(record, size_of::<T>() as u64, probe);
-}
-
-/// Sends the first `bytes` bytes of a record; the caller bounds `bytes` by the size of `T`.
-#[inline(always)]
-pub(crate) fn emit_prefix<T>(record: &T, bytes: u64, probe: ProbeId) {
-    // The reader polls, so a full record costs no wake-up (+6 µs a hit when forced).
-    // SAFETY: `record` is initialised and at least `bytes` long; the verifier checks the bound again.
+    // SAFETY: `record` is initialised and as long as stated.
     let result = unsafe {
         bpf_ringbuf_output(
             (&raw const EVENTS).cast_mut().cast(),
             core::ptr::from_ref(record).cast_mut().cast(),
-            bytes,
-            u64::from(BPF_RB_NO_WAKEUP),
+            size_of::<T>() as u64,
+            NO_WAKEUP,
         )
     };
     if result != 0 {
         count(&LOST, probe);
+    }
+}
+
+/// Reserves room for a record that is too large for the stack, lets `fill` write it and sends it.
+#[inline(always)]
+pub(crate) fn emit_in_place<T: 'static>(probe: ProbeId, fill: impl FnOnce(*mut T)) {
+    match EVENTS.reserve::<T>(0) {
+        Some(mut entry) => {
+            fill(entry.as_mut_ptr());
+            entry.submit(NO_WAKEUP);
+        }
+        None => count(&LOST, probe),
     }
 }

@@ -1,7 +1,11 @@
 //! Reading the target: memory, registers of Go's ABIInternal on amd64, the current goroutine.
 
 use crate::maps::config;
-use aya_ebpf::{EbpfContext as _, helpers::bpf_probe_read_user, programs::ProbeContext};
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::{bpf_probe_read_user, generated},
+    programs::ProbeContext,
+};
 use goflow_common::event::GOID_UNKNOWN;
 
 /// The registers of the target at the probed instruction.

@@ -24,10 +24,8 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs and returns what it wrote to stdout, without the last line end.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start {}", shown(command)))?;
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {}", shown(command)))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         let last = stderr.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
@@ -80,7 +78,8 @@ mod tests {
 
     #[test]
     fn a_failed_command_is_reported_with_its_last_words() {
-        let error = capture(Command::new("sh").args(["-c", "echo first >&2; echo last >&2; exit 3"])).unwrap_err();
+        let error =
+            capture(Command::new("sh").args(["-c", "echo first >&2; echo last >&2; exit 3"])).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("exit status: 3") && text.ends_with(": last"), "{text}");
     }

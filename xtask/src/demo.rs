@@ -45,7 +45,8 @@ pub(crate) fn run_task(ctx: &Ctx, args: &Args) -> Result<()> {
     let mut trace = ctx.as_root(&goflow, &[])?;
     trace.args(["trace", "--pid", &pid, "--duration", &args.duration]);
     eprintln!("  $ {}\n", shown(&trace));
-    let status = wait(trace.spawn().with_context(|| format!("cannot start {}", shown(&trace)))?, &interrupted)?;
+    let status =
+        wait(trace.spawn().with_context(|| format!("cannot start {}", shown(&trace)))?, &interrupted)?;
     if !status.success() && !interrupted.load(Ordering::Relaxed) {
         bail!("goflow ended with {status}; `{} doctor` looks for the cause", goflow.display());
     }

@@ -51,7 +51,10 @@ pub(crate) fn run_task(ctx: &Ctx, args: &Args) -> Result<()> {
     for item in &items {
         install_item(ctx, item, &prefix)?;
     }
-    eprintln!("\nNext: `sudo {} trace --pid PID`; `man goflow` tells the rest.", prefix.join("bin/goflow").display());
+    eprintln!(
+        "\nNext: `sudo {} trace --pid PID`; `man goflow` tells the rest.",
+        prefix.join("bin/goflow").display()
+    );
     Ok(())
 }
 

@@ -1,4 +1,7 @@
 //! The records of the ring buffer, one file per family. Every record starts with a [`Header`].
+//!
+//! Fields are words and double words only: LLVM's BPF backend turns the initialisation of byte arrays into calls of a
+//! byte-wise `memset`, once for every hit.
 
 pub mod channel;
 pub mod goroutine;
@@ -10,9 +13,9 @@ pub mod sync;
 pub const GOID_UNKNOWN: u64 = u64::MAX;
 
 /// [`Header::flags`]: the operation does not block (`select` with `default`, or a `len`-style attempt).
-pub const FLAG_NONBLOCKING: u8 = 1 << 0;
+pub const FLAG_NONBLOCKING: u32 = 1 << 0;
 /// [`Header::flags`]: memory of the target that the record describes could not be read; the affected fields are 0.
-pub const FLAG_UNREADABLE: u8 = 1 << 1;
+pub const FLAG_UNREADABLE: u32 = 1 << 1;
 
 /// The start of every record.
 #[repr(C)]
@@ -30,9 +33,7 @@ pub struct Header {
     /// Thread id, in the initial pid namespace.
     pub tid: u32,
     /// [`crate::probe::ProbeId`] of the probe that was hit.
-    pub probe: u8,
+    pub probe: u32,
     /// `FLAG_*`.
-    pub flags: u8,
-    /// Zero.
-    pub reserved: [u8; 6],
+    pub flags: u32,
 }

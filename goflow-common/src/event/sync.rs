@@ -14,9 +14,7 @@ pub struct SyncWait {
     /// Return address in the caller of the probed function.
     pub site_pc: u64,
     /// Wait reason for a semaphore of Go 1.20 and later; meaningless where `has_reason` is 0.
-    pub wait_reason: u8,
+    pub wait_reason: u32,
     /// 1 when `wait_reason` is valid.
-    pub has_reason: u8,
-    /// Zero.
-    pub reserved: [u8; 6],
+    pub has_reason: u32,
 }

@@ -2,12 +2,12 @@
 
 use crate::{
     maps::config,
-    record::{begin, emit, emit_prefix},
+    record::{begin, emit, emit_in_place},
     target::{Registers, goid_behind_system_stack, goid_of, read, return_address},
 };
 use goflow_common::{
     MAX_STACK_DEPTH,
-    event::park::{Park, ParkWithStack, Ready},
+    event::park::{Park, ParkWithStack, Ready, SHORT_STACK},
     probe::ProbeId,
 };
 
@@ -17,41 +17,46 @@ pub(crate) fn gopark(regs: &Registers<'_>) {
     let probe = ProbeId::Gopark;
     let Some(mut header) = begin(regs, probe) else { return };
     header.goid = goid_of(regs.g());
-    let park = Park { header, lock: regs.arg1(), wait_reason: regs.arg2() as u8, depth: 0, reserved: [0; 6] };
-    let mut record = ParkWithStack { park, stack: [0; MAX_STACK_DEPTH] };
-    let depth = walk_frame_pointers(regs, &mut record.stack);
-    record.park.depth = depth as u8;
-    let bytes = size_of::<Park>() as u64 + depth * 8;
-    if bytes <= size_of::<ParkWithStack>() as u64 {
-        emit_prefix(&record, bytes, probe);
+    // `reason` is one byte wide, so only the low byte of its register is defined.
+    let wait_reason = (regs.arg2() & 0xff) as u32;
+    let park = Park { header, lock: regs.arg1(), wait_reason, depth: 0 };
+    let wanted = config!(stack_depth);
+    if wanted == 0 {
+        emit(&park, probe);
+    } else if wanted <= SHORT_STACK as u32 {
+        emit_in_place(probe, |record| fill::<SHORT_STACK>(record, park, regs, wanted));
+    } else {
+        emit_in_place(probe, |record| fill::<MAX_STACK_DEPTH>(record, park, regs, wanted));
     }
 }
 
-/// Collects return addresses along the chain of saved frame pointers (`[fp]` = next, `[fp + 8]` = return address)
-/// and returns how many.
+/// Writes a park with the return addresses along the chain of saved frame pointers (`[fp]` = next, `[fp + 8]` = return
+/// address).
 #[inline(always)]
-fn walk_frame_pointers(regs: &Registers<'_>, stack: &mut [u64; MAX_STACK_DEPTH]) -> u64 {
-    let wanted = config!(stack_depth) as usize;
-    if wanted == 0 {
-        return 0;
-    }
-    stack[0] = return_address(regs);
-    let mut fp = regs.caller_fp();
-    let mut depth = 1;
-    while depth < MAX_STACK_DEPTH {
-        if depth >= wanted || fp == 0 {
-            break;
+fn fill<const N: usize>(record: *mut ParkWithStack<N>, park: Park, regs: &Registers<'_>, wanted: u32) {
+    // SAFETY: `record` is reserved memory of its type, and every index below is less than `N`.
+    unsafe {
+        // A move and not an assignment, which would become a call of `memmove`.
+        (&raw mut (*record).park).write(park);
+        let stack = (&raw mut (*record).stack).cast::<u64>();
+        *stack = return_address(regs);
+        let mut fp = regs.caller_fp();
+        let mut depth = 1;
+        while depth < N {
+            if depth >= wanted as usize || fp == 0 {
+                break;
+            }
+            let Some([next, pc]) = read::<[u64; 2]>(fp) else { break };
+            *stack.add(depth) = pc;
+            depth += 1;
+            // A stack grows down, so the chain only ever leads up; anything else is not a frame.
+            if next <= fp {
+                break;
+            }
+            fp = next;
         }
-        let Some([next, pc]) = read::<[u64; 2]>(fp) else { break };
-        stack[depth] = pc;
-        depth += 1;
-        // A stack grows down, so the chain only ever leads up; anything else is not a frame.
-        if next <= fp {
-            break;
-        }
-        fp = next;
+        (*record).park.depth = depth as u32;
     }
-    depth as u64
 }
 
 /// `func ready(gp *g, traceskip int, next bool)` (1.18–1.27), on the system stack of the goroutine that wakes.

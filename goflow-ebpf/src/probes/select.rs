@@ -20,23 +20,19 @@ pub(crate) fn selectgo(regs: &Registers<'_>) {
     if regs.arg5() & 0xff == 0 {
         header.flags |= FLAG_NONBLOCKING;
     }
-    let mut record = Select {
-        header,
-        site_pc: return_address(regs),
-        sends: regs.arg3() as u32,
-        receives: regs.arg4() as u32,
-        chans: [0; MAX_SELECT_CASES],
-    };
-    let cases = u64::from(record.sends) + u64::from(record.receives);
-    // The cases lie on the caller's stack: a read past them stays on it, but near its end may meet an unmapped page.
-    for (index, chan) in record.chans.iter_mut().enumerate() {
-        if index as u64 >= cases {
-            break;
-        }
-        match read::<u64>(regs.arg0().wrapping_add(index as u64 * 16)) {
-            Some(value) => *chan = value,
-            None => record.header.flags |= FLAG_UNREADABLE,
+    let sends = regs.arg3() as u32;
+    let receives = regs.arg4() as u32;
+    // All at once, since a read costs the target the same whatever its size. The cases lie in the caller's frame, so what
+    // follows them is readable too, and user space knows how many are meant.
+    let cases = read::<[[u64; 2]; MAX_SELECT_CASES]>(regs.arg0());
+    if cases.is_none() {
+        header.flags |= FLAG_UNREADABLE;
+    }
+    let mut chans = [0; MAX_SELECT_CASES];
+    if let Some(cases) = cases {
+        for (chan, [hchan, _elem]) in chans.iter_mut().zip(cases) {
+            *chan = hchan;
         }
     }
-    emit(&record, probe);
+    emit(&Select { header, site_pc: return_address(regs), sends, receives, chans }, probe);
 }

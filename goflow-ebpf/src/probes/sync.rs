@@ -12,7 +12,7 @@ use goflow_common::{event::sync::SyncWait, probe::ProbeId};
 #[inline(always)]
 pub(crate) fn semacquire1(regs: &Registers<'_>) {
     let probe = ProbeId::Semacquire1;
-    let reason = (config!(semacquire1_has_reason) != 0).then(|| regs.arg4() as u8);
+    let reason = (config!(semacquire1_has_reason) != 0).then(|| (regs.arg4() & 0xff) as u32);
     wait(regs, probe, callers_return_address(regs), reason);
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn notify_list_wait(regs: &Registers<'_>) {
 }
 
 #[inline(always)]
-fn wait(regs: &Registers<'_>, probe: ProbeId, site_pc: u64, reason: Option<u8>) {
+fn wait(regs: &Registers<'_>, probe: ProbeId, site_pc: u64, reason: Option<u32>) {
     let Some(mut header) = begin(regs, probe) else { return };
     header.goid = goid_of(regs.g());
     let record = SyncWait {
@@ -49,8 +49,7 @@ fn wait(regs: &Registers<'_>, probe: ProbeId, site_pc: u64, reason: Option<u8>) 
         addr: regs.arg0(),
         site_pc,
         wait_reason: reason.unwrap_or(0),
-        has_reason: u8::from(reason.is_some()),
-        reserved: [0; 6],
+        has_reason: u32::from(reason.is_some()),
     };
     emit(&record, probe);
 }

@@ -23,7 +23,7 @@ pub enum DecodeError {
     NoHeader(usize),
     /// A probe number that this version does not know.
     #[error("a record names probe {0}, which this version does not know")]
-    UnknownProbe(u8),
+    UnknownProbe(u32),
     /// The length is not that of the probe's record.
     #[error("a record of {probe:?} has {found} bytes instead of {expected}")]
     Length {
@@ -33,6 +33,14 @@ pub enum DecodeError {
         found: usize,
         /// The length such a record has.
         expected: usize,
+    },
+    /// A wait reason is a byte.
+    #[error("a record of {probe:?} has wait reason {found}, which is no byte")]
+    WaitReason {
+        /// The probe it names.
+        probe: ProbeId,
+        /// What it has.
+        found: u32,
     },
     /// The stack or case count is above what a record can hold.
     #[error("a record of {probe:?} claims {count} entries")]
@@ -61,7 +69,7 @@ pub struct Decoded {
 /// See [`DecodeError`].
 pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let header: Header = prefix(bytes).ok_or(DecodeError::NoHeader(bytes.len()))?;
-    let probe = ProbeId::from_raw(header.probe).ok_or(DecodeError::UnknownProbe(header.probe))?;
+    let probe = known_probe(header.probe)?;
     let record = Record { bytes, probe, header };
     let kind = match probe {
         ProbeId::Newproc1 => record.goroutine_create()?,
@@ -108,6 +116,12 @@ impl Record<'_> {
         DecodeError::Length { probe: self.probe, found: self.bytes.len(), expected }
     }
 
+    fn reason(&self, raw: u32) -> Result<WaitReason, DecodeError> {
+        u8::try_from(raw)
+            .map(WaitReason)
+            .map_err(|_| DecodeError::WaitReason { probe: self.probe, found: raw })
+    }
+
     fn readable(&self) -> bool {
         self.header.flags & FLAG_UNREADABLE == 0
     }
@@ -133,19 +147,20 @@ impl Record<'_> {
     fn park(&self) -> Result<EventKind, DecodeError> {
         let fixed: park::Park =
             prefix(self.bytes).ok_or_else(|| self.wrong_length(size_of::<park::Park>()))?;
-        let depth = usize::from(fixed.depth);
-        if depth > MAX_STACK_DEPTH {
-            return Err(DecodeError::Count { probe: self.probe, count: depth as u64 });
-        }
+        let depth = fixed.depth as usize;
         let stack = &self.bytes[size_of::<park::Park>()..];
-        if stack.len() != depth * 8 {
-            return Err(self.wrong_length(size_of::<park::Park>() + depth * 8));
+        let slots = stack.len() / 8;
+        if stack.len() % 8 != 0 || ![0, park::SHORT_STACK, MAX_STACK_DEPTH].contains(&slots) {
+            return Err(self.wrong_length(size_of::<park::ParkWithStack<{ park::SHORT_STACK }>>()));
+        }
+        if depth > slots {
+            return Err(DecodeError::Count { probe: self.probe, count: depth as u64 });
         }
         let word = |bytes: &[u8]| prefix(bytes).map_or(0, |pc: u64| pc);
         Ok(EventKind::Park {
-            reason: WaitReason(fixed.wait_reason),
+            reason: self.reason(fixed.wait_reason)?,
             lock: address(fixed.lock),
-            stack: stack.chunks_exact(8).map(word).map(RuntimeAddr).collect(),
+            stack: stack.chunks_exact(8).take(depth).map(word).map(RuntimeAddr).collect(),
         })
     }
 
@@ -201,7 +216,7 @@ impl Record<'_> {
         Ok(EventKind::SyncWait {
             primitive,
             addr: RuntimeAddr(record.addr),
-            reason: (record.has_reason == 1).then_some(WaitReason(record.wait_reason)),
+            reason: if record.has_reason == 1 { Some(self.reason(record.wait_reason)?) } else { None },
             site: address(record.site_pc),
         })
     }
@@ -212,6 +227,10 @@ fn prefix<T: Pod>(bytes: &[u8]) -> Option<T> {
     let mut value = T::zeroed();
     bytes_of_mut(&mut value).copy_from_slice(bytes.get(..size_of::<T>())?);
     Some(value)
+}
+
+fn known_probe(raw: u32) -> Result<ProbeId, DecodeError> {
+    ProbeId::from_raw(raw).ok_or(DecodeError::UnknownProbe(raw))
 }
 
 fn known_goid(raw: u64) -> Option<Goid> {
@@ -232,20 +251,11 @@ mod tests {
     use bytemuck::bytes_of;
     use proptest::prelude::*;
 
-    fn header(probe: ProbeId, flags: u8) -> Header {
-        Header {
-            t_ns: 7,
-            goid: 18,
-            ip: 0x401000,
-            pid: 3,
-            tid: 4,
-            probe: probe as u8,
-            flags,
-            reserved: [0; 6],
-        }
+    fn header(probe: ProbeId, flags: u32) -> Header {
+        Header { t_ns: 7, goid: 18, ip: 0x401000, pid: 3, tid: 4, probe: probe as u32, flags }
     }
 
-    fn chan_op(flags: u8, chan: u64) -> channel::ChanOp {
+    fn chan_op(flags: u32, chan: u64) -> channel::ChanOp {
         channel::ChanOp { header: header(ProbeId::Chansend, flags), chan, site_pc: 0x500, len: 2, cap: 8 }
     }
 
@@ -279,29 +289,41 @@ mod tests {
         assert!(matches!(nil, EventKind::ChanSend(ChanOp { len: None, chan: None, blocking: false, .. })));
     }
 
-    #[test]
-    fn a_park_has_as_many_frames_as_it_says() {
-        let fixed = park::Park {
-            header: header(ProbeId::Gopark, 0),
-            lock: 0xc058,
-            wait_reason: 14,
-            depth: 2,
-            reserved: [0; 6],
-        };
-        let mut bytes = bytes_of(&fixed).to_vec();
-        bytes.extend_from_slice(bytes_of(&[0x11u64, 0x22u64]));
-        let stack: Box<[RuntimeAddr]> = [RuntimeAddr(0x11), RuntimeAddr(0x22)].into();
-        let expected = EventKind::Park { reason: WaitReason(14), lock: Some(RuntimeAddr(0xc058)), stack };
-        assert_eq!(kind(&bytes), expected);
-        bytes.truncate(bytes.len() - 8);
-        assert!(matches!(decode(&bytes), Err(DecodeError::Length { expected: 72, found: 64, .. })));
+    fn park(depth: u32, slots: usize) -> Vec<u8> {
+        let fixed = park::Park { header: header(ProbeId::Gopark, 0), lock: 0xc058, wait_reason: 14, depth };
+        let stack: Vec<u64> = (0x11..).take(slots).collect();
+        [bytes_of(&fixed), bytemuck::cast_slice(&stack)].concat()
     }
 
     #[test]
-    fn a_park_that_claims_more_frames_than_fit_is_refused() {
-        let fixed = park::Park { header: header(ProbeId::Gopark, 0), depth: 200, ..park::Park::default() };
-        let error = DecodeError::Count { probe: ProbeId::Gopark, count: 200 };
-        assert_eq!(decode(bytes_of(&fixed)), Err(error));
+    fn a_park_has_as_many_frames_as_it_says_and_not_as_many_as_fit() {
+        for (depth, slots) in [(0, 0), (2, park::SHORT_STACK), (8, 8), (31, MAX_STACK_DEPTH)] {
+            let stack = (0x11..).take(depth).map(RuntimeAddr).collect();
+            let expected = EventKind::Park { reason: WaitReason(14), lock: Some(RuntimeAddr(0xc058)), stack };
+            assert_eq!(kind(&park(depth as u32, slots)), expected);
+        }
+    }
+
+    #[test]
+    fn a_park_of_a_length_that_no_program_sends_is_refused() {
+        for slots in [1, 7, 9, 33] {
+            assert!(matches!(decode(&park(1, slots)), Err(DecodeError::Length { .. })), "{slots} slots");
+        }
+    }
+
+    #[test]
+    fn a_park_that_claims_more_frames_than_it_carries_is_refused() {
+        let error = DecodeError::Count { probe: ProbeId::Gopark, count: 9 };
+        assert_eq!(decode(&park(9, park::SHORT_STACK)), Err(error));
+    }
+
+    #[test]
+    fn a_wait_reason_that_is_no_byte_is_refused() {
+        let mut bytes = park(0, 0);
+        bytes[48] = 0xff;
+        bytes[49] = 1;
+        let error = DecodeError::WaitReason { probe: ProbeId::Gopark, found: 0x1ff };
+        assert_eq!(decode(&bytes), Err(error));
     }
 
     #[test]

@@ -4,14 +4,13 @@
 //! for all sites where the kernel has multi-uprobe, else one perf event per site. The kernel removes the breakpoints
 //! when the descriptors close, so no death of this process leaves one behind.
 
-use super::load::{AttachMethod, LoadError, Programs, uprobe_mut};
+use super::load::{self, AttachMethod, LoadError, Programs, uprobe_mut};
 use super::plan::Plan;
 use super::sys;
 use crate::target::Pid;
 use aya::Ebpf;
 use aya::programs::uprobe::UProbeScope;
 use std::ffi::CString;
-use std::fs::File;
 use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -88,12 +87,12 @@ pub fn supported_method() -> AttachMethod {
     if multi_uprobe_supported() { AttachMethod::UprobeMulti } else { AttachMethod::PerfEvent }
 }
 
-/// Where the kernel knows multi-uprobe links it looks at the path before the program, and "/" is not a file: `EBADF`.
-/// Where it does not, the link type is refused with `EINVAL`.
+/// Asks for a link on "/", which is no file: a kernel that knows multi-uprobe links answers `EBADF`, one that does not
+/// refuses the program or the link type before it looks at the path.
 #[must_use]
 pub fn multi_uprobe_supported() -> bool {
-    let Ok(file) = File::open("/") else { return false };
-    let result = sys::link_multi_uprobe(file.as_fd(), c"/", &[0], &[0], None);
+    let Ok(Programs::Multi(program)) = load::load_empty() else { return false };
+    let result = sys::link_multi_uprobe(program.as_fd(), c"/", &[1], &[0], None);
     matches!(result, Err(error) if error.raw_os_error() == Some(libc::EBADF))
 }
 

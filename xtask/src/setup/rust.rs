@@ -59,7 +59,10 @@ pub(super) fn get_source(ctx: &Ctx) -> Result<()> {
         Err(error) => {
             eprintln!("setup: {error:#}; taking Debian's rustc-web instead");
             unpack_rustc_web(ctx)?;
-            eprintln!("setup: the eBPF programs will be compiled by Debian's rustc-web, {}", wrapper(ctx).display());
+            eprintln!(
+                "setup: the eBPF programs will be compiled by Debian's rustc-web, {}",
+                wrapper(ctx).display()
+            );
             Ok(())
         }
     }
@@ -94,7 +97,9 @@ fn standard_library_package(ctx: &Ctx) -> Result<String> {
     let depends = capture(ctx.command("apt-cache").args(["depends", "libstd-rust-web-dev"]))?;
     let words = depends.split_whitespace();
     words
-        .filter(|word| word.strip_prefix("libstd-rust-web-").is_some_and(|rest| rest.starts_with(char::is_numeric)))
+        .filter(|word| {
+            word.strip_prefix("libstd-rust-web-").is_some_and(|rest| rest.starts_with(char::is_numeric))
+        })
         .map(str::to_owned)
         .next()
         .context("Debian's libstd-rust-web-dev depends on no libstd-rust-web-<version>")
@@ -104,7 +109,9 @@ fn standard_library_package(ctx: &Ctx) -> Result<String> {
 pub(super) fn look_linker(ctx: &Ctx) -> Look {
     let linker = ctx.tools().join("bpf-linker");
     match capture(ctx.command(&linker).arg("--version")) {
-        Ok(version) if version.ends_with(LINKER_VERSION) => Look::Here(format!("{version}, {}", linker.display())),
+        Ok(version) if version.ends_with(LINKER_VERSION) => {
+            Look::Here(format!("{version}, {}", linker.display()))
+        }
         _ => Look::Missing,
     }
 }

@@ -33,7 +33,9 @@ pub(super) fn unpack(ctx: &Ctx, package: &str, program: &str) -> Result<()> {
 pub(super) fn look_npm(ctx: &Ctx) -> Look {
     match look(ctx, "esbuild") {
         Look::Here(_) => Look::Here("not needed any more: esbuild is there".to_owned()),
-        Look::Missing => find_program("npm").map_or(Look::Missing, |npm| Look::Here(npm.display().to_string())),
+        Look::Missing => {
+            find_program("npm").map_or(Look::Missing, |npm| Look::Here(npm.display().to_string()))
+        }
     }
 }
 

@@ -74,7 +74,15 @@ fn lints(ctx: &Ctx, _: Selection) -> Result<Vec<Command>> {
 
 fn unit_tests(ctx: &Ctx, _: Selection) -> Result<Vec<Command>> {
     let mut test = ctx.cargo();
-    test.args(["test", "--workspace", "--exclude", "goflow-ebpf", "--exclude", "goflow-tests", "--no-fail-fast"]);
+    test.args([
+        "test",
+        "--workspace",
+        "--exclude",
+        "goflow-ebpf",
+        "--exclude",
+        "goflow-tests",
+        "--no-fail-fast",
+    ]);
     Ok(vec![test])
 }
 
@@ -107,7 +115,8 @@ fn test_variables(ctx: &Ctx) -> Result<Vec<(&'static str, OsString)>> {
     let go = setup::find_go(ctx).context("no Go ≥ 1.21 is here; `cargo xtask setup` gets one")?;
     let go_dir = go.parent().context("the path of go has no directory")?;
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths(std::iter::once(go_dir.to_path_buf()).chain(std::env::split_paths(&path)))?;
+    let path =
+        std::env::join_paths(std::iter::once(go_dir.to_path_buf()).chain(std::env::split_paths(&path)))?;
     Ok(vec![
         ("GOFLOW_BIN", build::release_path(ctx)?.into_os_string()),
         ("GOFLOW_CACHE", ctx.cache.clone().into_os_string()),

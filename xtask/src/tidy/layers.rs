@@ -36,10 +36,8 @@ const MAY_USE_AYA: &[&str] = &["goflow-user/src/probe/", "goflow-user/src/ingest
 const USER_SOURCE: &str = "goflow-user/src/";
 
 /// Directories that hold one file per event family, with files that are no family.
-const FAMILY_LAYERS: &[(&str, &[&str])] = &[
-    ("goflow-common/src/event/", &["mod.rs"]),
-    ("goflow-ebpf/src/probes/", &["mod.rs"]),
-];
+const FAMILY_LAYERS: &[(&str, &[&str])] =
+    &[("goflow-common/src/event/", &["mod.rs"]), ("goflow-ebpf/src/probes/", &["mod.rs"])];
 
 /// All rules on one file.
 pub(super) fn check(source: &Source, breaches: &mut Vec<Breach>) {
@@ -151,7 +149,8 @@ fn starts_path(source: &Source, index: usize, path: &[&str]) -> bool {
     }
     let next = index + spelled.len();
     source.is(next, &[last])
-        || (source.is(next, &["{"]) && first_words_of_group(source, next).iter().any(|(_, word)| word == last))
+        || (source.is(next, &["{"])
+            && first_words_of_group(source, next).iter().any(|(_, word)| word == last))
 }
 
 fn check_aya(source: &Source, breaches: &mut Vec<Breach>) {
@@ -164,7 +163,10 @@ fn check_aya(source: &Source, breaches: &mut Vec<Breach>) {
             breaches.push(Breach {
                 file: source.file.clone(),
                 line: source.code[index].line,
-                text: format!("aya is used outside {}; give the value a type of ours there", MAY_USE_AYA.join(" and ")),
+                text: format!(
+                    "aya is used outside {}; give the value a type of ours there",
+                    MAY_USE_AYA.join(" and ")
+                ),
             });
         }
     }
@@ -185,7 +187,9 @@ pub(super) fn check_families(tree: &Tree, breaches: &mut Vec<Breach>) {
                 breaches.push(Breach {
                     file: format!("{dir}{family}"),
                     line: 1,
-                    text: format!("this event family has no {other}{family}; a family has the same file in every layer"),
+                    text: format!(
+                        "this event family has no {other}{family}; a family has the same file in every layer"
+                    ),
                 });
             }
         }
@@ -212,7 +216,8 @@ mod tests {
 
     #[test]
     fn imports_from_earlier_stages_and_by_the_wiring_are_fine() {
-        let earlier = "use crate::binary::addr::LinkAddr; use crate::{target, probe::plan}; // crate::sink::x";
+        let earlier =
+            "use crate::binary::addr::LinkAddr; use crate::{target, probe::plan}; // crate::sink::x";
         assert!(found(check_imports, "goflow-user/src/probe/plan.rs", earlier).is_empty());
         let all = "use crate::{binary, sink, ingest};";
         assert!(found(check_imports, "goflow-user/src/pipeline/mod.rs", all).is_empty());
@@ -252,7 +257,11 @@ mod tests {
 
     #[test]
     fn an_event_family_without_its_probes_is_found() {
-        let files = ["goflow-common/src/event/mod.rs", "goflow-common/src/event/park.rs", "goflow-ebpf/src/probes/mod.rs"];
+        let files = [
+            "goflow-common/src/event/mod.rs",
+            "goflow-common/src/event/park.rs",
+            "goflow-ebpf/src/probes/mod.rs",
+        ];
         let tree = Tree { root: ".".into(), files: files.map(str::to_owned).to_vec() };
         let mut breaches = Vec::new();
         check_families(&tree, &mut breaches);

@@ -55,7 +55,8 @@ impl Tree {
 
     /// Files that git tracks or would add, so that a new file is checked before its first commit.
     fn of_checkout(ctx: &Ctx) -> Result<Self> {
-        let listed = capture(ctx.command("git").args(["ls-files", "--cached", "--others", "--exclude-standard"]))?;
+        let listed =
+            capture(ctx.command("git").args(["ls-files", "--cached", "--others", "--exclude-standard"]))?;
         Ok(Self::read(&ctx.root, listed.lines().map(str::to_owned).collect()))
     }
 

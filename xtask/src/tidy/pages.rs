@@ -61,7 +61,8 @@ fn check_paths(tree: &Tree, page: &str, text: &str, breaches: &mut Vec<Breach>) 
 fn named_paths(line: &str) -> impl Iterator<Item = &str> {
     let links = line.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
     let links = links.filter(|link| !link.is_empty() && !link.contains("://"));
-    let quoted = line.split('`').skip(1).step_by(2).filter(|word| word.contains('/') || word.ends_with(".md"));
+    let quoted =
+        line.split('`').skip(1).step_by(2).filter(|word| word.contains('/') || word.ends_with(".md"));
     links.chain(quoted.filter(|word| word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c))))
 }
 
@@ -78,7 +79,8 @@ fn exists(tree: &Tree, page: &str, path: &str) -> bool {
     [beside.as_path(), Path::new(path)].into_iter().any(|candidate| {
         let wanted = normal(candidate);
         tree.files.iter().any(|file| {
-            file.strip_prefix(wanted.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || wanted.is_empty())
+            file.strip_prefix(wanted.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || wanted.is_empty())
         })
     })
 }
@@ -104,17 +106,22 @@ fn check_hosts(file: &str, text: &str, breaches: &mut Vec<Breach>) {
             breaches.push(Breach {
                 file: file.to_owned(),
                 line: number + 1,
-                text: format!("names the host {host}; take it out, or add it to the documentation hosts of xtask tidy"),
+                text: format!(
+                    "names the host {host}; take it out, or add it to the documentation hosts of xtask tidy"
+                ),
             });
         }
     }
 }
 
 fn hosts(line: &str) -> impl Iterator<Item = &str> {
-    ["http://", "https://"].into_iter().flat_map(move |scheme| line.split(scheme).skip(1)).filter_map(|rest| {
-        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "-.".contains(c))).unwrap_or(rest.len());
-        (end > 0).then(|| rest[..end].trim_end_matches('.'))
-    })
+    ["http://", "https://"].into_iter().flat_map(move |scheme| line.split(scheme).skip(1)).filter_map(
+        |rest| {
+            let end =
+                rest.find(|c: char| !(c.is_ascii_alphanumeric() || "-.".contains(c))).unwrap_or(rest.len());
+            (end > 0).then(|| rest[..end].trim_end_matches('.'))
+        },
+    )
 }
 
 /// Loopback, and names that tests may make up (RFC 2606).

@@ -129,7 +129,9 @@ impl Source {
         if parts.any(|part| part == "tests" || part == "benches" || part == "test_support") {
             return vec![std::ops::Range { start: 0, end: self.code.len() }];
         }
-        self.under_attribute(|words| words.starts_with(&["cfg", "("]) && words.contains(&"test") && !words.contains(&"not"))
+        self.under_attribute(|words| {
+            words.starts_with(&["cfg", "("]) && words.contains(&"test") && !words.contains(&"not")
+        })
     }
 }
 
@@ -144,7 +146,10 @@ mod tests {
 
     #[test]
     fn words_in_comments_and_strings_are_not_code() {
-        let source = Source::parse("a.rs", "// unsafe\nlet a = \"unsafe\"; /* unsafe */ let b = r#\"unsafe\"#;".into());
+        let source = Source::parse(
+            "a.rs",
+            "// unsafe\nlet a = \"unsafe\"; /* unsafe */ let b = r#\"unsafe\"#;".into(),
+        );
         assert!(source.code.iter().all(|token| source.word(token) != "unsafe"));
         assert_eq!(source.comments.len(), 2);
         assert_eq!(source.code[0].line, 2);

@@ -1,0 +1,3 @@
+module buffered
+
+go 1.18
