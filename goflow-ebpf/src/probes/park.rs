@@ -36,8 +36,7 @@ pub(crate) fn gopark(regs: &Registers<'_>) {
 fn fill<const N: usize>(record: *mut ParkWithStack<N>, park: Park, regs: &Registers<'_>, wanted: u32) {
     // SAFETY: `record` is reserved memory of its type, and every index below is less than `N`.
     unsafe {
-        // A move and not an assignment, which would become a call of `memmove`.
-        (&raw mut (*record).park).write(park);
+        copy_words(&raw mut (*record).park, &park);
         let stack = (&raw mut (*record).stack).cast::<u64>();
         *stack = return_address(regs);
         let mut fp = regs.caller_fp();
@@ -56,6 +55,19 @@ fn fill<const N: usize>(record: *mut ParkWithStack<N>, park: Park, regs: &Regist
             fp = next;
         }
         (*record).park.depth = depth as u32;
+    }
+}
+
+/// Copies word by word. An assignment would become a call of a byte-wise `memmove`.
+///
+/// # Safety
+/// `to` is valid for writing and aligned to eight bytes.
+#[inline(always)]
+unsafe fn copy_words(to: *mut Park, from: &Park) {
+    let (to, from) = (to.cast::<u64>(), core::ptr::from_ref(from).cast::<u64>());
+    for word in 0..size_of::<Park>() / 8 {
+        // SAFETY: both are records of that many words; the caller vouches for `to`.
+        unsafe { to.add(word).write_volatile(*from.add(word)) };
     }
 }
 
