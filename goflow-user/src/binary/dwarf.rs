@@ -19,7 +19,7 @@ type Slice<'a> = EndianSlice<'a, LittleEndian>;
 type Sections<'d> = DwarfSections<Cow<'d, [u8]>>;
 type Context<'a> = addr2line::Context<Slice<'a>>;
 type Entry<'a> = gimli::DebuggingInformationEntry<Slice<'a>>;
-type Functions = HashMap<Box<str>, Range<LinkAddr>>;
+type Functions = HashMap<Box<str>, Vec<Range<LinkAddr>>>;
 
 /// Most frames kept for one address.
 const MAX_INLINE_DEPTH: usize = 256;
@@ -81,13 +81,13 @@ pub fn is_present(image: &Image<'_>) -> bool {
 }
 
 impl Dwarf {
-    /// Address range of the function called `name`.
-    pub fn function(&self, image: &Image<'_>, name: &str) -> Option<Range<LinkAddr>> {
+    /// Address ranges of the functions called `name`: one, or a body and a wrapper.
+    pub fn functions(&self, image: &Image<'_>, name: &str) -> &[Range<LinkAddr>] {
         let functions = self.functions.get_or_init(|| {
             let sections = sections(image);
             functions(&sections).unwrap_or_default()
         });
-        functions.get(name).cloned()
+        functions.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// The frames at `pc`, innermost first; empty when the debug information does not cover it.
@@ -179,7 +179,7 @@ impl<'a> Names<'_, 'a> {
                 && let Some(range) = self.range(unit, entry)
                 && let Some(name) = self.name(unit, entry, 0)
             {
-                found.entry(name.into()).or_insert(range);
+                found.entry(name.into()).or_default().push(range);
             }
             if entries.next_sibling()?.is_none() {
                 break;

@@ -108,14 +108,7 @@ impl<'d> Symbols<'d> {
 
     fn in_elf(&self, name: &str) -> Option<Range<LinkAddr>> {
         let elf = self.elf?;
-        let mut wrapper = None;
-        for range in elf.functions(name).chain(elf.functions(&format!("{name}.abi0"))) {
-            if !self.is_wrapper(range.start) {
-                return Some(range);
-            }
-            wrapper = wrapper.or(Some(range));
-        }
-        wrapper
+        self.body_of(elf.functions(name).chain(elf.functions(&format!("{name}.abi0"))))
     }
 
     fn in_dwarf(&self, image: &Image<'d>, name: &str) -> Option<Range<LinkAddr>> {
@@ -123,7 +116,19 @@ impl<'d> Symbols<'d> {
         if self.elf.is_some() || !self.has_dwarf {
             return None;
         }
-        self.dwarf.function(image, name).filter(|range| !self.is_wrapper(range.start))
+        self.body_of(self.dwarf.functions(image, name).iter().cloned())
+    }
+
+    /// The first that is not a wrapper, else the first.
+    fn body_of(&self, ranges: impl Iterator<Item = Range<LinkAddr>>) -> Option<Range<LinkAddr>> {
+        let mut wrapper = None;
+        for range in ranges {
+            if !self.is_wrapper(range.start) {
+                return Some(range);
+            }
+            wrapper = wrapper.or(Some(range));
+        }
+        wrapper
     }
 
     fn in_pclntab(&self, name: &str) -> Option<Range<LinkAddr>> {

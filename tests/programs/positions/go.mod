@@ -1,0 +1,3 @@
+module goflow.test/positions
+
+go 1.18

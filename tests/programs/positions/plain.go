@@ -1,0 +1,5 @@
+//go:build !(cgo && withc)
+
+package main
+
+func callC() int { return 0 }
