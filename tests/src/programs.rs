@@ -14,6 +14,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{cache_dir, repository};
 
+mod garble;
+
 /// How a program is built. The Go linker lays out a binary differently for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Flavour {
@@ -29,11 +31,13 @@ pub enum Flavour {
     Trimpath,
     /// `-ldflags=-linkmode=external`: the system's linker, without C in the program.
     External,
+    /// By garble: names, positions and the line table obfuscated. Not a flavour of the matrix.
+    Garbled,
 }
 
 impl Flavour {
-    /// All of them, in the order of the matrix.
-    pub const ALL: [Self; 6] =
+    /// Those of the matrix, in its order.
+    pub const MATRIX: [Self; 6] =
         [Self::Plain, Self::Stripped, Self::Pie, Self::Cgo, Self::Trimpath, Self::External];
 
     /// The word for it in test names.
@@ -46,12 +50,13 @@ impl Flavour {
             Self::Cgo => "cgo",
             Self::Trimpath => "trimpath",
             Self::External => "external",
+            Self::Garbled => "garbled",
         }
     }
 
     fn flags(self) -> &'static [&'static str] {
         match self {
-            Self::Plain => &[],
+            Self::Plain | Self::Garbled => &[],
             Self::Stripped => &["-ldflags=-s -w"],
             Self::Pie => &["-buildmode=pie"],
             Self::Cgo => &["-tags=withc"],
@@ -121,6 +126,7 @@ impl Program {
             fs::create_dir_all(&directory)?;
             let unfinished = directory.join("unfinished");
             self.compile(&sources, &unfinished)?;
+            File::open(&unfinished)?.sync_all()?;
             fs::rename(&unfinished, &executable)?;
         }
         Ok(executable)
@@ -143,32 +149,33 @@ impl Program {
     }
 
     fn compile(&self, sources: &Path, executable: &Path) -> Result<()> {
-        let output = Command::new(go_command()?)
-            .arg("build")
-            .args(self.flavour.flags())
-            .arg("-o")
-            .arg(executable)
-            .arg(".")
+        let mut command = if self.flavour == Flavour::Garbled {
+            garble::command(&self.go)?
+        } else {
+            let mut go = Command::new(go_command()?);
+            go.env("GOTOOLCHAIN", format!("go{}", self.go));
+            go
+        };
+        command.arg("build").args(self.flavour.flags()).arg("-o").arg(executable).arg(".");
+        command
             .current_dir(sources)
-            .env("GOTOOLCHAIN", format!("go{}", self.go))
             .env("GOFLAGS", "-buildvcs=false")
             .env("GOWORK", "off")
             .env("GOOS", "linux")
             .env("GOARCH", self.goarch)
-            .env("CGO_ENABLED", if self.flavour.needs_c_compiler() { "1" } else { "0" })
-            .stdin(Stdio::null())
-            .output()
-            .context("cannot run go")?;
-        ensure!(
-            output.status.success(),
-            "go{} cannot build {} ({}):\n{}",
-            self.go,
-            self.name,
-            self.flavour.name(),
-            String::from_utf8_lossy(&output.stderr)
-        );
+            .env("CGO_ENABLED", if self.flavour.needs_c_compiler() { "1" } else { "0" });
+        output_of(&mut command)
+            .with_context(|| format!("go{} cannot build {} ({})", self.go, self.name, self.flavour.name()))?;
         Ok(())
     }
+}
+
+/// Runs a command to its end and gives what it printed, or fails with its complaint.
+fn output_of(command: &mut Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?} ended with {}:\n{said}", output.status);
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 /// The Go versions of the matrix, oldest first: `tests/go-versions.txt`.
@@ -181,9 +188,9 @@ pub fn go_versions() -> Vec<&'static str> {
         .collect()
 }
 
-/// A `go` that can fetch the others: `$GO`, the one in `PATH`, Go's own place, or the one that setup unpacked.
+/// A `go` that can fetch the others: `$GOFLOW_GO`, the one in `PATH`, Go's own place, or the one that setup unpacked.
 fn go_command() -> Result<PathBuf> {
-    if let Some(go) = std::env::var_os("GO") {
+    if let Some(go) = std::env::var_os("GOFLOW_GO") {
         return Ok(PathBuf::from(go));
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
