@@ -6,12 +6,11 @@
 
 use super::load::{AttachMethod, LoadError, Programs, uprobe_mut};
 use super::plan::Plan;
-use super::sys;
+use super::{feature, sys};
 use crate::target::Pid;
 use aya::Ebpf;
 use aya::programs::uprobe::UProbeScope;
 use std::ffi::CString;
-use std::fs::File;
 use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -85,16 +84,7 @@ enum Links {
 /// The best method that this kernel has: tested, not derived from its version.
 #[must_use]
 pub fn supported_method() -> AttachMethod {
-    if multi_uprobe_supported() { AttachMethod::UprobeMulti } else { AttachMethod::PerfEvent }
-}
-
-/// Where the kernel knows multi-uprobe links it looks at the path before the program, and "/" is not a file: `EBADF`.
-/// Where it does not, the link type is refused with `EINVAL`.
-#[must_use]
-pub fn multi_uprobe_supported() -> bool {
-    let Ok(file) = File::open("/") else { return false };
-    let result = sys::link_multi_uprobe(file.as_fd(), c"/", &[0], &[0], None);
-    matches!(result, Err(error) if error.raw_os_error() == Some(libc::EBADF))
+    if feature::multi_uprobe().is_yes() { AttachMethod::UprobeMulti } else { AttachMethod::PerfEvent }
 }
 
 /// The first kernel whose multi-uprobe link applies its pid to the process and not to one thread.
