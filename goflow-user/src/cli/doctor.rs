@@ -1,7 +1,112 @@
-//! stub
+//! `goflow doctor`: would tracing work here, and if not, what mends it?
+//!
+//! In: the machine, by [`facts`]; out: one [`judge::Check`] per requirement with the value found, the value needed and
+//! the command that mends it, and one verdict with three answers: yes, no, could not tell. Exit status 0 for a yes, 2
+//! otherwise.
+
+mod facts;
+mod judge;
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
-#[derive(clap::Args)]
-pub(super) struct DoctorArgs {}
-pub(super) fn run(_: &DoctorArgs) -> anyhow::Result<ExitCode> {
-    Ok(ExitCode::SUCCESS)
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use self::judge::{Check, Status, Verdict};
+
+/// Check whether this machine can trace Go programs, and how to mend what is missing
+///
+/// Checks the kernel, BPF, uprobes, capabilities, limits and sandboxes, by trying rather than by version where that is
+/// possible; the trial puts a probe into goflow itself.
+#[derive(Args)]
+#[command(after_long_help = "\
+Exit status: 0 when tracing would work, 2 when it would not or when that could not be told.
+
+JSON has `verdict` (yes, no, unknown) and `checks`, each with `id`, `status` (ok, warn, fail, unknown), `found`,
+`needed`, and `fix`, which is null where there is nothing to mend.")]
+pub(super) struct DoctorArgs {
+    /// How to print the result
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// How to print the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs: one JSON object
+    Json,
+}
+
+#[derive(Serialize)]
+struct Report {
+    verdict: Verdict,
+    checks: Vec<Check>,
+}
+
+pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    let checks = judge::judge(&facts::gather());
+    let report = Report { verdict: judge::verdict(&checks), checks };
+    let text = match args.format {
+        Format::Text => text(&report),
+        Format::Json => serde_json::to_string(&report)? + "\n",
+    };
+    anstream::stdout().write_all(text.as_bytes()).context("the report could not be written")?;
+    io::stdout().flush().context("the report could not be written")?;
+    Ok(match report.verdict {
+        Verdict::Yes => ExitCode::SUCCESS,
+        Verdict::No | Verdict::Unknown => ExitCode::from(super::EXIT_ERROR),
+    })
+}
+
+fn text(report: &Report) -> String {
+    const DIM: Style = Style::new().dimmed();
+    const BOLD: Style = Style::new().bold();
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    for check in &report.checks {
+        let (mark, style) = mark(check.status);
+        let _ = writeln!(out, "{style}{mark:<4}{style:#}  {:<16}  {}", check.id, check.found);
+        if check.status != Status::Ok {
+            let _ = writeln!(out, "{:24}{DIM}needed:{DIM:#} {}", "", check.needed);
+        }
+        if let Some(fix) = &check.fix {
+            let _ = writeln!(out, "{:24}{DIM}mend it:{DIM:#} {fix}", "");
+        }
+    }
+    let _ = writeln!(out, "\n{BOLD}{}{BOLD:#}", sentence(report));
+    let _ = writeln!(
+        out,
+        "The least that works: CAP_SYS_ADMIN (to place uprobes) and CAP_SYS_PTRACE (to read other users' processes):\n  \
+         sudo setcap {}+ep $(command -v goflow)",
+        judge::LEAST_CAPABILITIES
+    );
+    out
+}
+
+fn mark(status: Status) -> (&'static str, Style) {
+    match status {
+        Status::Ok => ("ok", AnsiColor::Green.on_default()),
+        Status::Warn => ("warn", AnsiColor::Yellow.on_default().bold()),
+        Status::Fail => ("FAIL", AnsiColor::Red.on_default().bold()),
+        Status::Unknown => ("?", AnsiColor::Yellow.on_default().bold()),
+    }
+}
+
+fn sentence(report: &Report) -> String {
+    let count = |status| report.checks.iter().filter(|check| check.status == status).count();
+    match report.verdict {
+        Verdict::Yes => "Yes, goflow can trace here. Next: goflow trace --pid PID".to_owned(),
+        Verdict::No => {
+            format!("No, goflow cannot trace here as this user: {} to mend above.", count(Status::Fail))
+        }
+        Verdict::Unknown => {
+            format!("Could not tell: {} unanswered above. As root it can be told.", count(Status::Unknown))
+        }
+    }
 }

@@ -5,6 +5,7 @@ use crate::binary::addr::LoadBias;
 use crate::ingest::event::MonotonicNs;
 use crate::ingest::ring::RingReader;
 use crate::probe::attach::{self, Attached, Scope};
+use crate::probe::feature;
 use crate::probe::load::{self, AttachMethod, KernelSide};
 use crate::probe::plan::Plan;
 use crate::sink::record::{Meta, ProbeMeta, Unavailable};
@@ -40,7 +41,7 @@ impl Environment {
         };
         let method = match options.attach {
             None => attach::supported_method(),
-            Some(AttachMethod::UprobeMulti) if !attach::multi_uprobe_supported() => {
+            Some(AttachMethod::UprobeMulti) if !feature::multi_uprobe().is_yes() => {
                 bail!(
                     "this kernel ({kernel}) has no multi-uprobe link (6.6 and later have); use `--attach auto`"
                 )

@@ -4,9 +4,9 @@
 //! for all sites where the kernel has multi-uprobe, else one perf event per site. The kernel removes the breakpoints
 //! when the descriptors close, so no death of this process leaves one behind.
 
-use super::load::{self, AttachMethod, LoadError, Programs, uprobe_mut};
+use super::load::{AttachMethod, LoadError, Programs, uprobe_mut};
 use super::plan::Plan;
-use super::sys;
+use super::{feature, sys};
 use crate::target::Pid;
 use aya::Ebpf;
 use aya::programs::uprobe::UProbeScope;
@@ -84,16 +84,7 @@ enum Links {
 /// The best method that this kernel has: tested, not derived from its version.
 #[must_use]
 pub fn supported_method() -> AttachMethod {
-    if multi_uprobe_supported() { AttachMethod::UprobeMulti } else { AttachMethod::PerfEvent }
-}
-
-/// Asks for a link on "/", which is no file: a kernel that knows multi-uprobe links answers `EBADF`, one that does not
-/// refuses the program or the link type before it looks at the path.
-#[must_use]
-pub fn multi_uprobe_supported() -> bool {
-    let Ok(Programs::Multi(program)) = load::load_empty() else { return false };
-    let result = sys::link_multi_uprobe(program.as_fd(), c"/", &[1], &[0], None);
-    matches!(result, Err(error) if error.raw_os_error() == Some(libc::EBADF))
+    if feature::multi_uprobe().is_yes() { AttachMethod::UprobeMulti } else { AttachMethod::PerfEvent }
 }
 
 /// The first kernel whose multi-uprobe link applies its pid to the process and not to one thread.

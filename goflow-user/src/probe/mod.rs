@@ -8,6 +8,7 @@
 pub mod attach;
 pub mod catalog;
 pub mod cost;
+pub mod feature;
 pub mod load;
 pub mod plan;
 mod sys;

@@ -18,12 +18,12 @@ use std::io::{BufRead as _, BufReader};
 use std::os::fd::AsFd as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Interleaved rounds; each measures every variant once.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 7;
 /// How long a variant is measured in a round.
 const WINDOW: Duration = Duration::from_millis(400);
 /// What the rates need to settle after probes went in or out.
@@ -59,8 +59,7 @@ struct Samples {
     goflow: Vec<f64>,
     goflow_without_stack: Vec<f64>,
     bpftrace: Vec<f64>,
-    hits: f64,
-    operations: f64,
+    hits_per_operation: Vec<f64>,
 }
 
 fn measure(name: &str, what: &str) -> Result<()> {
@@ -74,10 +73,9 @@ fn measure(name: &str, what: &str) -> Result<()> {
     for _ in 0..ROUNDS {
         samples.baseline.push(bench.cost()?);
         samples.empty.push(bench.with_empty_program()?);
-        let (cost, hits, operations) = bench.with_goflow(8)?;
+        let (cost, hits_per_operation) = bench.with_goflow(8)?;
         samples.goflow.push(cost);
-        samples.hits += hits;
-        samples.operations += operations;
+        samples.hits_per_operation.push(hits_per_operation);
         samples.goflow_without_stack.push(bench.with_goflow(0)?.0);
         samples.bpftrace.push(bench.with_bpftrace(&binary)?);
     }
@@ -87,7 +85,7 @@ fn measure(name: &str, what: &str) -> Result<()> {
 }
 
 fn report(name: &str, what: &str, samples: &Samples) {
-    let hits = samples.hits / samples.operations;
+    let hits = median(&samples.hits_per_operation);
     let baseline = median(&samples.baseline);
     println!("{name}: {what}; {baseline:.0} ns without probes, {hits:.2} hits an operation");
     let added = |values: &[f64]| -> Vec<f64> {
@@ -135,18 +133,19 @@ impl Bench {
         Ok(cost)
     }
 
-    /// Nanoseconds per operation, hits, operations.
-    fn with_goflow(&mut self, stack_depth: u32) -> Result<(f64, f64, f64)> {
+    /// Nanoseconds per operation, and hits per operation.
+    fn with_goflow(&mut self, stack_depth: u32) -> Result<(f64, f64)> {
         let plan = plan(&self.executable, stack_depth)?;
         let (programs, kernel_side) = load::load(&plan, AttachMethod::UprobeMulti, false, 8 << 20)?;
         let reader = Reader::start(kernel_side)?;
-        let before = self.target.operations()?;
         let attached = self.attach(programs)?;
+        thread::sleep(SETTLE);
+        let (hits, operations) = (reader.hits(), self.target.operations()?);
         let cost = self.cost()?;
+        let (hits, operations) = (reader.hits() - hits, self.target.operations()? - operations);
         let _ = attached.detach();
-        let operations = self.target.operations()? - before;
-        let hits = reader.stop()?;
-        Ok((cost, hits as f64, operations as f64))
+        reader.stop()?;
+        Ok((cost, hits as f64 / operations as f64))
     }
 
     fn with_bpftrace(&mut self, binary: &std::path::Path) -> Result<f64> {
@@ -166,13 +165,14 @@ impl Bench {
 /// Empties the ring buffer as a session does, without a sink.
 struct Reader {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<u64>>,
+    hits: Arc<AtomicU64>,
+    thread: JoinHandle<Result<()>>,
 }
 
 impl Reader {
     fn start(kernel_side: load::KernelSide) -> Result<Self> {
-        let stop = Arc::<AtomicBool>::default();
-        let stopped = Arc::clone(&stop);
+        let (stop, hits) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&hits));
         let now = || MonotonicNs(host::monotonic_ns());
         let load::KernelSide { events, counters, .. } = kernel_side;
         let mut reader = RingReader::new(events, counters, now());
@@ -181,17 +181,22 @@ impl Reader {
             while !stopped.load(Ordering::Acquire) {
                 reader.drain(now(), &mut |_| {}, &mut events);
                 events.clear();
+                counted.store(reader.counters().hits()?.iter().sum(), Ordering::Release);
                 thread::sleep(Duration::from_millis(4));
             }
-            Ok(reader.counters().hits()?.iter().sum())
+            Ok(())
         })?;
-        Ok(Self { stop, thread })
+        Ok(Self { stop, hits, thread })
     }
 
-    fn stop(self) -> Result<u64> {
+    fn hits(&self) -> u64 {
+        self.hits.load(Ordering::Acquire)
+    }
+
+    fn stop(self) -> Result<()> {
         self.stop.store(true, Ordering::Release);
         match self.thread.join() {
-            Ok(hits) => hits,
+            Ok(result) => result,
             Err(_) => bail!("the reader panicked"),
         }
     }

@@ -1,0 +1,209 @@
+//! What this kernel can do, found by asking it and not from its version.
+//!
+//! In: nothing; out: one [`Support`] per feature, with three answers, because a caller without privilege learns nothing
+//! from a refusal. Nothing stays behind: every test object dies with its descriptor. The last word has
+//! [`uprobe_trial`], which puts a probe into goflow itself and lets it be hit.
+
+use std::ffi::CString;
+use std::fs;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
+use std::path::Path;
+
+use aya::maps::MapType;
+use aya::programs::{ProgramError, ProgramType};
+use aya::sys::{BpfHelper, is_helper_supported, is_map_supported, is_program_supported};
+use aya_obj::generated::{bpf_insn, perf_event_attr};
+
+use super::sys;
+
+/// Kernel object behind uprobes that are perf events; its file `type` holds the number of the PMU.
+const UPROBE_PMU: &str = "/sys/bus/event_source/devices/uprobe/type";
+
+/// Hits that [`uprobe_trial`] makes, and must count.
+pub const TRIAL_HITS: u64 = 3;
+
+/// Whether the kernel has a feature.
+#[derive(Debug)]
+pub enum Support {
+    /// It has.
+    Yes,
+    /// It has not.
+    No,
+    /// It would not say, mostly because the caller lacks a privilege.
+    Unknown(io::Error),
+}
+
+impl Support {
+    /// True for a certain yes.
+    #[must_use]
+    pub fn is_yes(&self) -> bool {
+        matches!(self, Self::Yes)
+    }
+}
+
+/// Programs of the type that uprobes run.
+#[must_use]
+pub fn programs() -> Support {
+    answer_of_program(is_program_supported(ProgramType::KProbe))
+}
+
+/// Ring buffer maps (Linux 5.8).
+#[must_use]
+pub fn ring_buffer() -> Support {
+    match is_map_supported(MapType::RingBuf) {
+        Ok(true) => Support::Yes,
+        Ok(false) => Support::No,
+        Err(error) => unless_absent(error.io_error),
+    }
+}
+
+/// Cookies, by which one program tells its probes apart (Linux 5.15).
+#[must_use]
+pub fn cookies() -> Support {
+    answer_of_program(is_helper_supported(ProgramType::KProbe, BpfHelper::BPF_FUNC_get_attach_cookie))
+}
+
+/// Links that hold many uprobes (Linux 6.6).
+///
+/// A kernel that knows them looks at the path only once it has accepted the program, and "/" is not a regular file:
+/// `EBADF`. One that does not know them refuses the attach type with `EINVAL`.
+#[must_use]
+pub fn multi_uprobe() -> Support {
+    // mov r0, 0; exit
+    let code = [0xb7, 0x95].map(|code| {
+        // SAFETY: an instruction is a plain struct of integers, for which zero is valid.
+        let mut instruction: bpf_insn = unsafe { std::mem::zeroed() };
+        instruction.code = code;
+        instruction
+    });
+    let program = match sys::load_multi_uprobe_program("goflow_feature", &code, c"GPL") {
+        Ok(program) => program,
+        Err((error, _log)) => return unless_absent(error),
+    };
+    match sys::link_multi_uprobe(program.as_fd(), c"/", &[1], &[0], None) {
+        // "/" cannot be probed; a kernel that says otherwise is not one we know.
+        Ok(_link) => Support::Unknown(io::Error::other("the kernel accepted a probe on a directory")),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EBADF) => Support::Yes,
+            Some(libc::EINVAL) => Support::No,
+            _ => Support::Unknown(error),
+        },
+    }
+}
+
+/// The number of the perf PMU for uprobes.
+///
+/// # Errors
+/// The kernel has none, or `/sys` is not there.
+pub fn uprobe_pmu() -> io::Result<u32> {
+    let text = fs::read_to_string(UPROBE_PMU)?;
+    text.trim()
+        .parse()
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("{UPROBE_PMU} holds {text:?}")))
+}
+
+/// Probes a function of goflow itself, calls it [`TRIAL_HITS`] times, and returns how many hits the kernel counted.
+///
+/// It is what a session does to a target, so it fails wherever a session would: by capabilities, by security modules,
+/// by a sandbox that only looks like Linux.
+///
+/// # Errors
+/// The kernel's refusal of the probe.
+pub fn uprobe_trial() -> io::Result<u64> {
+    let pmu = uprobe_pmu()?;
+    let offset = file_offset_of(trial_target as *const () as u64)?;
+    let mut counter = fs::File::from(open_uprobe_counter(pmu, Path::new("/proc/self/exe"), offset)?);
+    for _ in 0..TRIAL_HITS {
+        std::hint::black_box(trial_target as extern "C" fn(u64) -> u64)(1);
+    }
+    let mut count = [0; 8];
+    counter.read_exact(&mut count)?;
+    Ok(u64::from_ne_bytes(count))
+}
+
+/// The function that [`uprobe_trial`] probes.
+#[inline(never)]
+extern "C" fn trial_target(value: u64) -> u64 {
+    std::hint::black_box(value)
+}
+
+/// Where in this executable's file the code at `address` comes from.
+fn file_offset_of(address: u64) -> io::Result<u64> {
+    let maps = fs::read_to_string("/proc/self/maps")?;
+    maps.lines()
+        .find_map(|line| offset_in_mapping(line, address))
+        .ok_or_else(|| io::Error::other(format!("{address:#x} is in no mapping of /proc/self/maps")))
+}
+
+/// Reads `start-end perms offset …`, all in hex.
+fn offset_in_mapping(line: &str, address: u64) -> Option<u64> {
+    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
+    let mut fields = line.split_ascii_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let offset = hex(fields.nth(1)?)?;
+    let start = hex(start)?;
+    (start..hex(end)?).contains(&address).then(|| address - start + offset)
+}
+
+/// A perf event that counts hits by this thread; `path` and `offset` are where.
+fn open_uprobe_counter(pmu: u32, path: &Path, offset: u64) -> io::Result<OwnedFd> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: a plain struct of integers, for which zero is the documented default.
+    let mut attr: perf_event_attr = unsafe { std::mem::zeroed() };
+    attr.size = size_of::<perf_event_attr>() as u32;
+    attr.type_ = pmu;
+    attr.__bindgen_anon_3.uprobe_path = path.as_ptr() as u64;
+    attr.__bindgen_anon_4.probe_offset = offset;
+    let (this_thread, any_cpu, no_group): (libc::pid_t, libc::c_int, libc::c_int) = (0, -1, -1);
+    // SAFETY: `attr` and the path it points to outlive the call.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            &raw const attr,
+            this_thread,
+            any_cpu,
+            no_group,
+            libc::c_ulong::from(aya_obj::generated::PERF_FLAG_FD_CLOEXEC),
+        )
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has returned a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+}
+
+fn answer_of_program(result: Result<bool, ProgramError>) -> Support {
+    match result {
+        Ok(true) => Support::Yes,
+        Ok(false) => Support::No,
+        Err(ProgramError::SyscallError(error)) => unless_absent(error.io_error),
+        Err(error) => Support::Unknown(io::Error::other(error)),
+    }
+}
+
+/// A kernel without bpf(2) says so.
+fn unless_absent(error: io::Error) -> Support {
+    if error.raw_os_error() == Some(libc::ENOSYS) { Support::No } else { Support::Unknown(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_offset_of_an_address_counts_from_the_start_of_the_file() {
+        let line = "55d0c0a00000-55d0c0b00000 r-xp 00042000 fe:00 1234    /usr/bin/goflow";
+        assert_eq!(offset_in_mapping(line, 0x55d0_c0a0_0010), Some(0x42010));
+        assert_eq!(offset_in_mapping(line, 0x55d0_c0b0_0000), None);
+        assert_eq!(offset_in_mapping("garbage", 0), None);
+    }
+
+    #[test]
+    fn a_refusal_without_privilege_is_not_a_no() {
+        assert!(matches!(unless_absent(io::Error::from_raw_os_error(libc::EPERM)), Support::Unknown(_)));
+        assert!(matches!(unless_absent(io::Error::from_raw_os_error(libc::ENOSYS)), Support::No));
+    }
+}
