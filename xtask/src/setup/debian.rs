@@ -11,9 +11,6 @@ use anyhow::{Context, Result, bail};
 use crate::cmd::{capture, find_program, headline, run};
 use crate::ctx::Ctx;
 
-/// Packages whose installation would start a service on the developer's machine: these are only ever unpacked.
-pub(super) const STARTS_A_DAEMON: &[&str] = &["etcd-server", "caddy", "prometheus"];
-
 /// Installs `packages`. Nothing to install is no work.
 pub(super) fn install(ctx: &Ctx, packages: &[&str]) -> Result<()> {
     if packages.is_empty() {

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::{Scope, debian, go, rust, services};
+use super::{Scope, go, rust, services};
 use crate::cmd::find_program;
 use crate::ctx::Ctx;
 
@@ -164,8 +164,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         name: "esbuild",
         why: "trace a Go program that has no build info",
         scope: Scope::Test,
-        look: |ctx| services::look(ctx, "esbuild"),
-        get: Get::Task { says: "npm's package, unpacked into the cache", run: services::get_esbuild },
+        look: services::look_esbuilds,
+        get: Get::Task { says: "npm's packages, unpacked into the cache", run: services::get_esbuilds },
     },
     Requirement {
         name: "bpftrace",
@@ -203,6 +203,9 @@ fn unless_linker_is_built(ctx: &Ctx, look: fn() -> Look) -> Look {
 mod tests {
     use super::*;
 
+    /// Packages whose installation would start a service on the developer's machine: these are only ever unpacked.
+    const STARTS_A_DAEMON: &[&str] = &["etcd-server", "caddy", "prometheus"];
+
     #[test]
     fn every_requirement_reads_as_a_sentence() {
         for r in REQUIREMENTS {
@@ -215,7 +218,7 @@ mod tests {
     fn no_package_is_named_that_would_start_a_daemon() {
         for r in REQUIREMENTS {
             if let Get::Packages(packages) = r.get {
-                assert!(!packages.iter().any(|p| debian::STARTS_A_DAEMON.contains(p)), "{}", r.name);
+                assert!(!packages.iter().any(|p| STARTS_A_DAEMON.contains(p)), "{}", r.name);
             }
         }
     }

@@ -13,7 +13,6 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 pub(crate) use go::find as find_go;
-pub(crate) use rust::pinned_toolchain;
 
 use crate::cmd::headline;
 use crate::ctx::Ctx;

@@ -21,7 +21,7 @@ const LINKER_VERSION: &str = "0.13.0";
 const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 
 /// The toolchain that rust-toolchain.toml names.
-pub(crate) fn pinned_toolchain(ctx: &Ctx) -> Result<String> {
+fn pinned_toolchain(ctx: &Ctx) -> Result<String> {
     let file = ctx.root.join("rust-toolchain.toml");
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let channel = text.lines().find_map(|line| line.strip_prefix("channel = "));
@@ -120,9 +120,7 @@ pub(super) fn look_linker(ctx: &Ctx) -> Look {
 pub(super) fn get_linker(ctx: &Ctx) -> Result<()> {
     let mut install = ctx.cargo();
     install
-        .current_dir(&ctx.cache)
         .env("LLVM_PREFIX", LLVM_PREFIX)
-        .env("RUSTUP_TOOLCHAIN", pinned_toolchain(ctx)?)
         .args(["install", "bpf-linker", "--version", LINKER_VERSION, "--locked", "--force"])
         .args(["--no-default-features", "--features", "llvm-22", "--root"])
         .arg(ctx.cache.join("tools"));

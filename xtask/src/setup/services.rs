@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::debian::{self, Scratch};
 use super::list::Look;
@@ -13,8 +13,13 @@ use crate::ctx::Ctx;
 /// How these come.
 pub(super) const UNPACKED: &str = "Debian's package, unpacked into the cache and not installed";
 
-/// Version of npm's esbuild.
-const ESBUILD: &str = "0.28.2";
+/// npm's esbuild as its package for this platform has it.
+const ESBUILD: &str =
+    if cfg!(target_arch = "aarch64") { "@esbuild/linux-arm64@0.28.2" } else { "@esbuild/linux-x64@0.28.2" };
+
+/// One of December 2020, built by Go 1.16, which is older than anything goflow supports.
+const ANCIENT_ESBUILD: &str =
+    if cfg!(target_arch = "aarch64") { "esbuild-linux-arm64@0.8.57" } else { "esbuild-linux-64@0.8.57" };
 
 /// Is the program in the cache?
 pub(super) fn look(ctx: &Ctx, name: &str) -> Look {
@@ -31,7 +36,7 @@ pub(super) fn unpack(ctx: &Ctx, package: &str, program: &str) -> Result<()> {
 
 /// npm is only asked for where it will be used.
 pub(super) fn look_npm(ctx: &Ctx) -> Look {
-    match look(ctx, "esbuild") {
+    match look_esbuilds(ctx) {
         Look::Here(_) => Look::Here("not needed any more: esbuild is there".to_owned()),
         Look::Missing => {
             find_program("npm").map_or(Look::Missing, |npm| Look::Here(npm.display().to_string()))
@@ -39,17 +44,30 @@ pub(super) fn look_npm(ctx: &Ctx) -> Look {
     }
 }
 
-/// Fetches esbuild's platform package by `npm pack`, which runs nothing of it.
-pub(super) fn get_esbuild(ctx: &Ctx) -> Result<()> {
-    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
-    let scratch = Scratch::new(&ctx.cache, "esbuild")?;
-    run(ctx
-        .command("npm")
-        .args(["pack", "--silent", &format!("@esbuild/linux-{arch}@{ESBUILD}"), "--pack-destination"])
-        .arg(&scratch.0))?;
-    let tarball = scratch.0.join(format!("esbuild-linux-{arch}-{ESBUILD}.tgz"));
-    run(ctx.command("tar").arg("-xzf").arg(tarball).arg("-C").arg(&scratch.0))?;
-    keep(ctx, &scratch.0.join("package/bin/esbuild"), "esbuild")
+/// Both versions of esbuild.
+pub(super) fn look_esbuilds(ctx: &Ctx) -> Look {
+    match (look(ctx, "esbuild"), look(ctx, "esbuild-0.8.57")) {
+        (Look::Here(one), Look::Here(other)) => Look::Here(format!("{one}, {other}")),
+        _ => Look::Missing,
+    }
+}
+
+/// Fetches both.
+pub(super) fn get_esbuilds(ctx: &Ctx) -> Result<()> {
+    get_esbuild(ctx, ESBUILD, "esbuild")?;
+    get_esbuild(ctx, ANCIENT_ESBUILD, "esbuild-0.8.57")
+}
+
+/// By `npm pack`, which runs nothing of the package.
+fn get_esbuild(ctx: &Ctx, package: &str, name: &str) -> Result<()> {
+    let scratch = Scratch::new(&ctx.cache, name)?;
+    run(ctx.command("npm").args(["pack", "--silent", package, "--pack-destination"]).arg(&scratch.0))?;
+    let packed: Vec<_> = fs::read_dir(&scratch.0)?.collect::<std::io::Result<_>>()?;
+    let [tarball] = packed.as_slice() else {
+        bail!("npm packed {} files of {package}, not one", packed.len())
+    };
+    run(ctx.command("tar").arg("-xzf").arg(tarball.path()).arg("-C").arg(&scratch.0))?;
+    keep(ctx, &scratch.0.join("package/bin/esbuild"), name)
 }
 
 fn keep(ctx: &Ctx, file: &Path, name: &str) -> Result<()> {

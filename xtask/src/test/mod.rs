@@ -7,6 +7,7 @@ mod reproducible;
 mod steps;
 
 use std::fs::{self, File};
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -107,7 +108,9 @@ fn run_stage(ctx: &Ctx, selection: Selection, stage: &[Step], logs: &std::path::
                 scope.spawn(move || run_step(ctx, selection, step, Some(log)))
             })
             .collect();
-        running.into_iter().map(|thread| thread.join().expect("a step's thread does not panic")).collect()
+        let joined =
+            running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        joined.collect()
     })
 }
 

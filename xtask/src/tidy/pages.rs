@@ -119,7 +119,9 @@ fn hosts(line: &str) -> impl Iterator<Item = &str> {
         |rest| {
             let end =
                 rest.find(|c: char| !(c.is_ascii_alphanumeric() || "-.".contains(c))).unwrap_or(rest.len());
-            (end > 0).then(|| rest[..end].trim_end_matches('.'))
+            let host = rest[..end].trim_end_matches('.');
+            // `http://ADDRESS` and `https://{}` stand for a host.
+            (host.contains('.') && !host.contains(|c: char| c.is_ascii_uppercase())).then_some(host)
         },
     )
 }
