@@ -5,14 +5,17 @@
 
 use super::GoBinary;
 use super::addr::LinkAddr;
-use super::buildinfo::go_string;
+use super::buildinfo::version_string;
 use super::elf::Arch;
 use super::version::GoVersion;
 use iced_x86::{Decoder, DecoderOptions};
 
+/// Most bytes of code that are decoded; `schedinit` has some 1,500.
+const LONGEST_CODE: usize = 1 << 16;
+
 /// Finds the version; `None` when it cannot be had for certain.
 pub(super) fn find(binary: &GoBinary<'_>) -> Option<GoVersion> {
-    let at = |addr| GoVersion::parse(go_string(binary.image(), addr)?);
+    let at = |addr| GoVersion::parse(version_string(binary.image(), addr)?);
     if let Some(variable) = binary.symbols().elf().and_then(|table| table.variable("runtime.buildVersion")) {
         return at(variable.start);
     }
@@ -22,6 +25,7 @@ pub(super) fn find(binary: &GoBinary<'_>) -> Option<GoVersion> {
     }
     let function = binary.function("runtime.schedinit")?;
     let code = binary.code(&function.range)?;
+    let code = code.get(..LONGEST_CODE).unwrap_or(code);
     let mut found: Option<GoVersion> = None;
     for instruction in Decoder::with_ip(64, code, function.range.start.0, DecoderOptions::NONE) {
         if !instruction.is_ip_rel_memory_operand() {

@@ -18,6 +18,12 @@ const MAGIC: &[u8] = b"\xff Go buildinf:";
 const HEADER: usize = 32;
 const ALIGN: usize = 16;
 
+/// Longest version text accepted, in bytes; Go's own are below 100.
+const LONGEST_VERSION: usize = 256;
+
+/// Most places with the magic that are examined; a real file has one, and this program has another in its code.
+const MAX_CANDIDATES: usize = 16;
+
 /// Flag in byte 15: the strings follow inline (Go 1.18 and later).
 const INLINE: u8 = 2;
 
@@ -84,7 +90,8 @@ impl<'d> BuildInfo<'d> {
 
     fn scan(image: &Image<'d>, start: LinkAddr, bytes: &'d [u8], recognition: Recognition) -> Option<Self> {
         memmem::find_iter(bytes, MAGIC)
-            .filter(|&at| start.0.wrapping_add(at as u64) % ALIGN as u64 == 0)
+            .filter(|&at| start.0.wrapping_add(at as u64).is_multiple_of(ALIGN as u64))
+            .take(MAX_CANDIDATES)
             .find_map(|at| Self::decode(image, &bytes[at..], recognition))
     }
 
@@ -93,10 +100,11 @@ impl<'d> BuildInfo<'d> {
         let (version_text, text) = if flags & INLINE != 0 {
             let (version, rest) = prefixed(data.get(HEADER..)?)?;
             let text = prefixed(rest).and_then(|(framed, _)| without_framing(framed));
+            let version = version.get(..LONGEST_VERSION).is_none().then_some(version)?;
             (std::str::from_utf8(version).ok()?, text.unwrap_or(""))
         } else if pointer_size == 8 {
             let version = LinkAddr(u64::from_le_bytes(array(data, ALIGN)?));
-            (go_string(image, version)?, "")
+            (version_string(image, version)?, "")
         } else {
             return None;
         };
@@ -156,10 +164,13 @@ pub fn gnu_build_id<'d>(image: &Image<'d>) -> Option<&'d [u8]> {
     image.note(GNU_NOTE.0, GNU_NOTE.1).filter(|id| !id.is_empty())
 }
 
-/// The text of the Go string whose header (pointer, length) is at `addr`.
-pub(crate) fn go_string<'d>(image: &Image<'d>, addr: LinkAddr) -> Option<&'d str> {
+/// The text of the Go string whose header (pointer, length) is at `addr`, if it is short enough for a version.
+pub(crate) fn version_string<'d>(image: &Image<'d>, addr: LinkAddr) -> Option<&'d str> {
     let text = image.pointer(addr)?;
     let len = u64::from_le_bytes(array(image.bytes_from(addr.checked_add(8)?)?, 0)?);
+    if len > LONGEST_VERSION as u64 {
+        return None;
+    }
     std::str::from_utf8(image.bytes(text, len)?).ok()
 }
 

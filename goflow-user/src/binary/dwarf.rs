@@ -138,6 +138,7 @@ fn owned_frames(context: &Context<'_>, pc: LinkAddr) -> Option<Vec<OwnedFrame>> 
     Some(frames)
 }
 
+#[expect(clippy::ptr_arg, reason = "the form in which `DwarfSections::borrow` hands it out")]
 fn slice<'a>(section: &'a Cow<'_, [u8]>) -> Slice<'a> {
     EndianSlice::new(section, LittleEndian)
 }
@@ -191,7 +192,7 @@ impl<'a> Names<'_, 'a> {
     fn range(&self, unit: &Unit<Slice<'a>>, entry: &Entry<'a>) -> Option<Range<LinkAddr>> {
         let low = self.dwarf.attr_address(unit, entry.attr_value(constants::DW_AT_low_pc)?).ok()??;
         let high = entry.attr_value(constants::DW_AT_high_pc)?;
-        let high = match self.dwarf.attr_address(unit, high.clone()) {
+        let high = match self.dwarf.attr_address(unit, high) {
             Ok(Some(address)) => address,
             Ok(None) | Err(_) => low.checked_add(high.udata_value()?)?,
         };

@@ -27,8 +27,16 @@ type Header = FileHeader64<Le>;
 /// More loadable segments than any linker makes (Go's has at most 5, GNU ld's 6); a bound for linear searches.
 const MAX_SEGMENTS: usize = 64;
 
+/// More sections, and bytes of their names, than any linked Go program has (some 40, and 500 bytes). A table beyond that
+/// is taken for no table: each lookup reads it from the start.
+const MAX_SECTIONS: usize = 512;
+const MAX_SECTION_NAMES: u64 = 1 << 16;
+
+/// Notes looked at; a real program has three.
+const MAX_NOTES: usize = 64;
+
 /// Largest decompressed section accepted, in bytes; the debug information of a 500 MB program stays below.
-const MAX_SECTION: u64 = 1 << 30;
+const MAX_SECTION: u64 = 1 << 29;
 
 /// Longest symbol name read, in bytes.
 const LONGEST_NAME: usize = 1 << 16;
@@ -47,13 +55,21 @@ pub enum Arch {
     Other(&'static str),
 }
 
-impl fmt::Display for Arch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Arch {
+    /// As Go spells it, where Go has a port to it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Amd64 => "amd64",
             Self::Arm64 => "arm64",
             Self::Other(name) => name,
-        })
+        }
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -117,7 +133,7 @@ impl<'d> Image<'d> {
             program_headers,
             segments,
             // A damaged section table is the same as none: nothing here depends on it.
-            sections: header.sections(Le, data).unwrap_or_default(),
+            sections: sections(header, data).unwrap_or_default(),
             relocations: Relocations { kind: relative_kind(arch), rela: &[], index: OnceLock::new() },
         };
         if pie {
@@ -254,7 +270,7 @@ impl<'d> Image<'d> {
     pub fn note(&self, name: &[u8], kind: u32) -> Option<&'d [u8]> {
         let segments = self.program_headers.iter().filter_map(|h| h.notes(Le, self.data).ok().flatten());
         let sections = self.sections.iter().filter_map(|s| s.notes(Le, self.data).ok().flatten());
-        segments.chain(sections).find_map(|notes| find_note(notes, name, kind))
+        segments.chain(sections).take(MAX_NOTES).find_map(|notes| find_note(notes, name, kind))
     }
 
     fn section_content(&self, section: &'d SectionHeader64<Le>) -> Option<Cow<'d, [u8]>> {
@@ -495,7 +511,7 @@ fn describe(data: &[u8]) -> String {
         (b"BC\xc0\xde", "LLVM bitcode"),
     ];
     if data.is_empty() {
-        return "empty".to_owned();
+        return "an empty file".to_owned();
     }
     match known.iter().find(|(magic, _)| data.starts_with(magic)) {
         Some((_, what)) => (*what).to_owned(),
@@ -528,6 +544,13 @@ fn machine_name(machine: u16) -> &'static str {
         elf::EM_BPF => "bpf",
         _ => "an unknown machine",
     }
+}
+
+/// The section table, unless it is damaged or out of all proportion.
+fn sections<'d>(header: &'d Header, data: &'d [u8]) -> Option<SectionTable<'d, Header>> {
+    let headers = header.section_headers(Le, data).ok().filter(|headers| headers.len() <= MAX_SECTIONS)?;
+    let names = headers.get(header.section_strings_index(Le, data).ok()?.0)?;
+    (names.sh_size(Le) <= MAX_SECTION_NAMES).then(|| header.sections(Le, data).ok())?
 }
 
 fn segments(headers: &[ProgramHeader64<Le>], data: &[u8]) -> Result<Vec<Segment>, BinaryError> {
@@ -574,7 +597,8 @@ fn section_range(section: &SectionHeader64<Le>) -> Option<Range<LinkAddr>> {
 }
 
 fn find_note<'d>(mut notes: NoteIterator<'d, Header>, name: &[u8], kind: u32) -> Option<&'d [u8]> {
-    while let Ok(Some(note)) = notes.next() {
+    for _ in 0..MAX_NOTES {
+        let note = notes.next().ok()??;
         if note.name() == name && note.n_type(Le).0 == kind {
             return Some(note.desc());
         }

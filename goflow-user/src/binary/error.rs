@@ -1,60 +1,58 @@
-//! Why a file cannot be analysed. Each variant says what is there instead and what to do about it; nothing here is
-//! about a single fact that is merely missing (that is an `Option` or an entry of the "not available" list).
+//! Why a file cannot be analysed. Each variant says what is there instead, [`BinaryError::advice`] what to do about it;
+//! nothing here is about a single fact that is merely missing (that is an `Option` or an entry of the "not available"
+//! list).
 
 /// The file as a whole is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BinaryError {
     /// The first bytes are not those of an ELF file.
-    #[error("not an ELF file: it is {found}; give goflow the Linux executable itself")]
+    #[error("it is not an ELF file, but {found}")]
     NotElf {
         /// What the first bytes look like.
         found: String,
     },
     /// An ELF file of 32 bits.
-    #[error(
-        "a 32-bit ELF file (machine {machine}); goflow traces 64-bit Go programs: rebuild with GOARCH=amd64 or arm64"
-    )]
+    #[error("it is a 32-bit ELF file, for {machine}")]
     Elf32 {
         /// Name of the machine.
         machine: String,
     },
     /// An ELF file of the other byte order.
-    #[error("a big-endian ELF file (machine {machine}); goflow traces amd64 and arm64 programs only")]
+    #[error("it is a big-endian ELF file, for {machine}")]
     BigEndian {
         /// Name of the machine.
         machine: String,
     },
     /// ELF, but neither `ET_EXEC` nor `ET_DYN`.
-    #[error("an ELF file that cannot be run: {kind}; give goflow the linked executable")]
+    #[error("it is an ELF file that cannot be run: {kind}")]
     NotExecutable {
         /// What it is.
         kind: String,
     },
-    /// A machine other than amd64 and arm64.
-    #[error("a program for {machine}; goflow knows the Go calling conventions of amd64 and arm64 only")]
+    /// A machine other than this goflow's.
+    #[error("it is a program for {machine}, and this goflow is for {wanted}")]
     WrongArch {
-        /// Name of the machine.
+        /// Name of the program's machine.
         machine: String,
+        /// What was expected.
+        wanted: &'static str,
     },
     /// Neither build info nor a function table of Go.
-    #[error(
-        "not a Go program: {evidence}; if it is one, it was packed (upx) or its function table was removed: give goflow \
-         the file as `go build` made it"
-    )]
+    #[error("it is not a Go program: {evidence}")]
     NotGo {
         /// What was looked for, and what is there instead.
         evidence: String,
     },
     /// Go before 1.18.
-    #[error("built with {version}, goflow needs Go 1.18 or newer: rebuild with a supported toolchain")]
+    #[error("it was built with {version}, and goflow needs Go 1.18 or newer")]
     OldGo {
         /// The version, or the range that the function table implies.
         version: String,
     },
     /// Go, but neither symbols nor debug information nor a readable function table.
     #[error(
-        "a Go program ({version}) whose functions cannot be named: there is no symbol table, no debug information, and \
-         {why}; give goflow a build of it that is not obfuscated, or one with its symbol table"
+        "it is a Go program ({version}) whose functions cannot be named: it has no symbol table, no debug information, \
+         and {why}"
     )]
     NoFunctions {
         /// What the build info says of the version.
@@ -63,7 +61,7 @@ pub enum BinaryError {
         why: String,
     },
     /// The file ends before something that its headers announce.
-    #[error("the file is cut short: {what} ends at byte {needed}, the file has {have}; copy it again")]
+    #[error("it is cut short: {what} ends at byte {needed}, the file has {have}")]
     Truncated {
         /// What does not fit.
         what: &'static str,
@@ -73,7 +71,7 @@ pub enum BinaryError {
         have: u64,
     },
     /// A header contradicts itself.
-    #[error("damaged or hostile file: {what}: found {found}, expected {expected}")]
+    #[error("it is damaged or hostile: {what}: found {found}, expected {expected}")]
     Malformed {
         /// Which structure.
         what: &'static str,
@@ -85,6 +83,28 @@ pub enum BinaryError {
 }
 
 impl BinaryError {
+    /// What to do next: one sentence without a full stop.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::NotElf { .. } | Self::NotExecutable { .. } => "give goflow the Linux executable itself",
+            Self::Elf32 { .. } | Self::BigEndian { .. } => "build the program for linux/amd64",
+            Self::WrongArch { .. } => {
+                "run goflow where the program runs, or build the program for linux/amd64"
+            }
+            Self::NotGo { .. } => {
+                "give goflow the file that `go build` made; if it was packed since, unpack it (`upx -d`)"
+            }
+            Self::OldGo { .. } => "build the program with Go 1.18 or newer",
+            Self::NoFunctions { .. } => {
+                "give goflow a build that is not obfuscated, or one with its symbol table"
+            }
+            Self::Truncated { .. } | Self::Malformed { .. } => {
+                "copy the file again, and compare its checksum"
+            }
+        }
+    }
+
     pub(crate) fn malformed(
         what: &'static str,
         found: impl Into<String>,

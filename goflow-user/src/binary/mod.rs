@@ -75,7 +75,7 @@ impl<'d> GoBinary<'d> {
     pub fn parse(data: &'d [u8]) -> Result<Self, BinaryError> {
         let image = Image::parse(data)?;
         if let Arch::Other(machine) = image.arch() {
-            return Err(BinaryError::WrongArch { machine: machine.to_owned() });
+            return Err(BinaryError::WrongArch { machine: machine.to_owned(), wanted: "amd64 and arm64" });
         }
         let build_info = BuildInfo::find(&image);
         let stated = build_info.as_ref().and_then(BuildInfo::go_version);
@@ -158,6 +158,18 @@ impl<'d> GoBinary<'d> {
             },
             Err(_) => "Go 1.18 or later",
         }
+    }
+
+    /// Refuses a program that cannot run on this machine's architecture.
+    ///
+    /// # Errors
+    /// [`BinaryError::WrongArch`], with both names.
+    pub fn for_this_machine(self) -> Result<Self, BinaryError> {
+        let wanted = if cfg!(target_arch = "aarch64") { Arch::Arm64 } else { Arch::Amd64 };
+        if self.arch() == wanted {
+            return Ok(self);
+        }
+        Err(BinaryError::WrongArch { machine: self.arch().to_string(), wanted: wanted.name() })
     }
 
     /// The executable file.
@@ -342,7 +354,7 @@ impl<'d> GoBinary<'d> {
         match &self.pclntab {
             Err(why) => add("source positions of Go code", why.to_string()),
             Ok(table) if table.text().is_none() => {
-                add("source positions of Go code", NO_MODULE_DATA.to_owned())
+                add("source positions of Go code", NO_MODULE_DATA.to_owned());
             }
             Ok(table) if !table.has_inline_trees() => {
                 add(
@@ -369,6 +381,10 @@ const CGO_ENTRY: &str = "crosscall2";
 /// What is there instead of Go: the compilers that say so in `.comment`, else what was looked for.
 fn not_go(image: &Image<'_>) -> String {
     let looked = "no build info and no Go function table";
+    // The packer's header is in the first page, its loader's text anywhere.
+    if memchr::memmem::find(&image.data()[..image.data().len().min(4096)], b"UPX!").is_some() {
+        return format!("{looked}, packed by UPX");
+    }
     let comment = image.section(".comment").unwrap_or_default();
     let compiler =
         comment.split(|&b| b == 0).find_map(|text| std::str::from_utf8(text).ok().filter(|t| !t.is_empty()));

@@ -55,6 +55,9 @@ const LAYOUTS: [Layout; 3] = [
     Layout { since: (1, 27), until: (1, 27), types: 37, etypes: 39, rodata: 42, gofunc: 43 },
 ];
 
+/// Most places that are examined. A real file has one or two pointers to its function table.
+const MAX_CANDIDATES: usize = 64;
+
 const MIN_PC: u64 = 20;
 const MAX_PC: u64 = 21;
 const TEXT: u64 = 22;
@@ -66,7 +69,7 @@ impl ModuleData {
     #[must_use]
     pub fn find(image: &Image<'_>, pclntab: LinkAddr, version: Option<&GoVersion>) -> Option<Self> {
         let read = |addr| Self::read(image, addr, pclntab, version);
-        image.pointers_to(pclntab, &[".go.module", ".noptrdata"]).find_map(read)
+        image.pointers_to(pclntab, &[".go.module", ".noptrdata"]).take(MAX_CANDIDATES).find_map(read)
     }
 
     /// Reads the module data at `addr`, if that is what is there.

@@ -30,7 +30,16 @@ const HEADER: usize = 72;
 const LONGEST_NAME: usize = 1 << 16;
 
 /// Most frames given for one address. The compiler's inlining budget keeps real chains below some dozens.
-const MAX_INLINE_DEPTH: usize = 256;
+const MAX_INLINE_DEPTH: usize = 128;
+
+/// Most runs read of one pc-value table: a function of a million instructions, each with a line of its own.
+const MAX_STEPS: u32 = 1 << 20;
+
+/// Most functions of one name that are looked at for the one that is not a wrapper. Real names have two at most.
+const MAX_HOMONYMS: usize = 16;
+
+/// Most places that look like a header whose table is then examined.
+const MAX_CANDIDATES: usize = 256;
 
 /// Index of the inline tree among a function's pcdata and funcdata (internal/abi/symtab.go; cmd/internal/objabi in
 /// 1.18 to 1.20).
@@ -130,15 +139,15 @@ impl<'d> Pclntab<'d> {
         }
         let mut segments: Vec<_> = image.segments().iter().collect();
         segments.sort_by_key(|s| (s.executable, s.writable));
+        let headers = segments
+            .into_iter()
+            .flat_map(|segment| candidates(segment.start, image.segment_bytes(segment).unwrap_or(&[])));
         let mut old = None;
-        for segment in segments {
-            let bytes = image.segment_bytes(segment).unwrap_or(&[]);
-            for (addr, data) in candidates(segment.start, bytes) {
-                match Self::parse(image, addr, data) {
-                    Ok(table) if table.is_plausible() => return Ok(table),
-                    Err(NoPclntab::Old(range)) => old = old.or(Some(range)),
-                    Ok(_) | Err(_) => {}
-                }
+        for (addr, data) in headers.take(MAX_CANDIDATES) {
+            match Self::parse(image, addr, data) {
+                Ok(table) if table.is_plausible() => return Ok(table),
+                Err(NoPclntab::Old(range)) => old = old.or(Some(range)),
+                Ok(_) | Err(_) => {}
             }
         }
         Err(old.map_or(NoPclntab::Missing, NoPclntab::Old))
@@ -264,7 +273,7 @@ impl<'d> Pclntab<'d> {
     #[must_use]
     pub fn find_name(&self, name: &str) -> Option<Record> {
         let mut wrapper = None;
-        for offset in self.name_offsets(name) {
+        for offset in self.name_offsets(name).take(MAX_HOMONYMS) {
             let Some(record) = self.records().find(|r| u32_at(self.functions, r.at + 4) == Some(offset))
             else {
                 continue;
@@ -433,7 +442,7 @@ impl<'d> Pclntab<'d> {
             Ok(at) if at > 0 => self.pcs.get(at..).unwrap_or(&[]),
             _ => &[],
         };
-        Steps { data, step: Step { end: 0, value: -1 }, limit, quantum: u32::from(self.quantum), first: true }
+        Steps { data, step: Step { end: 0, value: -1 }, limit, quantum: u32::from(self.quantum), read: 0 }
     }
 
     fn entry(&self, index: u32) -> Option<u32> {
@@ -481,7 +490,8 @@ struct Steps<'d> {
     step: Step,
     limit: u32,
     quantum: u32,
-    first: bool,
+    /// Runs read so far.
+    read: u32,
 }
 
 impl Iterator for Steps<'_> {
@@ -489,11 +499,11 @@ impl Iterator for Steps<'_> {
 
     fn next(&mut self) -> Option<Step> {
         let delta = self.varint()?;
-        if (delta == 0 && !self.first) || self.step.end >= self.limit {
+        if (delta == 0 && self.read > 0) || self.step.end >= self.limit || self.read == MAX_STEPS {
             self.data = &[];
             return None;
         }
-        self.first = false;
+        self.read += 1;
         let sign = (delta & 1).wrapping_neg();
         self.step.value = self.step.value.wrapping_add((sign ^ (delta >> 1)).cast_signed());
         let length = self.varint()?.checked_mul(self.quantum)?;

@@ -17,6 +17,7 @@ use anstyle::{AnsiColor, Style};
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::advice::{advice_of, messages};
+use crate::binary::BinaryError;
 
 /// Exit status of every error, also of wrong usage.
 const EXIT_ERROR: u8 = 2;
@@ -169,7 +170,10 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn print_error(error: &anyhow::Error) -> io::Result<()> {
     const NAME: Style = AnsiColor::Red.on_default().bold();
     const HELP: Style = AnsiColor::Cyan.on_default().bold();
-    let advice = advice_of(error).unwrap_or("`goflow doctor` checks this machine, -v tells more");
+    let of_binary =
+        || error.chain().find_map(|link| link.downcast_ref::<BinaryError>()).map(BinaryError::advice);
+    let advice = advice_of(error).or_else(of_binary);
+    let advice = advice.unwrap_or("`goflow doctor` checks this machine, -v tells more");
     let mut stderr = anstream::stderr().lock();
     writeln!(stderr, "{NAME}goflow{NAME:#}: {}", messages(error).join(": "))?;
     writeln!(stderr, "{HELP}help{HELP:#}: {advice}")

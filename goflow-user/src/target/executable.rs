@@ -116,7 +116,7 @@ impl Executable {
         if map.starts_with(b"#!") {
             return Err(ExecutableError::Script { path });
         }
-        let analysed = Analysed::try_new(map, |bytes| GoBinary::parse(bytes))
+        let analysed = Analysed::try_new(map, |bytes| GoBinary::parse(bytes)?.for_this_machine())
             .map_err(|source| ExecutableError::Binary { path: path.clone(), source })?;
         Ok(Self { path, id, file, analysed })
     }
