@@ -24,10 +24,10 @@ fn two_clean_builds_in_two_directories_give_the_same_bytes() -> Result<()> {
     let second = clean_build(&build_script, &scratch.path().join("a longer path/to another place"))?;
     ensure!(first.starts_with(b"\x7fELF"), "not an object");
     ensure!(first == second, "the objects differ ({} and {} bytes)", first.len(), second.len());
-    let traces_of_a_path = [scratch.path().as_os_str(), repository().as_os_str()];
-    for path in traces_of_a_path.map(|path| path.as_encoded_bytes().to_vec()) {
-        let found = first.windows(path.len()).any(|bytes| bytes == path);
-        ensure!(!found, "the object names {}", String::from_utf8_lossy(&path));
+    for path in [scratch.path().to_owned(), repository()] {
+        let name = path.as_os_str().as_encoded_bytes();
+        let found = first.windows(name.len()).any(|bytes| bytes == name);
+        ensure!(!found, "the object names {}", path.display());
     }
     Ok(())
 }

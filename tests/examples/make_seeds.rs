@@ -1,0 +1,295 @@
+//! Writes the committed seeds of the fuzz targets: `make_seeds GO_EXECUTABLE` (see tests/fuzz/README.md).
+//!
+//! In: any Go executable, of which the seeds take the instructions of the probed functions; out: `tests/fuzz/seeds/`. Everything
+//! else is too large in a real program to start a fuzzer from, so it is written here in the smallest valid form.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use goflow_common::event::{Header, channel, goroutine, park, select, sync};
+use goflow_common::probe::ProbeId;
+use goflow_user::binary::GoBinary;
+use goflow_user::binary::offsets::{DwarfError, Offsets};
+
+use fuzz::{address_of, executable, join};
+
+#[path = "../fuzz/src/lib.rs"]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "a library of the fuzz targets, which take apart what is put together here"
+)]
+mod fuzz;
+
+fn main() -> Result<()> {
+    let go_executable = std::env::args_os().nth(1).context("usage: make-seeds GO_EXECUTABLE")?;
+    probe_sites(Path::new(&go_executable))?;
+    ring_records()?;
+    let tables =
+        [("go1.18", table(Form::Go118)), ("go1.20", table(Form::Go120)), ("go1.26", table(Form::Go126))];
+    for (name, bytes) in &tables {
+        write("pclntab", name, bytes)?;
+        let inline = inline_build_info(name);
+        let sections = [(".text", &[0xc3; 256][..]), (".gopclntab", bytes), (".go.buildinfo", &inline)];
+        write("elf", name, &executable(&sections))?;
+        write("elf", &format!("{name}-without-sections"), &without_section_table(executable(&sections)))?;
+    }
+    let inline = inline_build_info("go1.26");
+    write("buildinfo", "inline", &join([&inline, b""]))?;
+    let (pointers, strings) = pointer_build_info("go1.17.13");
+    write("buildinfo", "pointers", &join([&pointers, &strings]))?;
+    for version in [4, 5] {
+        write("dwarf_offsets", &format!("dwarf{version}"), &debug_information(version)?)?;
+    }
+    Ok(())
+}
+
+fn write(target: &str, name: &str, bytes: &[u8]) -> Result<()> {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    fs::create_dir_all(&directory)?;
+    Ok(fs::write(directory.join(name), bytes)?)
+}
+
+fn probe_sites(go_executable: &Path) -> Result<()> {
+    let bytes = fs::read(go_executable)?;
+    let binary = GoBinary::parse(&bytes)?;
+    for name in ["gopark", "newproc1", "ready", "goexit0", "makechan", "chansend", "closechan", "selectgo"] {
+        let function = binary.function(&format!("runtime.{name}")).with_context(|| format!("no {name}"))?;
+        let code = binary.code(&function.range).with_context(|| format!("no code of {name}"))?;
+        write("probe_site", name, &code[..code.len().min(1024)])?;
+    }
+    Ok(())
+}
+
+fn ring_records() -> Result<()> {
+    for probe in ProbeId::ALL {
+        let header = Header {
+            t_ns: 1,
+            goid: 7,
+            ip: 0x40_1000,
+            pid: 100,
+            tid: 101,
+            probe: probe as u8,
+            ..Header::default()
+        };
+        let bytes = match probe {
+            ProbeId::Newproc1 => {
+                record(&goroutine::GoroutineCreate { header, child: 8, created_pc: 1, start_pc: 2 })
+            }
+            ProbeId::Goexit0 => record(&goroutine::GoroutineExit { header }),
+            ProbeId::Gopark => {
+                let park = park::Park { header, lock: 3, wait_reason: 4, depth: 2, ..park::Park::default() };
+                [record(&park), vec![5; 16]].concat()
+            }
+            ProbeId::Ready => record(&park::Ready { header, target: 9 }),
+            ProbeId::Makechan => record(&channel::ChanMake { header, chan: 1, cap: 2, ..Default::default() }),
+            ProbeId::Chansend | ProbeId::Chanrecv | ProbeId::Closechan => {
+                record(&channel::ChanOp { header, chan: 1, site_pc: 2, len: 3, cap: 4 })
+            }
+            ProbeId::Selectgo => {
+                record(&select::Select { header, sends: 1, receives: 2, ..Default::default() })
+            }
+            ProbeId::Semacquire1
+            | ProbeId::MutexLockSlow
+            | ProbeId::RwMutexLock
+            | ProbeId::WaitGroupWait
+            | ProbeId::NotifyListWait => record(&sync::SyncWait { header, addr: 1, ..Default::default() }),
+        };
+        write("ring_records", &format!("{probe:?}").to_lowercase(), &bytes)?;
+    }
+    Ok(())
+}
+
+fn record<T: bytemuck::Pod>(record: &T) -> Vec<u8> {
+    bytemuck::bytes_of(record).to_vec()
+}
+
+/// The layouts of the function table (src/runtime/symtab.go).
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    Go118,
+    Go120,
+    Go126,
+}
+
+/// Two functions, the second with a call inlined into it.
+fn table(form: Form) -> Vec<u8> {
+    let names = b"\0runtime.gopark\0main.main\0";
+    let units = 1_u32.to_le_bytes();
+    let files = b"\0/src/main.go\0";
+    // A pc-value table: pairs of zigzag value and program counter steps, ended by a zero.
+    let pcs = [0, 2, 16, 4, 16, 0];
+    let functions = functions(form);
+    let starts = [72, names.len(), units.len(), files.len(), pcs.len()];
+    let starts = starts.iter().scan(0, |sum, length| {
+        *sum += length;
+        Some(*sum as u64)
+    });
+    let magic: u32 = if form == Form::Go118 { 0xffff_fff0 } else { 0xffff_fff1 };
+    let text = if form == Form::Go126 { 0 } else { address_of(0) };
+    let mut table = magic.to_le_bytes().to_vec();
+    table.extend([0, 0, 1, 8]);
+    table.extend([2, 1, text].iter().flat_map(|word: &u64| word.to_le_bytes()));
+    table.extend(starts.flat_map(u64::to_le_bytes));
+    [&table[..], names, &units, files, &pcs, &functions].concat()
+}
+
+/// Entries, the sentinel, and the `_func` records, which from 1.20 on have a start line.
+fn functions(form: Form) -> Vec<u8> {
+    let fixed: &[u32] = if form == Form::Go118 { &[2] } else { &[2, 10] };
+    let record = |entry: u32, name: u32| {
+        let head = [entry, name, 0, 0, 1, 1, 1, 3, 0];
+        let mut bytes: Vec<u8> = head.iter().chain(&fixed[1..]).flat_map(|word| word.to_le_bytes()).collect();
+        bytes.extend([0, 0, 0, 4]); // funcID, flag, padding, number of funcdata
+        bytes.extend([1_u32, 1, 1, 0, 0, 0, 0].iter().flat_map(|word| word.to_le_bytes()));
+        bytes
+    };
+    let (first, second) = (record(0, 1), record(32, 16));
+    let records_at = 2 * 8 + 4;
+    let second_at = records_at + first.len() as u32;
+    let index: Vec<u8> =
+        [0, records_at, 32, second_at, 64].iter().flat_map(|word: &u32| word.to_le_bytes()).collect();
+    [index, first, second].concat()
+}
+
+/// The form since 1.18 (src/debug/buildinfo): flag 2, then length-prefixed version and module text, framed by 16 bytes.
+fn inline_build_info(version: &str) -> Vec<u8> {
+    let frame = [b'-'; 16];
+    let text =
+        b"path\tgoflow.test/x\nmod\tgoflow.test/x\t(devel)\t\nbuild\t-compiler=gc\nbuild\tGOARCH=amd64\n";
+    let module = [&frame[..], text, &frame].concat();
+    let mut info = b"\xff Go buildinf:\x08\x02".to_vec();
+    info.resize(32, 0);
+    for text in [version.as_bytes(), &module] {
+        info.push(u8::try_from(text.len() & 0x7f).unwrap_or(0) | if text.len() > 127 { 0x80 } else { 0 });
+        if text.len() > 127 {
+            info.push(u8::try_from(text.len() >> 7).unwrap_or(0));
+        }
+        info.extend_from_slice(text);
+    }
+    info
+}
+
+/// The form up to 1.17: pointers to string headers, here in the section that follows.
+fn pointer_build_info(version: &str) -> (Vec<u8>, Vec<u8>) {
+    let elsewhere = address_of(2);
+    let mut info = b"\xff Go buildinf:\x08\0".to_vec();
+    info.extend(elsewhere.to_le_bytes());
+    info.extend(elsewhere.to_le_bytes());
+    let mut strings = (elsewhere + 16).to_le_bytes().to_vec();
+    strings.extend((version.len() as u64).to_le_bytes());
+    strings.extend_from_slice(version.as_bytes());
+    (info, strings)
+}
+
+/// The same file with no section headers: e_shoff, e_shnum and e_shstrndx are zero.
+fn without_section_table(mut file: Vec<u8>) -> Vec<u8> {
+    file[40..48].fill(0);
+    file[60..64].fill(0);
+    file
+}
+
+/// Debug information that describes every struct and field that goflow wants, found by asking until it is content.
+fn debug_information(version: u16) -> Result<Vec<u8>> {
+    let mut structs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    // More rounds than there are fields.
+    for _ in 0..1000 {
+        let (abbrev, info) = unit(version, &structs);
+        let load = |name: &str| match name {
+            ".debug_abbrev" => Some(Cow::Borrowed(&abbrev[..])),
+            ".debug_info" => Some(Cow::Borrowed(&info[..])),
+            _ => None,
+        };
+        match Offsets::from_dwarf(&load) {
+            Ok(_) => return Ok(join([&abbrev, b"", &info])),
+            Err(DwarfError::NoStruct(name)) => drop(structs.insert(name, Vec::new())),
+            Err(DwarfError::NoField { strukt, field }) => structs.entry(strukt).or_default().push(field),
+            Err(other) => bail!("{other}"),
+        }
+    }
+    bail!("never content with {structs:?}")
+}
+
+/// One compile unit of package runtime (DWARF 4 section 7.5, DWARF 5 section 7.5).
+fn unit(version: u16, structs: &BTreeMap<&str, Vec<&str>>) -> (Vec<u8>, Vec<u8>) {
+    // code, tag, children, (attribute, form)…, 0, 0. Forms: 8 string, 0xb data1, 0xf udata, 0x13 ref4.
+    let abbreviations: [&[u8]; 7] = [
+        &[1, 0x11, 1, 3, 8, 0x13, 0xb, 0, 0], // compile unit: name, language
+        &[2, 0x13, 1, 3, 8, 0xb, 0xf, 0, 0],  // structure: name, byte size
+        &[3, 0xd, 0, 3, 8, 0x38, 0xf, 0x49, 0x13, 0, 0], // member: name, location, type
+        &[4, 0x24, 0, 3, 8, 0xb, 0xf, 0, 0],  // base type: name, byte size
+        &[5, 0x34, 0, 3, 8, 0x49, 0x13, 0, 0], // variable: name, type
+        &[6, 1, 1, 0xb, 0xf, 0, 0],           // array: byte size
+        &[7, 0x21, 0, 0x37, 0xf, 0, 0],       // subrange: count
+    ];
+    let abbrev = [&abbreviations.concat()[..], &[0]].concat();
+    let mut unit = Unit { bytes: Vec::new() };
+    unit.bytes.extend(version.to_le_bytes());
+    if version >= 5 {
+        unit.bytes.extend([1, 8, 0, 0, 0, 0]); // DW_UT_compile, address size, abbreviations at 0
+    } else {
+        unit.bytes.extend([0, 0, 0, 0, 8]);
+    }
+    unit.entry(1, "runtime");
+    unit.bytes.push(0x16); // DW_LANG_Go
+    let word = unit.position();
+    unit.entry(4, "uint64");
+    unit.bytes.push(8);
+    for (name, fields) in structs {
+        unit.structure(name, fields, word);
+    }
+    let array = unit.position();
+    unit.bytes.extend([6, 0x80, 2, 7, 4, 0]); // 256 bytes of 4 elements
+    unit.entry(5, "runtime.semtable");
+    unit.reference(array);
+    unit.bytes.push(0);
+    let length = unit.bytes.len() as u32;
+    (abbrev, [&length.to_le_bytes()[..], &unit.bytes].concat())
+}
+
+struct Unit {
+    bytes: Vec<u8>,
+}
+
+impl Unit {
+    /// Offset from the unit's start, which is its length field.
+    fn position(&self) -> u32 {
+        self.bytes.len() as u32 + 4
+    }
+
+    fn entry(&mut self, abbreviation: u8, name: &str) {
+        self.bytes.push(abbreviation);
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.push(0);
+    }
+
+    fn reference(&mut self, to: u32) {
+        self.bytes.extend(to.to_le_bytes());
+    }
+
+    /// A struct with these fields, one word each; the types of dotted paths are structs in front of it.
+    fn structure(&mut self, name: &str, fields: &[&str], word: u32) {
+        let mut members: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for field in fields.iter().filter(|field| **field != "sizeof") {
+            let (outer, inner) = field.split_once('.').unwrap_or((field, ""));
+            let inners = members.entry(outer).or_default();
+            inners.extend((!inner.is_empty()).then_some(inner));
+        }
+        let mut types = BTreeMap::new();
+        for (outer, inners) in members.iter().filter(|(_, inners)| !inners.is_empty()) {
+            types.insert(*outer, self.position());
+            self.structure(&format!("{name}.{outer}"), inners, word);
+        }
+        self.entry(2, name);
+        self.bytes.push(64);
+        for (index, member) in members.keys().enumerate() {
+            self.entry(3, member);
+            self.bytes.push(8 * index as u8 & 0x7f);
+            self.reference(types.get(member).copied().unwrap_or(word));
+        }
+        self.bytes.push(0);
+    }
+}
