@@ -2,6 +2,7 @@
 //!
 //! Depends on nothing that needs setting up, so that the first command on a bare machine can explain itself.
 
+mod bench;
 mod build;
 mod cmd;
 mod ctx;
@@ -33,6 +34,7 @@ enum Task {
     Build(build::Args),
     Demo(demo::Args),
     Test(test::Args),
+    Bench(bench::Args),
     Tidy(tidy::Args),
     Install(install::Args),
 }
@@ -54,6 +56,7 @@ fn run(task: Task) -> Result<()> {
         Task::Build(args) => build::run_task(&ctx, &args),
         Task::Demo(args) => demo::run_task(&ctx, &args),
         Task::Test(args) => test::run_task(&ctx, &args),
+        Task::Bench(args) => bench::run_task(&ctx, &args),
         Task::Tidy(args) => tidy::run_task(&ctx, &args),
         Task::Install(args) => install::run_task(&ctx, &args),
     }

@@ -3,7 +3,6 @@
 //! A failed step does not hide the others: all run, failures are shown with their output, and a table tells the times.
 //! A step that stands alone in its stage writes to the terminal; the output of others goes to target/xtask/logs.
 
-mod reproducible;
 mod steps;
 
 use std::fs::{self, File};
@@ -17,15 +16,16 @@ use anyhow::{Context, Result, bail};
 use crate::cmd::{headline, shown};
 use crate::ctx::{Ctx, Rank};
 use crate::setup::{self, Scope};
-use steps::{Step, Work};
+use steps::Step;
+pub(crate) use steps::{sudo_runner, test_variables};
 
 /// Set up and run every test.
 ///
-/// Formatting, house rules, lints, unit tests, fuzz targets (briefly), the integration tests on real Go programs, and
-/// the reproducibility of the eBPF object. Probing needs root: a user's tests are built as the user and run by sudo.
+/// Formatting, house rules, lints, unit tests, and the integration tests on real Go programs and services. Probing needs
+/// root: a user's tests are built as the user, and those that probe are run by sudo.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Leave out what takes minutes: fuzzing, reproducibility, and all but a few integration tests
+    /// Leave out the integration tests that take minutes
     #[arg(long)]
     quick: bool,
     /// Leave out the tests that probe; without this, being unable to probe is a failure
@@ -70,7 +70,10 @@ pub(crate) fn run_task(ctx: &Ctx, args: &Args) -> Result<()> {
     let outcomes = run_stages(ctx, selection)?;
     print_table(&outcomes, start.elapsed());
     if !selection.privileged {
-        println!("Left out on request: the integration tests named privileged (they attach probes).");
+        println!(
+            "Left out on request, because they attach probes: {}.",
+            steps::privileged_suites().join(", ")
+        );
     }
     let failed: Vec<_> = outcomes.iter().filter(|o| o.error.is_some()).map(|o| o.name).collect();
     if !failed.is_empty() {
@@ -116,11 +119,9 @@ fn run_stage(ctx: &Ctx, selection: Selection, stage: &[Step], logs: &std::path::
 
 fn run_step(ctx: &Ctx, selection: Selection, step: &Step, log: Option<PathBuf>) -> Outcome {
     let start = Instant::now();
-    let result = match step.work {
-        Work::Commands(commands) => commands(ctx, selection)
-            .and_then(|commands| commands.into_iter().try_for_each(|mut c| run_logged(&mut c, log.as_ref()))),
-        Work::Call(call) => call(ctx, log.as_deref()),
-    };
+    let mut run = |mut command: Command| run_logged(&mut command, log.as_ref());
+    let result =
+        (step.commands)(ctx, selection).and_then(|commands| commands.into_iter().try_for_each(&mut run));
     Outcome { name: step.name, took: start.elapsed(), error: result.err(), log }
 }
 

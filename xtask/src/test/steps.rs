@@ -6,51 +6,69 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use super::{Selection, reproducible};
+use super::Selection;
 use crate::ctx::{Ctx, Rank};
 use crate::{build, setup};
 
 /// One line of the table.
+#[derive(Clone, Copy)]
 pub(super) struct Step {
     pub(super) name: &'static str,
-    pub(super) work: Work,
-    /// Left out by `--quick`.
-    slow: bool,
+    /// What it runs, one after the other, until one fails.
+    pub(super) commands: fn(&Ctx, Selection) -> Result<Vec<Command>>,
 }
 
-/// What a step does.
-#[derive(Clone, Copy)]
-pub(super) enum Work {
-    /// Runs commands, one after the other, until one fails.
-    Commands(fn(&Ctx, Selection) -> Result<Vec<Command>>),
-    /// Runs code of ours, which may write to the log.
-    Call(fn(&Ctx, Option<&Path>) -> Result<()>),
+/// An integration test program: a file in tests/tests.
+struct Suite {
+    name: &'static str,
+    /// It attaches probes.
+    privileged: bool,
+    /// It takes seconds.
+    quick: bool,
 }
 
-const fn step(name: &'static str, commands: fn(&Ctx, Selection) -> Result<Vec<Command>>) -> Step {
-    Step { name, work: Work::Commands(commands), slow: false }
+const fn suite(name: &'static str, privileged: bool, quick: bool) -> Suite {
+    Suite { name, privileged, quick }
 }
+
+/// All of them, each with what it takes.
+const SUITES: &[Suite] = &[
+    suite("binary_matrix", false, false),
+    suite("object", false, false),
+    suite("bad_input", true, true),
+    suite("binary_scope", true, false),
+    suite("command", true, true),
+    suite("matrix", true, false),
+    suite("services", true, false),
+    suite("signals", true, true),
+    suite("stack_growth", true, false),
+];
 
 /// The stages in order.
 pub(super) fn stages(selection: Selection) -> Vec<Vec<Step>> {
-    let reproducible = Step { name: "reproducible object", work: Work::Call(reproducible::run), slow: true };
-    let fuzz = Step { name: "fuzz targets", work: Work::Commands(fuzz), slow: true };
-    let stages = vec![
+    let step = |name, commands| Step { name, commands };
+    let mut stages = vec![
         vec![step("formatting", formatting), step("house rules", house_rules)],
-        vec![step("lints", lints)],
+        vec![step("lints", lints), step("release build", |ctx, _| Ok(vec![build::release_command(ctx)?]))],
         vec![step("unit tests", unit_tests)],
-        vec![step("release build", |ctx, _| Ok(vec![build::release_command(ctx)?])), reproducible],
-        vec![fuzz],
-        vec![step("integration tests", integration_tests)],
     ];
-    let wanted = |step: &Step| !(selection.quick && step.slow);
-    let stages = stages.into_iter().map(|stage| stage.into_iter().filter(wanted).collect::<Vec<_>>());
-    stages.filter(|stage| !stage.is_empty()).collect()
+    if !selection.quick {
+        stages.push(vec![step("tests without privilege", tests_without_privilege)]);
+    }
+    if selection.privileged {
+        stages.push(vec![step("tests that probe", tests_that_probe)]);
+    }
+    stages
+}
+
+/// Names of the suites that `--without privileged` leaves out.
+pub(super) fn privileged_suites() -> Vec<&'static str> {
+    SUITES.iter().filter(|suite| suite.privileged).map(|suite| suite.name).collect()
 }
 
 fn formatting(ctx: &Ctx, _: Selection) -> Result<Vec<Command>> {
@@ -73,36 +91,25 @@ fn lints(ctx: &Ctx, _: Selection) -> Result<Vec<Command>> {
 }
 
 fn unit_tests(ctx: &Ctx, _: Selection) -> Result<Vec<Command>> {
-    let mut test = ctx.cargo();
-    test.args([
-        "test",
-        "--workspace",
-        "--exclude",
-        "goflow-ebpf",
-        "--exclude",
-        "goflow-tests",
-        "--no-fail-fast",
-    ]);
+    let mut units = ctx.cargo();
+    units.args(["test", "--workspace", "--exclude", "goflow-ebpf", "--exclude", "goflow-tests"]);
+    units.arg("--no-fail-fast");
+    let mut harness = ctx.cargo();
+    harness.args(["test", "--package", "goflow-tests", "--lib"]);
+    Ok(vec![units, harness])
+}
+
+fn tests_without_privilege(ctx: &Ctx, selection: Selection) -> Result<Vec<Command>> {
+    let mut test = integration_tests(ctx, selection, false)?;
+    test.envs(test_variables(ctx)?);
     Ok(vec![test])
 }
 
-fn fuzz(ctx: &Ctx, _: Selection) -> Result<Vec<Command>> {
-    let mut test = ctx.cargo();
-    test.current_dir(ctx.root.join("tests/fuzz")).args(["test", "--release"]);
-    Ok(vec![test])
-}
-
-/// As root, or through a runner that calls sudo for each test binary.
-fn integration_tests(ctx: &Ctx, selection: Selection) -> Result<Vec<Command>> {
+/// As root, or through a runner that calls sudo for each test program.
+fn tests_that_probe(ctx: &Ctx, selection: Selection) -> Result<Vec<Command>> {
     let vars = test_variables(ctx)?;
-    let mut test = ctx.cargo();
-    test.args(["test", "--package", "goflow-tests", "--no-fail-fast", "--"]);
-    if selection.quick {
-        test.arg("quick_");
-    }
-    if !selection.privileged {
-        test.args(["--skip", "privileged"]);
-    } else if ctx.rank == Rank::Sudo {
+    let mut test = integration_tests(ctx, selection, true)?;
+    if ctx.rank == Rank::Sudo {
         let triple = build::host(ctx)?.to_uppercase().replace('-', "_");
         test.env(format!("CARGO_TARGET_{triple}_RUNNER"), sudo_runner(ctx, &vars)?);
     }
@@ -110,8 +117,33 @@ fn integration_tests(ctx: &Ctx, selection: Selection) -> Result<Vec<Command>> {
     Ok(vec![test])
 }
 
-/// What the integration tests are told; see tests/src/lib.rs.
-fn test_variables(ctx: &Ctx) -> Result<Vec<(&'static str, OsString)>> {
+fn integration_tests(ctx: &Ctx, selection: Selection, privileged: bool) -> Result<Command> {
+    every_suite_is_listed(ctx)?;
+    let mut test = ctx.cargo();
+    test.args(["test", "--package", "goflow-tests", "--no-fail-fast"]);
+    for suite in SUITES.iter().filter(|suite| suite.privileged == privileged) {
+        if suite.quick || !selection.quick {
+            test.args(["--test", suite.name]);
+        }
+    }
+    Ok(test)
+}
+
+/// A suite that somebody adds must not be left out silently.
+fn every_suite_is_listed(ctx: &Ctx) -> Result<()> {
+    let dir = ctx.root.join("tests/tests");
+    for file in fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
+        let path = file?.path();
+        let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        if path.is_file() && !SUITES.iter().any(|suite| suite.name == name) {
+            bail!("{} is in no step; add it to SUITES in xtask/src/test/steps.rs", path.display());
+        }
+    }
+    Ok(())
+}
+
+/// What integration tests and benches are told; see tests/src/lib.rs.
+pub(crate) fn test_variables(ctx: &Ctx) -> Result<Vec<(&'static str, OsString)>> {
     let go = setup::find_go(ctx).context("no Go ≥ 1.21 is here; `cargo xtask setup` gets one")?;
     let go_dir = go.parent().context("the path of go has no directory")?;
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -126,16 +158,25 @@ fn test_variables(ctx: &Ctx) -> Result<Vec<(&'static str, OsString)>> {
     ])
 }
 
-/// A script that cargo puts before each test binary. sudo drops the environment, so the script sets it again.
-fn sudo_runner(ctx: &Ctx, vars: &[(&str, OsString)]) -> Result<PathBuf> {
+/// A script that cargo puts before each test program. sudo drops the environment, so the script sets it again; what
+/// root wrote into the caller's cache is given back, or the caller could not add to it.
+pub(crate) fn sudo_runner(ctx: &Ctx, vars: &[(&str, OsString)]) -> Result<PathBuf> {
     let file = ctx.scratch().join("run-as-root");
-    let mut script = String::from("#!/bin/sh\n# Written by cargo xtask test.\nexec sudo env");
+    let mut script = String::from("#!/bin/sh\n# Written by cargo xtask.\nsudo env");
     for (name, value) in vars {
         let value = value.to_str().with_context(|| format!("{name} is not UTF-8: {}", value.display()))?;
-        script.push_str(&format!(" '{name}={}'", value.replace('\'', r"'\''")));
+        script.push_str(&format!(" {}", quoted(&format!("{name}={value}"))));
     }
-    script.push_str(" \"$@\"\n");
+    let cache = quoted(&ctx.cache.to_string_lossy());
+    script.push_str(&format!(
+        " \"$@\"\nstatus=$?\nsudo chown -R \"$(id -u):$(id -g)\" {cache}\nexit $status\n"
+    ));
+    fs::create_dir_all(ctx.scratch())?;
     fs::write(&file, script).with_context(|| format!("cannot write {}", file.display()))?;
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
     Ok(file)
+}
+
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
