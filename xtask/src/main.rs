@@ -7,6 +7,7 @@ mod build;
 mod cmd;
 mod ctx;
 mod demo;
+mod generate;
 mod install;
 mod setup;
 mod test;
@@ -35,6 +36,7 @@ enum Task {
     Demo(demo::Args),
     Test(test::Args),
     Bench(bench::Args),
+    Generate(generate::Args),
     Tidy(tidy::Args),
     Install(install::Args),
 }
@@ -57,6 +59,7 @@ fn run(task: Task) -> Result<()> {
         Task::Demo(args) => demo::run_task(&ctx, &args),
         Task::Test(args) => test::run_task(&ctx, &args),
         Task::Bench(args) => bench::run_task(&ctx, &args),
+        Task::Generate(args) => generate::run_task(&ctx, &args),
         Task::Tidy(args) => tidy::run_task(&ctx, &args),
         Task::Install(args) => install::run_task(&ctx, &args),
     }

@@ -10,6 +10,7 @@ pub mod dwarf;
 pub mod elf;
 pub mod error;
 pub mod frame;
+pub mod globals;
 pub mod moduledata;
 pub mod offsets;
 pub mod pclntab;
@@ -20,6 +21,7 @@ pub mod types;
 pub mod version;
 
 mod build_version;
+mod wait_reason;
 
 pub use self::error::BinaryError;
 
@@ -27,11 +29,14 @@ use self::addr::LinkAddr;
 use self::buildinfo::{BuildInfo, Recognition};
 use self::elf::{Arch, Image};
 use self::frame::Frame;
+use self::globals::{Global, GlobalError};
 use self::moduledata::ModuleData;
+use self::offsets::{OffsetSource, Offsets, OffsetsError};
 use self::pclntab::{Generation, NoPclntab, Pclntab};
 use self::symbols::{Function, SymbolSource, Symbols};
 use self::version::GoVersion;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// How the Go version is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +70,9 @@ pub struct GoBinary<'d> {
     module_data: Option<ModuleData>,
     symbols: Symbols<'d>,
     symbol_source: SymbolSource,
+    offsets: OnceLock<Result<(Offsets, OffsetSource), OffsetsError>>,
+    /// Owned, because a cell of borrowed ones would tie the binary's lifetime.
+    wait_reasons: OnceLock<Vec<String>>,
 }
 
 impl<'d> GoBinary<'d> {
@@ -122,6 +130,8 @@ impl<'d> GoBinary<'d> {
             module_data,
             symbols,
             symbol_source,
+            offsets: OnceLock::new(),
+            wait_reasons: OnceLock::new(),
         };
         if binary.version.is_none() {
             binary.look_for_version()?;
@@ -316,6 +326,50 @@ impl<'d> GoBinary<'d> {
         }
     }
 
+    /// Where the fields of the runtime's structs are, and how that is known; read when first asked.
+    ///
+    /// # Errors
+    /// Why they are not known; nothing that reads the runtime's structs works then.
+    pub fn offsets(&self) -> Result<(&Offsets, OffsetSource), OffsetsError> {
+        let select = || offsets::select(self.go_version(), self.arch(), &|name| self.image.section(name));
+        match self.offsets.get_or_init(select) {
+            Ok((offsets, source)) => Ok((offsets, *source)),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
+    /// Address of a variable of package runtime: by its symbol, else by the instructions that use it.
+    ///
+    /// # Errors
+    /// There is no symbol, and the instructions do not tell for certain; see [`GlobalError`].
+    pub fn global(&self, global: Global) -> Result<LinkAddr, GlobalError> {
+        let variable = self.symbols.elf().and_then(|table| table.variable(global.symbol()));
+        match (variable, self.arch()) {
+            (Some(variable), _) => Ok(variable.start),
+            (None, Arch::Amd64) => globals::find(global, &|name| self.body(name)),
+            (None, _) => Err(GlobalError::Architecture { global }),
+        }
+    }
+
+    /// Address and instructions of the function called `name`.
+    fn body(&self, name: &str) -> Option<(LinkAddr, &'d [u8])> {
+        let range = self.function(name)?.range;
+        Some((range.start, self.code(&range)?))
+    }
+
+    /// The texts of the wait reasons as the binary itself has them; `None` when its array cannot be found or read.
+    #[must_use]
+    pub fn own_wait_reasons(&self) -> Option<Vec<&'d str>> {
+        wait_reason::own(self)
+    }
+
+    /// The runtime's text of a wait reason, from the binary or from its Go release; `None` for a number it does not use, and when the texts are not known.
+    #[must_use]
+    pub fn wait_reason(&self, reason: u8) -> Option<&str> {
+        let reasons = self.wait_reasons.get_or_init(|| wait_reason::find(self));
+        reasons.get(usize::from(reason)).map(String::as_str)
+    }
+
     /// Go's name of the type whose descriptor is at `addr`.
     #[must_use]
     pub fn type_name(&self, addr: LinkAddr) -> Option<String> {
@@ -366,6 +420,15 @@ impl<'d> GoBinary<'d> {
         }
         if self.module_data.is_none_or(|module| module.types.is_none()) {
             add("type names", "the runtime's module data is not where this Go version has it".to_owned());
+        }
+        if let Err(error) = self.offsets() {
+            add("struct offsets", error.to_string());
+        }
+        if self.wait_reason(1).is_none() {
+            add(
+                "wait reasons",
+                "neither the binary's own texts nor those of its Go release are known".to_owned(),
+            );
         }
         missing
     }

@@ -10,12 +10,17 @@ mod dwarf;
 
 mod layout;
 
+mod select;
+
+mod table;
+
 pub use dwarf::{DwarfError, SectionLoader};
 use layout::Layout;
 pub use layout::{
     AncestorInfo, Cond, G, Hchan, M, ModuleData, Mutex, NotifyList, P, PollDesc, RwMutex, Scase, SemaRoot,
     Sudog, Timer, TimerWhen, TypeDescriptor, WaitGroup, Waitq,
 };
+pub use select::{OffsetSource, OffsetsError, select, wait_reasons};
 
 /// Where the offsets of a binary come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,155 @@
+//! Which offsets hold for a given program: its own debug information, else the row of its Go release.
+
+use super::Offsets;
+use super::dwarf::{DwarfError, SectionLoader};
+use super::table::{OFFSETS, WAIT_REASONS};
+use crate::binary::elf::Arch;
+use crate::binary::version::GoVersion;
+use std::fmt;
+use std::ops::RangeInclusive;
+
+/// Where offsets come from; all of a program's offsets come from one source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetSource {
+    /// The program's own debug information.
+    Dwarf,
+    /// The generated table, by Go release and architecture.
+    Table,
+}
+
+impl OffsetSource {
+    /// As reports spell it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dwarf => "dwarf",
+            Self::Table => "table",
+        }
+    }
+}
+
+impl fmt::Display for OffsetSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why a program's struct offsets are not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OffsetsError {
+    /// Go before 1.18.
+    #[error(
+        "built with {version}; goflow reads the runtime of Go 1.18 and newer: rebuild with a supported toolchain"
+    )]
+    OldGo {
+        /// The version.
+        version: String,
+    },
+    /// The version is unknown, so the table cannot be asked.
+    #[error("the binary does not tell its Go version, and {dwarf}; rebuild it without -ldflags=-w")]
+    NoVersion {
+        /// Why debug information does not help.
+        dwarf: DwarfError,
+    },
+    /// The table has no row for this release.
+    #[error(
+        "built with {version}, which goflow's offset table (to go{newest}) does not have, and {dwarf}; \
+         use a newer goflow, or rebuild the program without -ldflags=-w"
+    )]
+    UnknownRelease {
+        /// The version.
+        version: String,
+        /// The newest release in the table.
+        newest: String,
+        /// Why debug information does not help.
+        dwarf: DwarfError,
+    },
+    /// A candidate, a build from Go's repository, a vendor's Go, or one with an experiment that may move fields.
+    #[error(
+        "built with {version:?}, which is not a plain Go release, so its runtime may differ, and {dwarf}; \
+         rebuild the program without -ldflags=-w"
+    )]
+    NotARelease {
+        /// The version.
+        version: String,
+        /// Why debug information does not help.
+        dwarf: DwarfError,
+    },
+}
+
+/// One row of the table: the offsets of some patch releases of one minor release.
+pub(super) struct Row<T> {
+    /// Minor release: 26 for Go 1.26.
+    pub(super) minor: u32,
+    /// The patch releases that were read, and those between them.
+    pub(super) patches: RangeInclusive<u32>,
+    /// Architecture; `None` where it makes no difference.
+    pub(super) arch: Option<Arch>,
+    pub(super) value: T,
+}
+
+/// The offsets of a program built by `version` for `arch`, whose sections `load` gives.
+///
+/// # Errors
+/// There is no complete set: see [`OffsetsError`].
+pub fn select(
+    version: Option<&GoVersion>,
+    arch: Arch,
+    load: &SectionLoader<'_, '_>,
+) -> Result<(Offsets, OffsetSource), OffsetsError> {
+    if let Some(version) = version.filter(|version| !version.at_least(GoVersion::OLDEST)) {
+        return Err(OffsetsError::OldGo { version: version.to_string() });
+    }
+    let dwarf = match Offsets::from_dwarf(load) {
+        Ok(offsets) => return Ok((offsets, OffsetSource::Dwarf)),
+        Err(error) => error,
+    };
+    let Some(version) = version else { return Err(OffsetsError::NoVersion { dwarf }) };
+    let Some(patch) = release_patch(version) else {
+        return Err(OffsetsError::NotARelease { version: version.to_string(), dwarf });
+    };
+    match row(OFFSETS, version, patch, arch) {
+        Some(offsets) => Ok((*offsets, OffsetSource::Table)),
+        None => Err(OffsetsError::UnknownRelease { version: version.to_string(), newest: newest(), dwarf }),
+    }
+}
+
+/// The texts of `runtime.waitReasonStrings` in the releases of this version, by wait reason.
+///
+/// For programs in which the array itself cannot be found; `None` for a release that is not known.
+#[must_use]
+pub fn wait_reasons(version: &GoVersion) -> Option<&'static [&'static str]> {
+    row(WAIT_REASONS, version, release_patch(version)?, Arch::Amd64).copied()
+}
+
+fn row<T>(table: &'static [Row<T>], version: &GoVersion, patch: u32, arch: Arch) -> Option<&'static T> {
+    let (major, minor) = version.release();
+    let fits = |row: &&Row<T>| {
+        (1, row.minor) == (major, minor) && row.patches.contains(&patch) && row.arch.is_none_or(|a| a == arch)
+    };
+    table.iter().find(fits).map(|row| &row.value)
+}
+
+fn newest() -> String {
+    let newest = OFFSETS.iter().max_by_key(|row| (row.minor, *row.patches.end()));
+    newest.map_or_else(String::new, |row| format!("1.{}.{}", row.minor, row.patches.end()))
+}
+
+/// Experiments (`GOEXPERIMENT`) that a version may name and that leave the runtime's structs alone.
+const HARMLESS_EXPERIMENTS: [&str; 0] = [];
+
+/// The patch number of a plain release; `None` for anything whose runtime may differ from that release's.
+fn release_patch(version: &GoVersion) -> Option<u32> {
+    let (name, experiments) = match version.as_str().split_once(" X:") {
+        Some((name, experiments)) => (name, Some(experiments)),
+        None => (version.as_str(), None),
+    };
+    let harmless = experiments.is_none_or(|list| list.split(',').all(|x| HARMLESS_EXPERIMENTS.contains(&x)));
+    let (major, minor) = version.release();
+    let patch = version.patch().unwrap_or(0);
+    let plain = match version.patch() {
+        Some(patch) => name == format!("go{major}.{minor}.{patch}"),
+        None => name == format!("go{major}.{minor}"),
+    };
+    (plain && harmless).then_some(patch)
+}

@@ -1,0 +1,3 @@
+module goflow.test/layouts
+
+go 1.18
