@@ -20,6 +20,10 @@ pub mod types;
 pub mod version;
 
 mod build_version;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
 
 pub use self::error::BinaryError;
 
