@@ -93,9 +93,9 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     },
     Requirement {
         name: "C++ compiler",
-        why: "build bpf-linker",
+        why: "build bpf-linker and libFuzzer",
         scope: Scope::Build,
-        look: |ctx| unless_linker_is_built(ctx, || program("g++")),
+        look: |_| program("g++"),
         get: Get::Packages(&["g++"]),
     },
     Requirement {
