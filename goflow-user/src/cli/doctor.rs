@@ -26,8 +26,8 @@ use self::judge::{Check, Status, Verdict};
 #[command(after_long_help = "\
 Exit status: 0 when tracing would work, 2 when it would not or when that could not be told.
 
-JSON has `verdict` (yes, no, unknown) and `checks`, each with `id`, `status` (ok, warn, fail, unknown), `found`,
-`needed`, and `fix`, which is null where there is nothing to mend.")]
+JSON: {\"verdict\": yes, no or unknown, \"checks\": [{\"id\", \"status\": ok, warn, fail or unknown,
+\"found\", \"needed\", \"fix\": null where nothing is to be mended}, …]}")]
 pub(super) struct DoctorArgs {
     /// How to print the result
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]

@@ -31,6 +31,8 @@ use crate::target::Pid;
 /// Ring buffer sizes to choose from: below, a burst of one scheduler tick is lost; above, the kernel refuses.
 const RING_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
 
+const USAGE: &str = "goflow trace [OPTIONS] <--pid PID | --binary PATH | -- CMD ARGS…>";
+
 const EXAMPLES: &str = "\
 Examples:
   sudo goflow trace --pid 1234
@@ -54,8 +56,8 @@ Level lifecycle is the cheapest, channels sees most.";
 /// Attaches to running processes, to every process of a binary, or to a command that goflow starts. On a terminal at
 /// most some tens of lines a second are printed; what comes faster is folded into counts by kind and site.
 #[derive(Args)]
-#[command(after_long_help = EXAMPLES)]
-#[command(group = ArgGroup::new("target").required(true).args(["pid", "binary", "command"]))]
+#[command(after_long_help = EXAMPLES, override_usage = USAGE)]
+#[command(group = ArgGroup::new("target").args(["pid", "binary", "command"]))]
 pub(super) struct TraceArgs {
     /// Trace this process; may be given several times
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
@@ -129,18 +131,22 @@ enum Attach {
 }
 
 impl TraceArgs {
-    /// Refuses combinations that clap's own rules cannot express.
-    pub(super) fn check(&self, command: &mut clap::Command) -> Result<(), clap::Error> {
-        if self.all && self.format == Format::Json {
-            let message = "--all belongs to --format pretty; JSON always has every event";
-            // `command` is the root, whose usage line would not help.
-            let trace = command.find_subcommand_mut("trace");
-            let error = clap::Error::raw(ErrorKind::ArgumentConflict, format!("{message}\n"));
-            return Err(
-                trace.map_or_else(|| error, |trace| trace.error(ErrorKind::ArgumentConflict, message))
-            );
+    /// Refuses what clap's own rules cannot express, or only in words that do not help.
+    pub(super) fn check(&self, root: &mut clap::Command) -> Result<(), clap::Error> {
+        let (kind, message) = if self.pid.is_empty() && self.binary.is_none() && self.command.is_empty() {
+            let message =
+                "nothing to trace: give --pid PID (`pgrep -l NAME` finds it), --binary PATH, or -- CMD ARGS…";
+            (ErrorKind::MissingRequiredArgument, message)
+        } else if self.all && self.format == Format::Json {
+            (ErrorKind::ArgumentConflict, "--all belongs to --format pretty; JSON always has every event")
+        } else {
+            return Ok(());
+        };
+        // The usage line of the root would not help.
+        match root.find_subcommand_mut("trace") {
+            Some(trace) => Err(trace.error(kind, message)),
+            None => Err(root.error(kind, message)),
         }
-        Ok(())
     }
 
     fn targets(&self) -> Targets {
@@ -296,7 +302,8 @@ mod tests {
 
     #[test]
     fn a_target_is_needed_and_only_one_kind_of_it() {
-        assert!(refusal("").contains("--pid <PID>|--binary <PATH>|CMD"), "{}", refusal(""));
+        assert!(refusal("").contains("--pid PID (`pgrep -l NAME` finds it)"), "{}", refusal(""));
+        assert!(refusal("--").contains("nothing to trace"), "{}", refusal("--"));
         assert!(refusal("--pid 1 --binary x").contains("cannot be used with"));
         assert!(refusal("--pid 1 -- x").contains("cannot be used with"));
         assert!(refusal("--pid 0").contains("0"));

@@ -21,6 +21,7 @@ pub enum ExecutableError {
         /// The file.
         path: PathBuf,
         /// Why.
+        #[source]
         error: io::Error,
     },
     /// A script, not a program.

@@ -17,6 +17,10 @@ use crate::target::host;
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 /// Inode of the initial user namespace (`PROC_USER_INIT_INO`).
 const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
+/// Inode of the initial control group namespace (`PROC_CGROUP_INIT_INO`).
+const INITIAL_CGROUP_NAMESPACE: u64 = 0xEFFF_FFFB;
+/// Inode of the initial UTS namespace (`PROC_UTS_INIT_INO`).
+const INITIAL_UTS_NAMESPACE: u64 = 0xEFFF_FFFE;
 
 /// One machine, as seen by this process.
 #[derive(Debug)]
@@ -95,8 +99,19 @@ fn number(text: Option<String>) -> Option<i64> {
     text?.trim().parse().ok()
 }
 
-/// Files and variables that container runtimes are known to leave; a hint for wording, never for the verdict.
+/// Files and variables that container runtimes leave, believed only where a namespace confirms them: images of virtual
+/// machines are often made from containers. A hint for wording, never for the verdict.
 fn container() -> Option<&'static str> {
+    let confirmed = [
+        ("cgroup", INITIAL_CGROUP_NAMESPACE),
+        ("uts", INITIAL_UTS_NAMESPACE),
+        ("pid", INITIAL_PID_NAMESPACE),
+    ]
+    .into_iter()
+    .any(|(kind, initial)| is_namespace(kind, initial) == Some(false));
+    if !confirmed {
+        return None;
+    }
     let exists = |path| fs::exists(path).unwrap_or(false);
     if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
         Some("Kubernetes")

@@ -1,0 +1,301 @@
+//! The sink, `docs/events.schema.json` and `docs/events.md` say the same: every line the sink can write is valid, every
+//! property of the schema is written by the sink and explained on the page, and the page explains no others.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use goflow_common::probe::ProbeId;
+use goflow_user::binary::addr::{LinkAddr, RuntimeAddr};
+use goflow_user::ingest::event::{
+    ChanAddr, ChanOp, Event, EventKind, Goid, LossPoint, Lost, MonotonicNs, SyncPrimitive, WaitReason,
+};
+use goflow_user::sink::json::Json;
+use goflow_user::sink::record::{
+    Frame, Meta, Names, ProbeHits, ProbeMeta, Record, Sink as _, Summary, Unavailable,
+};
+use goflow_user::sink::words::KINDS;
+use goflow_user::target::{Pid, Tid};
+use serde_json::Value;
+
+const SCHEMA: &str = include_str!("../../docs/events.schema.json");
+const PAGE: &str = include_str!("../../docs/events.md");
+
+/// Addresses that are known in full, in part, and not at all.
+const NAMED: RuntimeAddr = RuntimeAddr(0x10);
+const INLINED: RuntimeAddr = RuntimeAddr(0x20);
+const UNNAMED: RuntimeAddr = RuntimeAddr(0x30);
+
+struct Fake;
+
+impl Names for Fake {
+    fn frames(&self, _: Pid, pc: RuntimeAddr) -> Vec<Frame<'_>> {
+        let named = Frame { function: "main.f", file: Some("/src/main.go"), line: Some(7), inlined: false };
+        match pc {
+            NAMED => vec![named],
+            INLINED => vec![Frame { function: "main.g", file: None, line: None, inlined: true }, named],
+            _ => Vec::new(),
+        }
+    }
+    fn function_at(&self, pid: Pid, entry: RuntimeAddr) -> Option<Frame<'_>> {
+        self.frames(pid, entry).first().copied()
+    }
+    fn wait_reason(&self, _: Pid, reason: WaitReason) -> Option<&str> {
+        (reason.0 < 100).then_some("chan receive")
+    }
+    fn type_name(&self, _: Pid, addr: RuntimeAddr) -> Option<String> {
+        (addr == NAMED).then(|| "map[string]int".to_owned())
+    }
+}
+
+/// Every value a position can have.
+const SITES: [Option<RuntimeAddr>; 4] = [None, Some(NAMED), Some(INLINED), Some(UNNAMED)];
+
+fn channel_operations() -> Vec<ChanOp> {
+    let mut operations = Vec::new();
+    for (chan, len, cap) in [
+        (None, None, None),
+        (Some(ChanAddr(0xc000_0010)), None, None),
+        (Some(ChanAddr(u64::MAX)), Some(0), Some(u64::MAX)),
+    ] {
+        for blocking in [true, false] {
+            operations.extend(SITES.map(|site| ChanOp { chan, len, cap, blocking, site }));
+        }
+    }
+    operations
+}
+
+fn kinds() -> Vec<EventKind> {
+    let mut kinds = vec![EventKind::GoroutineExit, EventKind::Ready { target: None }];
+    kinds.push(EventKind::Ready { target: Some(Goid(u64::MAX - 1)) });
+    for site in SITES {
+        kinds.push(EventKind::GoroutineCreate {
+            child: site.map(|_| Goid(9)),
+            created_at: site,
+            start: site,
+        });
+        for elem_type in SITES {
+            let elem_size = elem_type.map(|_| 8);
+            let chan = site.map(|_| ChanAddr(0xc000_0010));
+            kinds.push(EventKind::ChanMake {
+                chan,
+                cap: elem_size.map(u64::from),
+                elem_size,
+                elem_type,
+                site,
+            });
+        }
+        for (reason, primitive) in [
+            (None, SyncPrimitive::Mutex),
+            (None, SyncPrimitive::RwMutex),
+            (None, SyncPrimitive::WaitGroup),
+            (None, SyncPrimitive::Cond),
+            (Some(WaitReason(7)), SyncPrimitive::Semaphore),
+            (Some(WaitReason(200)), SyncPrimitive::Semaphore),
+        ] {
+            kinds.push(EventKind::SyncWait { primitive, addr: RuntimeAddr(0xc000_0008), reason, site });
+        }
+        for chans in [None, Some(Box::default()), Some([None, Some(ChanAddr(5))].into())] {
+            kinds.push(EventKind::Select { sends: 1, receives: 20, blocking: site.is_none(), chans, site });
+        }
+    }
+    for operation in channel_operations() {
+        kinds.extend([
+            EventKind::ChanSend(operation),
+            EventKind::ChanRecv(operation),
+            EventKind::ChanClose(operation),
+        ]);
+    }
+    for reason in [WaitReason(7), WaitReason(255)] {
+        for stack in [vec![], vec![NAMED], vec![INLINED, UNNAMED, NAMED]] {
+            kinds.push(EventKind::Park { reason, lock: None, stack: stack.into() });
+        }
+    }
+    kinds
+}
+
+fn event(goid: Option<Goid>, kind: EventKind) -> Record {
+    Record::Event(Event { t: MonotonicNs(u64::MAX), pid: Pid(1), tid: Tid(u32::MAX), goid, kind })
+}
+
+fn meta(full: bool) -> Record {
+    let text = |text: &str| full.then(|| text.to_owned());
+    Record::Meta(Box::new(Meta {
+        goflow: "0.1.0",
+        kernel: "6.18.0".to_owned(),
+        binary: "/srv/\"app\"".to_owned(),
+        build_id: text("abc/def"),
+        go_version: text("go1.26.6"),
+        module: text("example.org/app"),
+        pie: full,
+        symbol_source: "pclntab",
+        offset_source: "table",
+        level: "channels",
+        attach_method: "uprobe_multi",
+        start: MonotonicNs(5),
+        attach_ns: 8,
+        wall_clock_offset_ns: -3,
+        probes: ProbeId::ALL.map(probe_meta).to_vec(),
+        unavailable: vec![Unavailable { what: "sync.Cond".to_owned(), why: "not in the binary".to_owned() }],
+    }))
+}
+
+fn probe_meta(probe: ProbeId) -> ProbeMeta {
+    ProbeMeta {
+        probe,
+        function: "runtime.f".to_owned(),
+        address: LinkAddr(0x40_1000),
+        instruction: "push %rbp".to_owned(),
+        class: "emulated",
+        at: "entry",
+    }
+}
+
+fn summary(target_cpu_ns: Option<u64>) -> Record {
+    let hits = |probe| ProbeHits { probe, function: "runtime.f".to_owned(), hits: 5, cost_ns: 7 };
+    Record::Summary(Box::new(Summary {
+        duration_ns: 1,
+        detach_ns: 2,
+        counts: KINDS.map(|kind| (kind, 3)).to_vec(),
+        lost: vec![(LossPoint::Ring, 1)],
+        hits: ProbeId::ALL.map(hits).to_vec(),
+        cost_ns: 4,
+        target_cpu_ns,
+        processes: vec![Pid(1), Pid(2)],
+        ended: "interrupted".to_owned(),
+    }))
+}
+
+/// One record of every shape.
+fn records() -> Vec<Record> {
+    let mut records = vec![meta(true), meta(false)];
+    records.push(Record::ProcessStart { pid: Pid(1), binary: Arc::from("/srv/\"app\"") });
+    records.extend([None, Some(Goid(0))].map(|goid| event(goid, EventKind::GoroutineExit)));
+    records.extend(kinds().into_iter().map(|kind| event(Some(Goid(1)), kind)));
+    for at in [LossPoint::Ring, LossPoint::Sink, LossPoint::Decode] {
+        records.push(Record::Lost(Lost { from: MonotonicNs(0), to: MonotonicNs(1), at, count: 1 }));
+    }
+    records.extend([summary(None), summary(Some(1))]);
+    records
+}
+
+fn lines() -> Vec<Value> {
+    let mut out = Vec::new();
+    let mut sink = Json::new(&mut out);
+    for record in records() {
+        sink.write(&record, &Fake).unwrap();
+    }
+    sink.flush(MonotonicNs(0)).unwrap();
+    drop(sink);
+    let text = String::from_utf8(out).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+fn schema() -> (Value, jsonschema::Validator) {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    (schema, validator)
+}
+
+fn children(value: &Value) -> Vec<&Value> {
+    match value {
+        Value::Object(object) => object.values().collect(),
+        Value::Array(array) => array.iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Names under any `properties` of the schema that may be present.
+fn schema_properties(value: &Value, found: &mut BTreeSet<String>) {
+    if let Some(properties) = value.get("properties").and_then(Value::as_object) {
+        let possible = properties.iter().filter(|(_, schema)| **schema != Value::Bool(false));
+        found.extend(possible.map(|(name, _)| name.clone()));
+    }
+    children(value).into_iter().for_each(|child| schema_properties(child, found));
+}
+
+/// Names of any field in a line, also inside other fields.
+fn written_names(value: &Value, found: &mut BTreeSet<String>) {
+    if let Value::Object(object) = value {
+        found.extend(object.keys().cloned());
+    }
+    children(value).into_iter().for_each(|child| written_names(child, found));
+}
+
+/// Every text that the schema allows as the value of a field, but for the nil channel, which the page has in quotes.
+fn schema_words(value: &Value, found: &mut BTreeSet<String>) {
+    let constant = value.get("const").into_iter();
+    let choices = value.get("enum").and_then(Value::as_array).into_iter().flatten();
+    let texts = constant.chain(choices).filter_map(Value::as_str).filter(|word| *word != "0x0");
+    found.extend(texts.map(str::to_owned));
+    children(value).into_iter().for_each(|child| schema_words(child, found));
+}
+
+#[test]
+fn every_line_the_sink_can_write_is_valid() {
+    let (_, validator) = schema();
+    let lines = lines();
+    assert!(lines.len() > 100, "{}", lines.len());
+    for line in &lines {
+        let errors: Vec<_> = validator.iter_errors(line).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:#?}\n{line:#}");
+    }
+    for kind in KINDS {
+        assert!(lines.iter().any(|line| line["kind"] == kind), "no line of kind {kind}");
+    }
+}
+
+#[test]
+fn the_schema_refuses_lines_that_differ_by_one_field() {
+    let (_, validator) = schema();
+    for line in lines() {
+        let object = line.as_object().unwrap();
+        for name in object.keys() {
+            // What a semaphore waits for is the one field that a line of the same shape may lack.
+            let is_optional =
+                name.starts_with("wait_reason") && line["kind"] == "sync_wait" || name == "elem_type_addr";
+            let mut without = object.clone();
+            without.remove(name);
+            assert!(
+                is_optional || !validator.is_valid(&Value::Object(without)),
+                "valid without {name}: {line:#}"
+            );
+            let mut wrong = object.clone();
+            wrong.insert(name.clone(), serde_json::json!([{ "surprise": 1 }]));
+            assert!(!validator.is_valid(&Value::Object(wrong)), "valid with a strange {name}: {line:#}");
+        }
+        let mut more = object.clone();
+        more.insert("surprise".to_owned(), Value::Null);
+        assert!(!validator.is_valid(&Value::Object(more)), "valid with one field more: {line:#}");
+    }
+}
+
+#[test]
+fn the_schema_has_no_property_that_the_sink_never_writes() {
+    let (mut promised, mut written) = (BTreeSet::new(), BTreeSet::new());
+    schema_properties(&schema().0, &mut promised);
+    lines().iter().for_each(|line| written_names(line, &mut written));
+    assert_eq!(promised, written);
+}
+
+#[test]
+fn the_page_explains_every_property_and_no_other() {
+    let mut properties = BTreeSet::new();
+    schema_properties(&schema().0, &mut properties);
+    let unexplained: Vec<_> = properties.iter().filter(|name| !PAGE.contains(&format!("`{name}`"))).collect();
+    assert!(unexplained.is_empty(), "not on the page: {unexplained:?}");
+    let rows =
+        PAGE.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(name, _)| name);
+    let invented: Vec<_> = rows.filter(|name| !properties.contains(*name)).collect();
+    assert!(invented.is_empty(), "not in the schema: {invented:?}");
+}
+
+#[test]
+fn the_page_explains_every_word_a_field_can_have() {
+    let mut words = BTreeSet::new();
+    schema_words(&schema().0, &mut words);
+    assert!(words.len() > 40, "{words:?}");
+    let unexplained: Vec<_> = words.iter().filter(|word| !PAGE.contains(&format!("`{word}`"))).collect();
+    assert!(unexplained.is_empty(), "not on the page: {unexplained:?}");
+}
