@@ -380,21 +380,6 @@ impl<'d> GoBinary<'d> {
         types::type_name(&self.image, self.module_data.as_ref()?, addr).map(str::to_owned)
     }
 
-    /// Where the fields of the runtime's structs are.
-    ///
-    /// # Errors
-    /// They are not known for this binary.
-    pub fn offsets(&self) -> Result<(offsets::Offsets, offsets::OffsetSource), offsets::DwarfError> {
-        let load = |name: &str| self.image.section(name);
-        offsets::Offsets::from_dwarf(&load).map(|offsets| (offsets, offsets::OffsetSource::Dwarf))
-    }
-
-    /// The runtime's text of a wait reason.
-    #[must_use]
-    pub fn wait_reason(&self, _reason: u8) -> Option<&str> {
-        None
-    }
-
     /// What cannot be told about this binary, and why.
     #[must_use]
     pub fn missing(&self) -> Vec<Missing> {
