@@ -330,12 +330,9 @@ impl<'d> GoBinary<'d> {
     ///
     /// # Errors
     /// Why they are not known; nothing that reads the runtime's structs works then.
-    pub fn offsets(&self) -> Result<(&Offsets, OffsetSource), OffsetsError> {
+    pub fn offsets(&self) -> Result<(Offsets, OffsetSource), OffsetsError> {
         let select = || offsets::select(self.go_version(), self.arch(), &|name| self.image.section(name));
-        match self.offsets.get_or_init(select) {
-            Ok((offsets, source)) => Ok((offsets, *source)),
-            Err(error) => Err(error.clone()),
-        }
+        self.offsets.get_or_init(select).clone()
     }
 
     /// Address of a variable of package runtime: by its symbol, else by the instructions that use it.
@@ -374,21 +371,6 @@ impl<'d> GoBinary<'d> {
     #[must_use]
     pub fn type_name(&self, addr: LinkAddr) -> Option<String> {
         types::type_name(&self.image, self.module_data.as_ref()?, addr).map(str::to_owned)
-    }
-
-    /// Where the fields of the runtime's structs are.
-    ///
-    /// # Errors
-    /// They are not known for this binary.
-    pub fn offsets(&self) -> Result<(offsets::Offsets, offsets::OffsetSource), offsets::DwarfError> {
-        let load = |name: &str| self.image.section(name);
-        offsets::Offsets::from_dwarf(&load).map(|offsets| (offsets, offsets::OffsetSource::Dwarf))
-    }
-
-    /// The runtime's text of a wait reason.
-    #[must_use]
-    pub fn wait_reason(&self, _reason: u8) -> Option<&str> {
-        None
     }
 
     /// What cannot be told about this binary, and why.

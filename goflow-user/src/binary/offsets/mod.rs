@@ -22,26 +22,6 @@ pub use layout::{
 };
 pub use select::{OffsetSource, OffsetsError, select, wait_reasons};
 
-/// Where the offsets of a binary come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OffsetSource {
-    /// Its own debug information.
-    Dwarf,
-    /// The table generated from each Go release.
-    Table,
-}
-
-impl OffsetSource {
-    /// The word for it in the output.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Dwarf => "dwarf",
-            Self::Table => "table",
-        }
-    }
-}
-
 /// Every offset goflow reads by, in bytes from the start of the named struct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offsets {
