@@ -334,12 +334,9 @@ impl<'d> GoBinary<'d> {
     ///
     /// # Errors
     /// Why they are not known; nothing that reads the runtime's structs works then.
-    pub fn offsets(&self) -> Result<(&Offsets, OffsetSource), OffsetsError> {
+    pub fn offsets(&self) -> Result<(Offsets, OffsetSource), OffsetsError> {
         let select = || offsets::select(self.go_version(), self.arch(), &|name| self.image.section(name));
-        match self.offsets.get_or_init(select) {
-            Ok((offsets, source)) => Ok((offsets, *source)),
-            Err(error) => Err(error.clone()),
-        }
+        self.offsets.get_or_init(select).clone()
     }
 
     /// Address of a variable of package runtime: by its symbol, else by the instructions that use it.

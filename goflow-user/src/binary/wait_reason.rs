@@ -6,16 +6,16 @@
 
 use super::GoBinary;
 use super::addr::LinkAddr;
-use super::buildinfo::go_string;
 use super::elf::Image;
 use super::globals::{self, Global};
 use super::offsets;
+use super::read::u64_at;
 
 /// Size of a string header in the array, in bytes.
 const STRING: u64 = 16;
 
 /// Longest text taken for a wait reason; Go's are below 40 bytes.
-const LONGEST: usize = 128;
+const LONGEST: u64 = 128;
 
 /// The texts by number; empty when they are not known.
 pub(super) fn find(binary: &GoBinary<'_>) -> Vec<String> {
@@ -40,11 +40,16 @@ fn own_array(binary: &GoBinary<'_>) -> Option<(LinkAddr, u64)> {
     Some((binary.global(Global::WaitReasonStrings).ok()?, u64::from(count)))
 }
 
+/// The text of the string whose header (pointer, length) is at `header`.
 fn text<'d>(image: &Image<'d>, header: LinkAddr) -> Option<&'d str> {
-    // The first, `waitReasonZero`, is empty, and an empty string may point nowhere.
-    if image.bytes(header.checked_add(8)?, 8)? == [0; 8] {
-        return Some("");
+    let len = u64_at(image.bytes(header.checked_add(8)?, 8)?, 0)?;
+    match len {
+        // The first, `waitReasonZero`, is empty, and an empty string may point nowhere.
+        0 => Some(""),
+        1..=LONGEST => {
+            let text = std::str::from_utf8(image.bytes(image.pointer(header)?, len)?).ok()?;
+            text.bytes().all(|byte| matches!(byte, b' '..=b'~')).then_some(text)
+        }
+        _ => None,
     }
-    go_string(image, header)
-        .filter(|text| text.len() <= LONGEST && text.bytes().all(|b| matches!(b, b' '..=b'~')))
 }
