@@ -214,3 +214,94 @@ fn quoted_or_until(text: &str, end: char) -> Option<(Cow<'_, str>, &str)> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{DATA, Elf, READ_EXEC, READ_WRITE, RODATA, TEXT, build_info, note, words};
+    use super::*;
+
+    fn program(data: &[u8]) -> Elf {
+        Elf::default().load(TEXT, READ_EXEC, &[0xc3; 16]).load(DATA, READ_WRITE, data)
+    }
+
+    fn found(file: &[u8]) -> Option<(String, Recognition)> {
+        let image = Image::parse(file).unwrap();
+        BuildInfo::find(&image).map(|info| (info.version_text.to_owned(), info.recognition))
+    }
+
+    #[test]
+    fn module_path_and_settings_are_read_and_unquoted() {
+        let file = program(&build_info("go1.22.5")).build();
+        let image = Image::parse(&file).unwrap();
+        let info = BuildInfo::find(&image).unwrap();
+        assert_eq!(info.go_version().unwrap().release(), (1, 22));
+        assert_eq!(info.path(), Some("example.com/shop/cmd/shop"));
+        assert_eq!(info.module(), Some(Module { path: "example.com/shop", version: Some("v1.2.3") }));
+        assert_eq!(info.setting("CGO_ENABLED").as_deref(), Some("1"));
+        assert_eq!(info.setting("-ldflags").as_deref(), Some(r#"-s -w -X main.v="1""#));
+        assert_eq!(info.setting("-race"), None);
+        assert_eq!(info.settings().count(), 2);
+    }
+
+    #[test]
+    fn the_magic_is_found_without_a_section_but_only_where_the_linker_puts_it() {
+        let info = build_info("go1.22.5");
+        let at_32 = [&[0; 32][..], &info].concat();
+        let expected = Some(("go1.22.5".to_owned(), Recognition::BuildInfoMagic));
+        assert_eq!(found(&program(&at_32).build()), expected);
+        let at_8 = [&[0; 8][..], &info].concat();
+        assert_eq!(found(&program(&at_8).build()), None);
+        let in_constants = Elf::default().load(TEXT, READ_EXEC, &[0xc3; 16]).load(RODATA, 4, &info).build();
+        assert_eq!(found(&in_constants), expected);
+    }
+
+    #[test]
+    fn a_section_is_preferred_to_the_magic_elsewhere() {
+        let mut file = program(&build_info("go1.22.5")).load(RODATA, 4, &build_info("go1.19"));
+        file.loaded.push((".go.buildinfo", RODATA, 64));
+        assert_eq!(found(&file.build()).map(|(_, by)| by), Some(Recognition::BuildInfoSection));
+    }
+
+    #[test]
+    fn the_pointer_form_of_old_go_gives_the_version_that_is_refused() {
+        let mut data = b"\xff Go buildinf:\x08\0".to_vec();
+        data.extend(words(&[DATA + 32, 0]));
+        data.extend(words(&[DATA + 48, 7]));
+        data.extend(b"go1.16.3");
+        assert_eq!(found(&program(&data).build()).map(|(version, _)| version), Some("go1.16.".to_owned()));
+    }
+
+    #[test]
+    fn lengths_beyond_the_file_or_any_version_are_no_build_info() {
+        let mut long = b"\xff Go buildinf:\x08\x02".to_vec();
+        long.resize(32, 0);
+        let lengths: [&[u8]; 4] = [b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x80\x80", b"", b"\0"];
+        for length in lengths {
+            assert_eq!(found(&program(&[&long, length].concat()).build()), None);
+        }
+        let endless = [&long[..], b"\x80\x08", &[b'1'; 1024]].concat();
+        assert_eq!(found(&program(&endless).build()), None);
+    }
+
+    #[test]
+    fn a_module_text_without_its_frame_is_ignored_and_the_version_stays() {
+        let mut info = build_info("go1.22.5");
+        info.truncate(32 + 9 + 20);
+        let file = program(&info).build();
+        let image = Image::parse(&file).unwrap();
+        let info = BuildInfo::find(&image).unwrap();
+        assert_eq!((info.version_text, info.path()), ("go1.22.5", None));
+    }
+
+    #[test]
+    fn build_ids_come_from_their_notes() {
+        let notes = [note(b"Go", 4, b"abc/def"), note(b"GNU", 3, &[1, 2, 3])].concat();
+        let file = program(&[0; 16]).segment(4, 0, &notes).build();
+        let image = Image::parse(&file).unwrap();
+        assert_eq!(go_build_id(&image), Some("abc/def"));
+        assert_eq!(gnu_build_id(&image), Some(&[1, 2, 3][..]));
+        let without = program(&[0; 16]).build();
+        let image = Image::parse(&without).unwrap();
+        assert_eq!((go_build_id(&image), gnu_build_id(&image)), (None, None));
+    }
+}

@@ -632,3 +632,232 @@ fn truncated(what: &'static str, needed: u64, data: &[u8]) -> BinaryError {
 fn not_executable(kind: &str) -> BinaryError {
     BinaryError::NotExecutable { kind: kind.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{DATA, Elf, READ_EXEC, READ_WRITE, RODATA, TEXT, note, words, words32};
+    use super::*;
+
+    fn refusal(data: &[u8]) -> BinaryError {
+        Image::parse(data).map(|_| ()).unwrap_err()
+    }
+
+    fn program() -> Elf {
+        Elf::default().load(TEXT, READ_EXEC, &[0xc3; 64]).load(DATA, READ_WRITE, &[7; 32])
+    }
+
+    #[test]
+    fn what_is_not_elf_is_named() {
+        for (data, what) in [
+            (&b""[..], "an empty file"),
+            (b"#!/bin/sh\n", "a script"),
+            (b"MZ\x90\0", "a Windows executable"),
+            (b"\x7fEL", "a file of 3 bytes that starts with [7f, 45, 4c]"),
+        ] {
+            assert_eq!(refusal(data), BinaryError::NotElf { found: what.to_owned() });
+        }
+    }
+
+    #[test]
+    fn other_classes_byte_orders_and_kinds_are_refused_with_their_machine() {
+        let mut file = program().build();
+        file[4] = 1;
+        file[18] = 3;
+        assert_eq!(refusal(&file), BinaryError::Elf32 { machine: "386".to_owned() });
+        let mut file = program().build();
+        file[5] = 2;
+        file[18..20].copy_from_slice(&21_u16.to_be_bytes());
+        assert_eq!(refusal(&file), BinaryError::BigEndian { machine: "ppc64".to_owned() });
+        let object = Elf { kind: 1, ..program() }.build();
+        assert_eq!(refusal(&object), BinaryError::NotExecutable { kind: "a relocatable object".to_owned() });
+        let core = Elf { kind: 4, ..program() }.build();
+        assert_eq!(refusal(&core), BinaryError::NotExecutable { kind: "a core dump".to_owned() });
+        let mut file = program().build();
+        file[6] = 9;
+        assert!(matches!(refusal(&file), BinaryError::Malformed { what: "ELF header", .. }));
+    }
+
+    #[test]
+    fn a_file_that_ends_too_early_says_what_is_missing() {
+        let file = program().build();
+        for (cut, expected) in
+            [(40, "the ELF header"), (100, "the program header table"), (200, "a loadable segment")]
+        {
+            match refusal(&file[..cut]) {
+                BinaryError::Truncated { what, have, .. } => assert_eq!((what, have), (expected, cut as u64)),
+                other => panic!("{other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn segments_that_wrap_around_or_are_none_are_refused() {
+        let none = Elf::default().segment(4, 0, b"").build();
+        assert!(matches!(refusal(&none), BinaryError::Malformed { what: "ELF program headers", .. }));
+        let wrapping = Elf::default().load(u64::MAX - 3, READ_EXEC, &[0; 64]).build();
+        assert!(matches!(refusal(&wrapping), BinaryError::Malformed { what: "loadable segment", .. }));
+        let mut many = Elf::default();
+        for i in 0..=MAX_SEGMENTS as u64 {
+            many = many.load(i << 12, READ_EXEC, &[0]);
+        }
+        assert!(matches!(refusal(&many.build()), BinaryError::Malformed { what: "ELF program headers", .. }));
+    }
+
+    #[test]
+    fn addresses_are_not_file_offsets_and_reads_stay_in_their_segment() {
+        let file = program().build();
+        let image = Image::parse(&file).unwrap();
+        let offset = image.file_offset(LinkAddr(DATA + 5)).unwrap();
+        assert_ne!(offset.0, DATA + 5);
+        assert_eq!(file[offset.0 as usize], 7);
+        assert_eq!(image.address(offset), Some(LinkAddr(DATA + 5)));
+        assert_eq!(image.bytes(LinkAddr(DATA + 5), 27), Some(&[7; 27][..]));
+        assert_eq!(image.bytes(LinkAddr(DATA + 5), 28), None);
+        assert_eq!(image.bytes_from(LinkAddr(DATA + 32)), None);
+        assert_eq!(image.file_offset(LinkAddr(DATA - 1)), None);
+        assert_eq!(image.lowest_address(), LinkAddr(TEXT));
+        assert!(!image.is_pie() && !image.is_dynamic());
+    }
+
+    #[test]
+    fn memory_that_the_file_does_not_provide_has_no_bytes() {
+        let mut file = program().build();
+        // p_memsz of the second program header.
+        file[64 + 56 + 40..][..8].copy_from_slice(&4096_u64.to_le_bytes());
+        let image = Image::parse(&file).unwrap();
+        assert_eq!(image.bytes(LinkAddr(DATA + 32), 1), None);
+        assert_eq!(image.pointer(LinkAddr(DATA + 32)), None);
+    }
+
+    /// A PIE whose RELA table has these entries (place, type and symbol, target), and 8, 9, 10 in place.
+    fn pie(machine: u16, rela: &[[u64; 3]]) -> Vec<u8> {
+        let table: Vec<u8> = rela.iter().flat_map(|entry| words(entry)).collect();
+        let dynamic = words(&[7, RODATA, 8, table.len() as u64, 0, 0]);
+        Elf { kind: 3, machine, ..Elf::default() }
+            .load(TEXT, READ_EXEC, &[0; 16])
+            .load(RODATA, 4, &table)
+            .load(DATA, READ_WRITE, &words(&[8, 9, 10]))
+            .segment(2, 0, &dynamic)
+            .build()
+    }
+
+    fn pointers(file: &[u8]) -> [u64; 3] {
+        let image = Image::parse(file).unwrap();
+        [0, 8, 16].map(|at| image.pointer(LinkAddr(DATA + at)).unwrap().0)
+    }
+
+    #[test]
+    fn a_relocated_pointer_is_the_addend_whatever_order_the_table_has() {
+        let sorted = [[DATA, 8, 0x1111], [DATA + 16, 8, 0x3333]];
+        assert_eq!(pointers(&pie(62, &sorted)), [0x1111, 9, 0x3333]);
+        let unsorted = [[DATA + 16, 8, 0x3333], [DATA + 8, 8, 0x2222], [DATA, 8, 0x1111]];
+        assert_eq!(pointers(&pie(62, &unsorted)), [0x1111, 0x2222, 0x3333]);
+        assert_eq!(pointers(&pie(183, &[[DATA, 1027, 0x1111]])), [0x1111, 9, 10]);
+    }
+
+    #[test]
+    fn relocations_with_a_symbol_and_tables_that_do_not_exist_change_nothing() {
+        let with_symbol = [[DATA, 1 << 32 | 1, 0x1111], [DATA + 8, 1 << 32 | 8, 0x2222]];
+        assert_eq!(pointers(&pie(62, &with_symbol)), [8, 9, 10]);
+        let mut nowhere = Elf { kind: 3, ..Elf::default() }.load(DATA, READ_WRITE, &words(&[8, 9, 10]));
+        nowhere = nowhere.segment(2, 0, &words(&[7, u64::MAX - 8, 8, u64::MAX, 0, 0]));
+        assert_eq!(pointers(&nowhere.build()), [8, 9, 10]);
+    }
+
+    #[test]
+    fn places_that_point_somewhere_are_found_in_place_and_by_relocation() {
+        let relocated = pie(62, &[[DATA, 8, 0x1111]]);
+        let image = Image::parse(&relocated).unwrap();
+        // The table itself holds the number too, and comes after what it relocates.
+        assert_eq!(image.pointers_to(LinkAddr(0x1111), &[]).next(), Some(LinkAddr(DATA)));
+        assert_eq!(image.pointers_to(LinkAddr(10), &[]).collect::<Vec<_>>(), [LinkAddr(DATA + 16)]);
+        // 8 is in the file at DATA, but the loader replaces it.
+        assert!(image.pointers_to(LinkAddr(8), &[]).all(|place| place != LinkAddr(DATA)));
+    }
+
+    /// "hello" as one stored deflate block in a zlib stream.
+    const HELLO: &[u8] = b"\x78\x01\x01\x05\0\xfa\xffhello\x06\x2c\x02\x15";
+
+    #[test]
+    fn compressed_sections_are_unpacked_in_both_forms() {
+        let header = [words32(&[1, 0]), words(&[5, 1])].concat();
+        let old = [b"ZLIB", &5_u64.to_be_bytes()[..], HELLO].concat();
+        let file = program()
+            .section(".debug_info", 1, 0x800, &[&header, HELLO].concat())
+            .section(".zdebug_line", 1, 0, &old)
+            .section(".debug_str", 1, 0, b"plain")
+            .build();
+        let image = Image::parse(&file).unwrap();
+        assert_eq!(image.section(".debug_info").as_deref(), Some(&b"hello"[..]));
+        assert_eq!(image.section(".debug_line").as_deref(), Some(&b"hello"[..]));
+        assert_eq!(image.section(".debug_str").as_deref(), Some(&b"plain"[..]));
+        assert_eq!(image.section(".debug_abbrev"), None);
+        assert!(image.has_section(".debug_str") && !image.has_section(".debug_line"));
+    }
+
+    #[test]
+    fn a_section_that_claims_to_unpack_to_a_terabyte_is_not_unpacked() {
+        let header = [words32(&[1, 0]), words(&[1 << 40, 1])].concat();
+        let old = [b"ZLIB", &(1_u64 << 40).to_be_bytes()[..], HELLO].concat();
+        let file = program()
+            .section(".debug_info", 1, 0x800, &[&header, HELLO].concat())
+            .section(".zdebug_line", 1, 0, &old)
+            .build();
+        let image = Image::parse(&file).unwrap();
+        assert_eq!(image.section(".debug_info"), None);
+        assert_eq!(image.section(".debug_line"), None);
+    }
+
+    #[test]
+    fn a_section_table_out_of_proportion_is_none() {
+        let mut file = program();
+        for _ in 0..=MAX_SECTIONS {
+            file = file.section(".x", 1, 0, b"x");
+        }
+        let file = file.build();
+        let image = Image::parse(&file).unwrap();
+        assert!(!image.has_section(".x"));
+        assert_eq!(image.bytes(LinkAddr(DATA), 1), Some(&[7][..]));
+    }
+
+    #[test]
+    fn notes_are_found_by_owner_and_type_with_and_without_sections() {
+        let notes = [note(b"GNU", 3, b"\x01\x02"), note(b"Go", 4, b"id")].concat();
+        let by_segment = program().segment(4, 0, &notes).build();
+        let by_section = program().section(".note", 7, 2, &notes).build();
+        for file in [by_segment, by_section] {
+            let image = Image::parse(&file).unwrap();
+            assert_eq!(image.note(b"Go", 4), Some(&b"id"[..]));
+            assert_eq!(image.note(b"GNU", 3), Some(&b"\x01\x02"[..]));
+            assert_eq!(image.note(b"Go", 3), None);
+        }
+    }
+
+    #[test]
+    fn a_symbol_is_found_although_its_name_is_the_end_of_another() {
+        // An external linker stores `main` inside `go.main`.
+        let names = b"\0go.main\0variable\0";
+        let symbol = |name: u32, info: u32, section: u32, start: u64, size: u64| {
+            [words32(&[name, info | section << 16]), words(&[start, size])].concat()
+        };
+        let entries = [
+            symbol(0, 0, 0, 0, 0),
+            symbol(4, 2, 0, 0, 8),
+            symbol(4, 2, 1, TEXT, 8),
+            symbol(1, 2, 1, TEXT + 16, 8),
+            symbol(9, 1, 1, DATA, 4),
+        ];
+        let file =
+            program().section(".symtab", 2, 0, &entries.concat()).section(".strtab", 3, 0, names).build();
+        let table = Image::parse(&file).unwrap().symbol_table().unwrap();
+        assert!(table.has_functions());
+        let only = |start, end| vec![LinkAddr(start)..LinkAddr(end)];
+        assert_eq!(table.functions("main").collect::<Vec<_>>(), only(TEXT, TEXT + 8));
+        assert_eq!(table.functions("go.main").collect::<Vec<_>>(), only(TEXT + 16, TEXT + 24));
+        assert_eq!(table.functions("ain").count(), 0);
+        assert_eq!(table.functions("variable").count(), 0);
+        assert_eq!(table.variable("variable"), Some(LinkAddr(DATA)..LinkAddr(DATA + 4)));
+        assert_eq!(table.function_at(LinkAddr(TEXT + 20)), Some("go.main"));
+        assert_eq!(table.function_at(LinkAddr(TEXT + 8)), None);
+    }
+}

@@ -23,6 +23,11 @@ pub mod version;
 mod build_version;
 mod wait_reason;
 
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
+
 pub use self::error::BinaryError;
 
 use self::addr::LinkAddr;

@@ -126,3 +126,74 @@ impl Layout {
         (ordered && backed(rodata) && backed(gofunc)).then_some([types, etypes, rodata, gofunc])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{DATA, GoFile, RODATA, Table};
+    use super::super::pclntab::{Generation, Pclntab};
+    use super::*;
+
+    fn find(file: &GoFile, version: Option<&str>) -> Option<ModuleData> {
+        let data = file.build();
+        let image = Image::parse(&data).unwrap();
+        let table = Pclntab::find(&image).unwrap();
+        ModuleData::find(&image, table.addr, version.and_then(GoVersion::parse).as_ref())
+    }
+
+    fn of_layout(layout: [usize; 4]) -> GoFile {
+        GoFile { layout, ..GoFile::default() }
+    }
+
+    #[test]
+    fn each_version_has_its_layout() {
+        for (version, layout) in [
+            ("go1.18", [35, 36, 37, 38]),
+            ("go1.19.13", [35, 36, 37, 38]),
+            ("go1.20rc1", [37, 38, 39, 40]),
+            ("go1.26.8", [37, 38, 39, 40]),
+            ("go1.27.4", [37, 39, 42, 43]),
+            ("devel go1.28-0123456789", [37, 39, 42, 43]),
+        ] {
+            let module = find(&of_layout(layout), Some(version)).unwrap();
+            assert_eq!(module.types, Some(LinkAddr(RODATA)), "{version}");
+            assert_eq!(module.etypes, Some(LinkAddr(RODATA + 0x200)), "{version}");
+            assert!(module.gofunc.is_some_and(|at| at > LinkAddr(RODATA + 0x200)), "{version}");
+        }
+    }
+
+    #[test]
+    fn a_layout_that_does_not_hold_together_is_refused_and_the_text_is_still_known() {
+        let module = find(&of_layout([35, 36, 37, 38]), Some("go1.22.1")).unwrap();
+        assert_eq!((module.types, module.etypes, module.gofunc), (None, None, None));
+        assert!(module.max_pc > module.text);
+    }
+
+    #[test]
+    fn without_a_version_the_only_layout_that_fits_is_taken() {
+        for layout in [[35, 36, 37, 38], [37, 38, 39, 40], [37, 39, 42, 43]] {
+            assert!(find(&of_layout(layout), None).unwrap().types.is_some(), "{layout:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_not_executable_is_no_module_data() {
+        let file = GoFile::default();
+        let mut data = file.build();
+        let image = Image::parse(&data).unwrap();
+        let table = Pclntab::find(&image).unwrap().addr;
+        let module = ModuleData::find(&image, table, None).unwrap();
+        let text = image.file_offset(LinkAddr(module.addr.0 + 8 * TEXT)).unwrap().0 as usize;
+        data[text..text + 8].copy_from_slice(&DATA.to_le_bytes());
+        let image = Image::parse(&data).unwrap();
+        assert_eq!(ModuleData::find(&image, table, None), None);
+    }
+
+    #[test]
+    fn it_is_found_without_sections_and_in_every_generation() {
+        for generation in [Generation::Go118, Generation::Go120] {
+            let table = Table { generation, ..GoFile::default().table };
+            let file = GoFile { table, has_sections: false, ..GoFile::default() };
+            assert!(find(&file, Some("go1.22.1")).is_some());
+        }
+    }
+}

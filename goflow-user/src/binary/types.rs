@@ -38,3 +38,31 @@ pub fn type_name<'d>(image: &Image<'d>, module: &ModuleData, addr: LinkAddr) -> 
     let extra_star = u8_at(descriptor, TFLAG)? & EXTRA_STAR != 0;
     if extra_star { text.strip_prefix('*') } else { Some(text) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{GoFile, ORDER_TYPE, RODATA};
+    use super::super::pclntab::Pclntab;
+    use super::*;
+
+    fn name(at: u64) -> Option<String> {
+        let data = GoFile::default().build();
+        let image = Image::parse(&data).unwrap();
+        let table = Pclntab::find(&image).unwrap();
+        let module = ModuleData::find(&image, table.addr, None).unwrap();
+        type_name(&image, &module, LinkAddr(at)).map(str::to_owned)
+    }
+
+    #[test]
+    fn the_extra_star_is_not_part_of_the_name() {
+        assert_eq!(name(ORDER_TYPE).as_deref(), Some("main.order"));
+        assert_eq!(name(ORDER_TYPE + 0x40).as_deref(), Some("chan int"));
+    }
+
+    #[test]
+    fn what_is_no_descriptor_of_this_program_has_no_name() {
+        for at in [0, RODATA - 1, RODATA + 0x200, RODATA + 0x1f0, RODATA, u64::MAX] {
+            assert_eq!(name(at), None, "{at:#x}");
+        }
+    }
+}
