@@ -27,6 +27,11 @@ mod fixture;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
+
 pub use self::error::BinaryError;
 
 use self::addr::LinkAddr;
