@@ -22,10 +22,6 @@ pub mod version;
 
 mod build_version;
 mod wait_reason;
-#[cfg(test)]
-mod fixture;
-#[cfg(test)]
-mod tests;
 
 #[cfg(test)]
 mod fixture;
