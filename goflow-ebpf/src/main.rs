@@ -9,6 +9,7 @@
 #![feature(asm_experimental_arch)]
 
 mod entry;
+mod goid;
 mod maps;
 mod probes;
 mod record;

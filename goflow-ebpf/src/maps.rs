@@ -1,8 +1,9 @@
 //! The maps, and the configuration that user space writes before the object is loaded.
 
+use crate::goid::Memory;
 use aya_ebpf::{
     macros::map,
-    maps::{HashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
 use core::arch::asm;
 use goflow_common::{LAYOUT_VERSION, config::ProbeConfig, probe::ProbeId};
@@ -48,6 +49,18 @@ pub(crate) static HITS: PerCpuArray<[u64; ProbeId::COUNT]> = PerCpuArray::with_m
 /// Events that found the ring buffer full, by `ProbeId`, per CPU.
 #[map]
 pub(crate) static LOST: PerCpuArray<[u64; ProbeId::COUNT]> = PerCpuArray::with_max_entries(1, 0);
+
+/// 1 while goids may be remembered; user space writes it.
+#[map]
+pub(crate) static GOID_MEMORY_ON: Array<u64> = Array::with_max_entries(1, 0);
+
+/// How often a `g` has got a new goroutine.
+#[map]
+pub(crate) static GOID_EPOCH: Array<u64> = Array::with_max_entries(1, 0);
+
+/// What is remembered, by CPU.
+#[map]
+pub(crate) static GOID_MEMORY: PerCpuArray<Memory> = PerCpuArray::with_max_entries(1, 0);
 
 /// Adds 1 to the counter of `probe`.
 ///

@@ -1,6 +1,6 @@
-//! Reading the target: memory, registers of Go's ABIInternal on amd64, the current goroutine.
+//! Reading the target: memory, and registers of Go's ABIInternal on amd64.
 
-use crate::maps::config;
+use crate::{goid::goid_of, maps::config};
 use aya_ebpf::{
     EbpfContext as _,
     helpers::{bpf_probe_read_user, generated},
@@ -108,19 +108,10 @@ pub(crate) fn callers_return_address(regs: &Registers<'_>) -> u64 {
     read(regs.caller_fp().wrapping_add(8)).unwrap_or(0)
 }
 
-/// `gp.goid`, 0 for a nil `gp`, [`GOID_UNKNOWN`] when it cannot be read.
-#[inline(always)]
-pub(crate) fn goid_of(gp: u64) -> u64 {
-    if gp == 0 {
-        return 0;
-    }
-    read(gp.wrapping_add(u64::from(config!(g_goid)))).unwrap_or(GOID_UNKNOWN)
-}
-
 /// The goroutine on whose behalf the runtime runs on this thread, `g.m.curg`, where `R14` is a `g0`.
 #[inline(always)]
-pub(crate) fn goid_behind_system_stack(g: u64) -> u64 {
+pub(crate) fn goid_behind_system_stack(g: u64, pid: u32) -> u64 {
     let Some(m) = read::<u64>(g.wrapping_add(u64::from(config!(g_m)))) else { return GOID_UNKNOWN };
     let Some(curg) = read::<u64>(m.wrapping_add(u64::from(config!(m_curg)))) else { return GOID_UNKNOWN };
-    goid_of(curg)
+    goid_of(curg, pid)
 }

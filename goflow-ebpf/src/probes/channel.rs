@@ -1,9 +1,10 @@
 //! Channels.
 
 use crate::{
+    goid::goid_of,
     maps::config,
     record::{begin, emit},
-    target::{Registers, callers_return_address, goid_of, read, return_address},
+    target::{Registers, callers_return_address, read, return_address},
 };
 use goflow_common::{
     event::{
@@ -18,7 +19,7 @@ use goflow_common::{
 pub(crate) fn makechan(regs: &Registers<'_>) {
     let probe = ProbeId::Makechan;
     let Some(mut header) = begin(regs, probe) else { return };
-    header.goid = goid_of(regs.g());
+    header.goid = goid_of(regs.g(), header.pid);
     let chan = regs.arg0();
     let sizes = read::<[u64; 2]>(chan);
     let elem_size = read::<u16>(chan.wrapping_add(u64::from(config!(hchan_elemsize))));
@@ -72,7 +73,7 @@ fn blocks(regs: &Registers<'_>) -> bool {
 /// `hchan` starts with `qcount uint; dataqsiz uint` in every version (runtime/chan.go).
 #[inline(always)]
 fn operation(mut header: Header, regs: &Registers<'_>, probe: ProbeId, blocking: bool, site_pc: u64) {
-    header.goid = goid_of(regs.g());
+    header.goid = goid_of(regs.g(), header.pid);
     if !blocking {
         header.flags |= FLAG_NONBLOCKING;
     }

@@ -1,9 +1,10 @@
 //! Birth and death of goroutines.
 
 use crate::{
+    goid::{forget, goid_of, read_goid},
     maps::config,
     record::{begin, emit},
-    target::{Registers, goid_behind_system_stack, goid_of, read},
+    target::{Registers, goid_behind_system_stack, read},
 };
 use goflow_common::{
     event::{
@@ -19,7 +20,8 @@ use goflow_common::{
 pub(crate) fn newproc1(regs: &Registers<'_>) {
     let probe = ProbeId::Newproc1;
     let Some(mut header) = begin(regs, probe) else { return };
-    header.goid = goid_behind_system_stack(regs.g());
+    header.goid = goid_behind_system_stack(regs.g(), header.pid);
+    forget();
     let new = regs.arg0();
     let created_pc = read::<u64>(new.wrapping_add(u64::from(config!(g_gopc))));
     let start_pc = read::<u64>(new.wrapping_add(u64::from(config!(g_startpc))));
@@ -28,7 +30,7 @@ pub(crate) fn newproc1(regs: &Registers<'_>) {
     }
     let record = GoroutineCreate {
         header,
-        child: goid_of(new),
+        child: read_goid(new),
         created_pc: created_pc.unwrap_or(0),
         start_pc: start_pc.unwrap_or(0),
     };
@@ -40,6 +42,6 @@ pub(crate) fn newproc1(regs: &Registers<'_>) {
 pub(crate) fn goexit0(regs: &Registers<'_>) {
     let probe = ProbeId::Goexit0;
     let Some(mut header) = begin(regs, probe) else { return };
-    header.goid = goid_of(regs.arg0());
+    header.goid = goid_of(regs.arg0(), header.pid);
     emit(&GoroutineExit { header }, probe);
 }

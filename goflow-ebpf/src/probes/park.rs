@@ -1,9 +1,10 @@
 //! Parking and readying.
 
 use crate::{
+    goid::goid_of,
     maps::config,
     record::{begin, emit, emit_in_place},
-    target::{Registers, goid_behind_system_stack, goid_of, read, return_address},
+    target::{Registers, goid_behind_system_stack, read, return_address},
 };
 use goflow_common::{
     MAX_STACK_DEPTH,
@@ -16,7 +17,7 @@ use goflow_common::{
 pub(crate) fn gopark(regs: &Registers<'_>) {
     let probe = ProbeId::Gopark;
     let Some(mut header) = begin(regs, probe) else { return };
-    header.goid = goid_of(regs.g());
+    header.goid = goid_of(regs.g(), header.pid);
     // `reason` is one byte wide, so only the low byte of its register is defined.
     let wait_reason = (regs.arg2() & 0xff) as u32;
     let park = Park { header, lock: regs.arg1(), wait_reason, depth: 0 };
@@ -76,6 +77,6 @@ unsafe fn copy_words(to: *mut Park, from: &Park) {
 pub(crate) fn ready(regs: &Registers<'_>) {
     let probe = ProbeId::Ready;
     let Some(mut header) = begin(regs, probe) else { return };
-    header.goid = goid_behind_system_stack(regs.g());
-    emit(&Ready { header, target: goid_of(regs.arg0()) }, probe);
+    header.goid = goid_behind_system_stack(regs.g(), header.pid);
+    emit(&Ready { header, target: goid_of(regs.arg0(), header.pid) }, probe);
 }

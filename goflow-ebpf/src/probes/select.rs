@@ -1,8 +1,9 @@
 //! `select`.
 
 use crate::{
+    goid::goid_of,
     record::{begin, emit},
-    target::{Registers, goid_of, read, return_address},
+    target::{Registers, read, return_address},
 };
 use goflow_common::{
     MAX_SELECT_CASES,
@@ -16,7 +17,7 @@ use goflow_common::{
 pub(crate) fn selectgo(regs: &Registers<'_>) {
     let probe = ProbeId::Selectgo;
     let Some(mut header) = begin(regs, probe) else { return };
-    header.goid = goid_of(regs.g());
+    header.goid = goid_of(regs.g(), header.pid);
     if regs.arg5() & 0xff == 0 {
         header.flags |= FLAG_NONBLOCKING;
     }

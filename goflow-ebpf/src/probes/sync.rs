@@ -1,9 +1,10 @@
 //! The slow paths of `sync`.
 
 use crate::{
+    goid::goid_of,
     maps::config,
     record::{begin, emit},
-    target::{Registers, callers_return_address, goid_of, return_address},
+    target::{Registers, callers_return_address, return_address},
 };
 use goflow_common::{event::sync::SyncWait, probe::ProbeId};
 
@@ -43,7 +44,7 @@ pub(crate) fn notify_list_wait(regs: &Registers<'_>) {
 #[inline(always)]
 fn wait(regs: &Registers<'_>, probe: ProbeId, site_pc: u64, reason: Option<u32>) {
     let Some(mut header) = begin(regs, probe) else { return };
-    header.goid = goid_of(regs.g());
+    header.goid = goid_of(regs.g(), header.pid);
     let record = SyncWait {
         header,
         addr: regs.arg0(),

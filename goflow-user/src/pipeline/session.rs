@@ -68,9 +68,11 @@ pub(super) fn attach(
     }
     let filter = attach::needs_target_filter(environment.method, environment.kernel_version, scope);
     let (programs, kernel_side) = load::load(&plan, environment.method, filter, options.ring_bytes)?;
-    let KernelSide { events, counters, .. } = allow(kernel_side, scope, filter)?;
+    let KernelSide { events, counters, goid_memory, .. } = allow(kernel_side, scope, filter)?;
     let start = MonotonicNs(host::monotonic_ns());
-    let attached = attach::attach(programs, &plan, executable.as_fd(), scope, environment.kernel_version)?;
+    let mut attached =
+        attach::attach(programs, &plan, executable.as_fd(), scope, environment.kernel_version)?;
+    attached.remember_goids(&plan, goid_memory)?;
     let meta = Meta {
         goflow: env!("CARGO_PKG_VERSION"),
         kernel: environment.kernel.clone(),

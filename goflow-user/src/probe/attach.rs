@@ -4,12 +4,13 @@
 //! for all sites where the kernel has multi-uprobe, else one perf event per site. The kernel removes the breakpoints
 //! when the descriptors close, so no death of this process leaves one behind.
 
-use super::load::{AttachMethod, LoadError, Programs, uprobe_mut};
+use super::load::{AttachMethod, GoidMemory, LoadError, Programs, uprobe_mut};
 use super::plan::Plan;
 use super::{feature, sys};
 use crate::target::Pid;
 use aya::Ebpf;
 use aya::programs::uprobe::UProbeScope;
+use goflow_common::probe::ProbeId;
 use std::ffi::CString;
 use std::io;
 use std::num::NonZeroU32;
@@ -72,6 +73,7 @@ pub enum Scope {
 /// Probes that are in place.
 pub struct Attached {
     links: Links,
+    goid_memory: Option<GoidMemory>,
     took: Duration,
 }
 
@@ -121,7 +123,7 @@ pub fn attach(
         }
         Programs::PerProbe(ebpf) => Links::PerfEvents(attach_each(ebpf, plan, &path, scope)?),
     };
-    Ok(Attached { links, took: start.elapsed() })
+    Ok(Attached { links, goid_memory: None, took: start.elapsed() })
 }
 
 fn link_all(
@@ -188,14 +190,36 @@ impl Attached {
         self.took
     }
 
+    /// Lets the programs remember goids until the probes go out. Without a probe on `newproc1` they never may.
+    ///
+    /// # Errors
+    /// The kernel refused; then the programs read each goid, which is slower.
+    pub fn remember_goids(&mut self, plan: &Plan, mut memory: GoidMemory) -> Result<(), LoadError> {
+        if plan.sites.iter().any(|planned| planned.spec.probe == ProbeId::Newproc1) {
+            memory.set(true)?;
+            self.goid_memory = Some(memory);
+        }
+        Ok(())
+    }
+
     /// Takes every probe out and returns how long that took. Dropping does the same, untimed.
     #[must_use]
-    pub fn detach(self) -> Duration {
+    pub fn detach(mut self) -> Duration {
+        self.forget_goids();
         let start = Instant::now();
         match self.links {
             Links::Multi(links) => drop(links),
             Links::PerfEvents(ebpf) => drop(ebpf),
         }
         start.elapsed()
+    }
+
+    /// While probes go out one after the other, `newproc1` may be the first.
+    fn forget_goids(&mut self) {
+        if let Some(memory) = &mut self.goid_memory
+            && let Err(error) = memory.set(false)
+        {
+            tracing::warn!(%error, "goids of the last events may be those of an earlier goroutine");
+        }
     }
 }

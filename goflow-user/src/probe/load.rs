@@ -7,7 +7,7 @@
 use super::plan::Plan;
 use super::sys;
 use crate::target::Pid;
-use aya::maps::{HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::UProbe;
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::Object;
@@ -108,6 +108,8 @@ pub struct KernelSide {
     pub events: RingBuf<MapData>,
     /// Hits and losses.
     pub counters: Counters,
+    /// Lets the programs remember goids.
+    pub goid_memory: GoidMemory,
     /// Which processes to record, where the filter is on.
     targets: HashMap<MapData, u32, u8>,
 }
@@ -238,6 +240,7 @@ impl KernelSide {
                 hits: PerCpuArray::try_from(map("HITS")?)?,
                 lost: PerCpuArray::try_from(map("LOST")?)?,
             },
+            goid_memory: GoidMemory(Array::try_from(map("GOID_MEMORY_ON")?)?),
             targets: HashMap::try_from(map("TARGETS")?)?,
         })
     }
@@ -248,6 +251,20 @@ impl KernelSide {
     /// The map is full (1,024 processes) or the kernel refused.
     pub fn add_target(&mut self, pid: Pid) -> Result<(), LoadError> {
         Ok(self.targets.insert(pid.0, 1, 0)?)
+    }
+}
+
+/// The switch of the kernel side's memory of goids. It may be on only while the probe on `newproc1` and all others are
+/// in place, for that probe is what voids the memory.
+pub struct GoidMemory(Array<MapData, u64>);
+
+impl GoidMemory {
+    /// Turns the memory on or off.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn set(&mut self, on: bool) -> Result<(), LoadError> {
+        Ok(self.0.set(0, u64::from(on), 0)?)
     }
 }
 
