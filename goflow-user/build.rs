@@ -56,17 +56,15 @@ struct Toolchain {
 }
 
 impl Toolchain {
-    /// Prefers the toolchain that runs this build, else Debian's `rustc-web`.
+    /// Prefers the toolchain that runs this build; else Debian's `rustc-web`, which setup unpacks into the cache where
+    /// rustup's server cannot be reached, under this build's cargo.
     fn find() -> Self {
         let linker = find_tool("GOFLOW_BPF_LINKER", "bpf-linker", &cached_tools());
-        let candidates = [
-            (require_env("CARGO"), require_env("RUSTC")),
-            (OsString::from("/usr/bin/cargo"), OsString::from("/usr/bin/rustc")),
-        ];
-        for (cargo, rustc) in candidates {
+        let unpacked = cached_tools().into_iter().map(|tools| tools.join("rustc-web").into_os_string());
+        for rustc in std::iter::once(require_env("RUSTC")).chain(unpacked) {
             let Some(sysroot) = sysroot_of(&rustc) else { continue };
             if sysroot.join("lib/rustlib/src/rust/library/core").is_dir() {
-                return Self { cargo, rustc, sysroot, linker };
+                return Self { cargo: require_env("CARGO"), rustc, sysroot, linker };
             }
         }
         fail("the sources of Rust's core library are missing")
@@ -131,9 +129,10 @@ fn strip(built: &Path, object: &Path) {
 
 /// The directories in which `cargo xtask setup` keeps programs it has built.
 fn cached_tools() -> Vec<PathBuf> {
-    let home = env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home);
-    cache.into_iter().map(|cache| cache.join("goflow/tools/bin")).collect()
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let user_cache = || set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    let cache = set("GOFLOW_CACHE").or_else(|| user_cache().map(|cache| cache.join("goflow")));
+    cache.into_iter().map(|cache| cache.join("tools/bin")).collect()
 }
 
 fn find_tool(variable: &str, name: &str, directories: &[PathBuf]) -> PathBuf {

@@ -17,7 +17,12 @@ pub(super) fn install(ctx: &Ctx, packages: &[&str]) -> Result<()> {
         return Ok(());
     }
     headline(&format!("setup: Debian packages {}", packages.join(" ")));
-    let unknown: Vec<_> = packages.iter().copied().filter(|package| candidate(package).is_none()).collect();
+    let unknown =
+        || packages.iter().copied().filter(|package| candidate(package).is_none()).collect::<Vec<_>>();
+    if !unknown().is_empty() {
+        refresh_lists(ctx, packages)?;
+    }
+    let unknown = unknown();
     if !unknown.is_empty() {
         bail!(
             "apt knows no package {}; Debian 12 and 13 have it in their main and security archives, \

@@ -86,12 +86,27 @@ pub(crate) fn run_task(ctx: &Ctx, _args: &Args) -> Result<()> {
     }
 }
 
+/// All Rust files; those of modules that are declared under `#[cfg(test)]` know it.
+fn sources(tree: &Tree) -> Result<Vec<Source>> {
+    let read = |file: &str| Ok(Source::parse(file, tree.text(file)?));
+    let mut sources = tree.with_extension("rs").map(read).collect::<Result<Vec<_>>>()?;
+    let of_tests: Vec<String> = sources.iter().flat_map(Source::test_modules).collect();
+    for source in &mut sources {
+        source.is_test |= of_tests.iter().any(|module| {
+            source
+                .file
+                .strip_prefix(module.as_str())
+                .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+        });
+    }
+    Ok(sources)
+}
+
 fn check(tree: &Tree) -> Result<Vec<Breach>> {
     let mut breaches = Vec::new();
-    for file in tree.with_extension("rs") {
-        let source = Source::parse(file, tree.text(file)?);
-        layers::check(&source, &mut breaches);
-        style::check(&source, &mut breaches);
+    for source in &sources(tree)? {
+        layers::check(source, &mut breaches);
+        style::check(source, &mut breaches);
     }
     layers::check_families(tree, &mut breaches);
     pages::check(tree, &mut breaches)?;

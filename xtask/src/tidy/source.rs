@@ -1,11 +1,17 @@
 //! A Rust file as tokens, with line numbers, and with the regions that an attribute covers.
 
+use std::ffi::OsStr;
+use std::ops::Range;
+use std::path::Path;
+
 use rustc_lexer::{FrontmatterAllowed, TokenKind, tokenize};
 
 /// One file.
 pub(super) struct Source {
     /// Path below the root.
     pub(super) file: String,
+    /// All of it is for tests.
+    pub(super) is_test: bool,
     text: String,
     /// All tokens that mean something to the compiler: no white space, no comments.
     pub(super) code: Vec<Token>,
@@ -38,7 +44,8 @@ impl Source {
             line += text[at..end].matches('\n').count();
             at = end;
         }
-        Self { file: file.to_owned(), text, code, comments }
+        let is_test = file.split('/').any(|part| part == "tests" || part == "benches");
+        Self { file: file.to_owned(), is_test, text, code, comments }
     }
 
     /// The spelling of a token.
@@ -63,7 +70,7 @@ impl Source {
 
     /// Index ranges of code that an attribute holds for, where the attribute's words satisfy `wanted`. An inner
     /// attribute (`#![…]`) holds for the whole file.
-    pub(super) fn under_attribute(&self, wanted: impl Fn(&[&str]) -> bool) -> Vec<std::ops::Range<usize>> {
+    pub(super) fn under_attribute(&self, wanted: impl Fn(&[&str]) -> bool) -> Vec<Range<usize>> {
         let mut ranges = Vec::new();
         for index in 0..self.code.len() {
             let inner = self.is(index, &["#", "!", "["]);
@@ -122,20 +129,37 @@ impl Source {
         self.code.len()
     }
 
-    /// Code for tests only: `#[cfg(test)]` items, and every file below a `tests` or `benches` directory.
-    pub(super) fn test_code(&self) -> Vec<std::ops::Range<usize>> {
-        let mut parts = self.file.split(['/', '.']);
-        if parts.any(|part| part == "tests" || part == "benches" || part == "test_support") {
-            return vec![std::ops::Range { start: 0, end: self.code.len() }];
+    /// Code for tests only: `#[cfg(test)]` items, or the whole file.
+    pub(super) fn test_code(&self) -> Vec<Range<usize>> {
+        if self.is_test {
+            return vec![Range { start: 0, end: self.code.len() }];
         }
-        self.under_attribute(|words| {
-            words.starts_with(&["cfg", "("]) && words.contains(&"test") && !words.contains(&"not")
-        })
+        self.under_attribute(|words| words == ["cfg", "(", "test", ")"])
+    }
+
+    /// Paths, without extension, of the modules that this file declares for tests: `#[cfg(test)] mod fixture;`.
+    pub(super) fn test_modules(&self) -> Vec<String> {
+        let path = Path::new(&self.file);
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let stem = path.file_stem().unwrap_or_default();
+        let dir = if ["mod", "lib", "main"].map(OsStr::new).contains(&stem) {
+            parent.into()
+        } else {
+            parent.join(stem)
+        };
+        let name = |range: Range<usize>| {
+            let words = self.words(range.start, range.len());
+            match words.as_slice() {
+                [.., "mod", name, ";"] => Some(dir.join(name).display().to_string()),
+                _ => None,
+            }
+        };
+        self.test_code().into_iter().filter_map(name).collect()
     }
 }
 
 /// Whether one of `ranges` has `index` in it.
-pub(super) fn covered(ranges: &[std::ops::Range<usize>], index: usize) -> bool {
+pub(super) fn covered(ranges: &[Range<usize>], index: usize) -> bool {
     ranges.iter().any(|range| range.contains(&index))
 }
 
@@ -170,6 +194,13 @@ mod tests {
         let ranges = source.under_attribute(|words| words.starts_with(&["expect"]));
         let unwraps = (0..source.code.len()).filter(|&i| source.is(i, &["unwrap"]));
         assert_eq!(unwraps.map(|i| covered(&ranges, i)).collect::<Vec<_>>(), [true, false]);
+    }
+
+    #[test]
+    fn a_module_declared_for_tests_is_found_by_its_path() {
+        let text = "#[cfg(test)]\npub(crate) mod fixture;\nmod code;\n#[cfg(test)] mod inline {}";
+        assert_eq!(Source::parse("a/src/b/mod.rs", text.into()).test_modules(), ["a/src/b/fixture"]);
+        assert_eq!(Source::parse("a/src/b.rs", text.into()).test_modules(), ["a/src/b/fixture"]);
     }
 
     #[test]
