@@ -8,11 +8,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use goflow_common::event::{Header, channel, goroutine, park, select, sync};
 use goflow_common::probe::ProbeId;
 use goflow_user::binary::GoBinary;
+use goflow_user::binary::buildinfo::BuildInfo;
+use goflow_user::binary::elf::Image;
 use goflow_user::binary::offsets::{DwarfError, Offsets};
+use goflow_user::ingest::decode::decode;
 
 use fuzz::{address_of, executable, join};
 
@@ -30,20 +33,43 @@ fn main() -> Result<()> {
     ring_records()?;
     let tables =
         [("go1.18", table(Form::Go118)), ("go1.20", table(Form::Go120)), ("go1.26", table(Form::Go126))];
-    for (name, bytes) in &tables {
-        write("pclntab", name, bytes)?;
+    let module = module_data();
+    for (name, table) in &tables {
         let inline = inline_build_info(name);
-        let sections = [(".text", &[0xc3; 256][..]), (".gopclntab", bytes), (".go.buildinfo", &inline)];
-        write("elf", name, &executable(&sections))?;
-        write("elf", &format!("{name}-without-sections"), &without_section_table(executable(&sections)))?;
+        let text = [0xc3; 256];
+        let sections: [(&str, &[u8]); 4] =
+            [(".text", &text), (".gopclntab", table), (".go.buildinfo", &inline), (".go.module", &module)];
+        let file = executable(&sections);
+        is_read(name, &file)?;
+        write("pclntab", name, table)?;
+        write("elf", name, &file)?;
+        write("elf", &format!("{name}-without-sections"), &without_section_table(file))?;
     }
     let inline = inline_build_info("go1.26");
+    states_its_version("go1.26", &inline, b"")?;
     write("buildinfo", "inline", &join([&inline, b""]))?;
     let (pointers, strings) = pointer_build_info("go1.17.13");
+    states_its_version("go1.17.13", &pointers, &strings)?;
     write("buildinfo", "pointers", &join([&pointers, &strings]))?;
     for version in [4, 5] {
         write("dwarf_offsets", &format!("dwarf{version}"), &debug_information(version)?)?;
     }
+    Ok(())
+}
+
+/// A seed that is refused at the door would lead a fuzzer nowhere.
+fn is_read(name: &str, file: &[u8]) -> Result<()> {
+    let binary = GoBinary::parse(file).with_context(|| name.to_owned())?;
+    let table = binary.pclntab().map_err(|why| anyhow!("{name}: {why}"))?;
+    ensure!(table.find_name("main.main").is_some(), "{name}: no function in its table");
+    Ok(())
+}
+
+fn states_its_version(version: &str, info: &[u8], elsewhere: &[u8]) -> Result<()> {
+    let file = executable(&[(".text", &[0xc3]), (".go.buildinfo", info), (".data", elsewhere)]);
+    let image = Image::parse(&file)?;
+    let found = BuildInfo::find(&image).map(|info| info.version_text);
+    ensure!(found == Some(version), "says {found:?}");
     Ok(())
 }
 
@@ -72,7 +98,7 @@ fn ring_records() -> Result<()> {
             ip: 0x40_1000,
             pid: 100,
             tid: 101,
-            probe: probe as u8,
+            probe: probe as _,
             ..Header::default()
         };
         let bytes = match probe {
@@ -81,8 +107,8 @@ fn ring_records() -> Result<()> {
             }
             ProbeId::Goexit0 => record(&goroutine::GoroutineExit { header }),
             ProbeId::Gopark => {
-                let park = park::Park { header, lock: 3, wait_reason: 4, depth: 2, ..park::Park::default() };
-                [record(&park), vec![5; 16]].concat()
+                let park = park::Park { header, lock: 3, wait_reason: 4, depth: 2 };
+                [record(&park), vec![5; 8 * park::SHORT_STACK]].concat()
             }
             ProbeId::Ready => record(&park::Ready { header, target: 9 }),
             ProbeId::Makechan => record(&channel::ChanMake { header, chan: 1, cap: 2, ..Default::default() }),
@@ -98,6 +124,11 @@ fn ring_records() -> Result<()> {
             | ProbeId::WaitGroupWait
             | ProbeId::NotifyListWait => record(&sync::SyncWait { header, addr: 1, ..Default::default() }),
         };
+        ensure!(
+            decode(&bytes).is_ok_and(|decoded| decoded.probe == probe),
+            "{probe:?}: {:?}",
+            decode(&bytes)
+        );
         write("ring_records", &format!("{probe:?}").to_lowercase(), &bytes)?;
     }
     Ok(())
@@ -153,6 +184,18 @@ fn functions(form: Form) -> Vec<u8> {
     let index: Vec<u8> =
         [0, records_at, 32, second_at, 64].iter().flat_map(|word: &u32| word.to_le_bytes()).collect();
     [index, first, second].concat()
+}
+
+/// `runtime.firstmoduledata` for the sections above: words 0 (function table) and 20 to 23 (text) are the same in every Go,
+/// what follows moves (src/runtime/symtab.go), so each of those words is an address that could be any of them.
+fn module_data() -> Vec<u8> {
+    let mut words = vec![0; 48];
+    words[0] = address_of(1);
+    words[20..24].copy_from_slice(&[address_of(0), address_of(0) + 64, address_of(0), address_of(0) + 256]);
+    for (index, word) in words.iter_mut().enumerate().skip(35) {
+        *word = address_of(3) + index as u64;
+    }
+    words.into_iter().flat_map(u64::to_le_bytes).collect()
 }
 
 /// The form since 1.18 (src/debug/buildinfo): flag 2, then length-prefixed version and module text, framed by 16 bytes.
@@ -287,7 +330,7 @@ impl Unit {
         self.bytes.push(64);
         for (index, member) in members.keys().enumerate() {
             self.entry(3, member);
-            self.bytes.push(8 * index as u8 & 0x7f);
+            self.bytes.push((8 * index as u8) & 0x7f);
             self.reference(types.get(member).copied().unwrap_or(word));
         }
         self.bytes.push(0);

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::output::Output;
-use crate::stream::Session;
+use crate::stream::{Meta, Session};
 use crate::{PATIENCE, repository, wait_for};
 
 /// The binary under test.
@@ -154,10 +154,14 @@ impl Goflow {
         }
     }
 
-    /// Its process id.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    /// The `meta` line of a goflow that is attached.
+    ///
+    /// # Errors
+    /// It has not printed one.
+    pub fn meta(&self) -> Result<Meta> {
+        let printed = self.printed();
+        let line = printed.lines().next().context("goflow has printed nothing")?;
+        Ok(serde_json::from_str(line)?)
     }
 
     /// Its standard input.

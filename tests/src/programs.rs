@@ -36,8 +36,8 @@ pub enum Flavour {
 }
 
 impl Flavour {
-    /// Those of the matrix, in its order.
-    pub const MATRIX: [Self; 6] =
+    /// All of the matrix, in its order.
+    pub const ALL: [Self; 6] =
         [Self::Plain, Self::Stripped, Self::Pie, Self::Cgo, Self::Trimpath, Self::External];
 
     /// The word for it in test names.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -82,6 +82,7 @@ fn a_process_in_another_mount_and_pid_namespace_on_an_overlay_is_covered() -> Re
         mkdir $layers/root/proc
         exec chroot $layers/root /short 42 100";
     let status = Command::new("unshare")
+        .stdout(Stdio::null())
         .args(["--mount", "--pid", "--fork", "sh", "-c", script, "sh"])
         .arg(copy.directory.path())
         .status()
@@ -122,11 +123,12 @@ fn a_binary_nobody_runs_yet_is_waited_for() -> Result<()> {
     let copy = Copy::of("short")?;
     let goflow = attach(&copy.path())?;
     std::thread::sleep(Duration::from_millis(200));
-    let status = Command::new(copy.path()).args(["3", "100"]).stdout(std::process::Stdio::null()).status()?;
+    let status = Command::new(copy.path()).args(["3", "100"]).stdout(Stdio::null()).status()?;
     ensure!(status.success(), "{status}");
     // What was seen is shown while the session goes on.
+    let is_send = |line: &&str| line.contains(r#""kind":"chan_send""#) && line.contains("main.main");
     until("the sends on stdout", PATIENCE, || {
-        Ok((goflow.printed().matches(r#""kind":"chan_send""#).count() == 3).then_some(()))
+        Ok((goflow.printed().lines().filter(is_send).count() == 3).then_some(()))
     })?;
     goflow.stop()?.assert_nothing_lost()
 }

@@ -23,7 +23,7 @@ fn build() -> Result<PathBuf> {
     let here = repository().join("tests/fuzz");
     let mut cargo = Command::new(env!("CARGO"));
     cargo
-        .args(["build", "--release", "--quiet", "--locked", "--bins", "--target-dir"])
+        .args(["build", "--release", "--quiet", "--bins", "--target-dir"])
         .arg(here.join("target"));
     cargo.current_dir(&here).env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     let output = cargo.output()?;

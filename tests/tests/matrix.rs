@@ -14,7 +14,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn main() {
     let mut tests = Vec::new();
     for go in go_versions() {
-        for flavour in Flavour::MATRIX {
+        for flavour in Flavour::ALL {
             let name = format!("go{go} {}: goflow's counts are the program's", flavour.name());
             tests.push(Trial::test(name, move || test(go, flavour, "channels")));
         }
@@ -28,7 +28,7 @@ fn main() {
 }
 
 fn test(go: &str, flavour: Flavour, level: &str) -> Result<(), Failed> {
-    counts_are_exact(go, flavour, level).map_err(|error| format!("{error:?}").into())
+    counts_are_exact(go, flavour, level).map_err(|error| format!("{error:#}").into())
 }
 
 fn counts_are_exact(go: &str, flavour: Flavour, level: &str) -> Result<()> {
