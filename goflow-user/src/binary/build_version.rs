@@ -5,7 +5,7 @@
 
 use super::GoBinary;
 use super::addr::LinkAddr;
-use super::buildinfo::version_string;
+use super::buildinfo::go_string;
 use super::elf::Arch;
 use super::version::GoVersion;
 use iced_x86::{Decoder, DecoderOptions};
@@ -15,7 +15,7 @@ const LONGEST_CODE: usize = 1 << 16;
 
 /// Finds the version; `None` when it cannot be had for certain.
 pub(super) fn find(binary: &GoBinary<'_>) -> Option<GoVersion> {
-    let at = |addr| GoVersion::parse(version_string(binary.image(), addr)?);
+    let at = |addr| GoVersion::parse(go_string(binary.image(), addr)?);
     if let Some(variable) = binary.symbols().elf().and_then(|table| table.variable("runtime.buildVersion")) {
         return at(variable.start);
     }

@@ -104,7 +104,7 @@ impl<'d> BuildInfo<'d> {
             (std::str::from_utf8(version).ok()?, text.unwrap_or(""))
         } else if pointer_size == 8 {
             let version = LinkAddr(u64::from_le_bytes(array(data, ALIGN)?));
-            (version_string(image, version)?, "")
+            (go_string(image, version)?, "")
         } else {
             return None;
         };
@@ -164,8 +164,9 @@ pub fn gnu_build_id<'d>(image: &Image<'d>) -> Option<&'d [u8]> {
     image.note(GNU_NOTE.0, GNU_NOTE.1).filter(|id| !id.is_empty())
 }
 
-/// The text of the Go string whose header (pointer, length) is at `addr`, if it is short enough for a version.
-pub(crate) fn version_string<'d>(image: &Image<'d>, addr: LinkAddr) -> Option<&'d str> {
+/// The text of the Go string whose header (pointer, length) is at `addr`, if it is no longer than a version may be;
+/// no text that is read this way is.
+pub(crate) fn go_string<'d>(image: &Image<'d>, addr: LinkAddr) -> Option<&'d str> {
     let text = image.pointer(addr)?;
     let len = u64::from_le_bytes(array(image.bytes_from(addr.checked_add(8)?)?, 0)?);
     if len > LONGEST_VERSION as u64 {
