@@ -1,4 +1,5 @@
 //! The command as a user meets it: words, streams and exit statuses. None of these tests needs a privilege.
+#![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
 
 use std::io::Read as _;
 use std::path::Path;

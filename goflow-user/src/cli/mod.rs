@@ -105,7 +105,7 @@ pub fn run() -> ExitCode {
     anstream::ColorChoice::write_global(cli.global.color.into());
     log_to_stderr(cli.global.verbose);
     let result = match cli.command {
-        Command::Trace(args) => trace::run(args),
+        Command::Trace(args) => trace::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => reference::completions(&args),
         Command::Man(args) => reference::man(&args),

@@ -211,7 +211,7 @@ fn view(stream: &(impl AsFd + anstream::stream::RawStream), events: Events) -> V
 }
 
 /// Traces, and passes on the exit status of a traced command.
-pub(super) fn run(args: TraceArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     let options = args.options();
     tracing::debug!(?options, "tracing");
     let Outcome { command } = pipeline::trace(&options, args.sink()?).or_else(advise)?;

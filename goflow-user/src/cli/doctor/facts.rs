@@ -139,8 +139,8 @@ fn seccomp_mode(status: &str) -> Option<String> {
 fn hidepid(mountinfo: &str) -> Option<String> {
     let is_proc = |line: &&str| line.split(' ').nth(4) == Some("/proc");
     let line = mountinfo.lines().rfind(is_proc)?;
-    let options = line.split([' ', ',']).filter_map(|option| option.strip_prefix("hidepid="));
-    options.last().filter(|value| !matches!(*value, "0" | "off")).map(str::to_owned)
+    let mut options = line.split([' ', ',']).filter_map(|option| option.strip_prefix("hidepid="));
+    options.next_back().filter(|value| !matches!(*value, "0" | "off")).map(str::to_owned)
 }
 
 #[cfg(test)]
