@@ -49,7 +49,7 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
     let mut running = Running::start(traced, sink)?;
     let child = targets.waiting.take().map(Waiting::start).transpose()?;
     let ended = running.wait(&targets.processes, options.duration, &signals);
-    running.finish(ended)?;
+    running.finish(&targets.processes, ended)?;
     Ok(Outcome { command: child.map(|child| outlive(child, ended, &signals)).transpose()?.flatten() })
 }
 
@@ -195,9 +195,11 @@ impl Running {
     }
 
     /// Takes the probes out, lets what is on the way arrive, and writes the summary.
-    fn finish(self, ended: Ended) -> anyhow::Result<()> {
+    fn finish(mut self, processes: &[Watched], ended: Ended) -> anyhow::Result<()> {
         let duration_ns = self.started.elapsed().as_nanos() as u64;
         let detach: Duration = self.attached.into_iter().map(Attached::detach).sum();
+        // Taking perf events out takes seconds, in which the last of them are still hit.
+        self.cpu.sample(processes);
         self.done.store(true, Ordering::Release);
         let totals = join(self.ingest)??;
         let output = match join(self.output)? {
