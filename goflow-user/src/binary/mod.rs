@@ -23,6 +23,9 @@ pub mod version;
 mod build_version;
 mod wait_reason;
 
+#[cfg(test)]
+mod listing;
+
 pub use self::error::BinaryError;
 
 use self::addr::LinkAddr;
