@@ -15,13 +15,24 @@ use goflow_user::binary::version::GoVersion;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 const TABLE: &str = "goflow-user/src/binary/offsets/table.rs";
 
-/// A patch release between the first and the newest of each minor, read by `--write`.
-const MIDDLE: [(u32, u32); 10] =
-    [(18, 4), (19, 4), (20, 4), (21, 6), (22, 6), (23, 6), (24, 7), (25, 4), (26, 4), (27, 2)];
+/// Patch releases that `--write` reads besides the first of each minor and that of `go-versions.txt`: one in the middle,
+/// and the newest there is.
+const ALSO: [(u32, &[u32]); 10] = [
+    (18, &[4]),
+    (19, &[4]),
+    (20, &[4]),
+    (21, &[6]),
+    (22, &[6]),
+    (23, &[6]),
+    (24, &[7]),
+    (25, &[4, 14]),
+    (26, &[4, 11]),
+    (27, &[2]),
+];
 
 /// `GOARCH` and how the table spells it.
 const ARCHES: [(&str, &str); 2] = [("amd64", "Amd64"), ("arm64", "Arm64")];
@@ -106,8 +117,9 @@ impl Minor {
         let (_, number) = go.release();
         let last = go.patch().unwrap_or(0);
         let mut minor = Self { minor: number, goarch, patches: BTreeMap::new(), unavailable: Vec::new() };
-        let middle = MIDDLE.iter().filter(|(of, _)| *of == number).map(|(_, patch)| *patch);
-        for patch in [0, last].into_iter().chain(middle) {
+        let also =
+            ALSO.iter().filter(|(of, _)| *of == number).flat_map(|(_, patches)| patches.iter().copied());
+        for patch in [0, last].into_iter().chain(also) {
             minor.read_patch(patch);
         }
         ensure!(
@@ -168,7 +180,7 @@ fn write_table() -> Result<()> {
         }
     }
     let path = repository().join(TABLE);
-    std::fs::write(&path, formatted(&render(&minors)?)?)?;
+    std::fs::write(&path, render(&minors)?)?;
     eprintln!("wrote {}", path.display());
     for line in minors.iter().flat_map(|minor| &minor.unavailable) {
         eprintln!("not read: {line}");
@@ -190,12 +202,13 @@ fn render(minors: &[Minor]) -> Result<String> {
         for (first, last, offsets) in minor.rows(|measured| measured.offsets) {
             writeln!(
                 text,
-                "    Row {{ minor: {}, patches: {first}..={last}, arch: Some(Arch::{arch}), value: {offsets:?} }},",
-                minor.minor
+                "    Row {{ minor: {}, patches: {first}..={last}, arch: Some(Arch::{arch}), value: {} }},",
+                minor.minor,
+                one_struct_a_line(&format!("{offsets:?}"))
             )?;
         }
     }
-    text.push_str("];\n\npub(super) const WAIT_REASONS: &[Row<&[&str]>] = &[\n");
+    text.push_str("];\n\n#[rustfmt::skip]\npub(super) const WAIT_REASONS: &[Row<&[&str]>] = &[\n");
     for minor in minors.iter().filter(|minor| minor.goarch == "amd64") {
         for (first, last, reasons) in minor.rows(|measured| measured.wait_reasons.clone()) {
             writeln!(
@@ -209,18 +222,17 @@ fn render(minors: &[Minor]) -> Result<String> {
     Ok(text)
 }
 
-/// The text as `rustfmt` leaves it, with the repository's settings.
-fn formatted(text: &str) -> Result<String> {
-    use std::io::Write as _;
-    let mut rustfmt = Command::new("rustfmt")
-        .args(["--edition", "2024", "--config-path"])
-        .arg(repository())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot run rustfmt")?;
-    rustfmt.stdin.take().context("no stdin")?.write_all(text.as_bytes())?;
-    let output = rustfmt.wait_with_output()?;
-    ensure!(output.status.success(), "rustfmt refuses the table");
-    Ok(String::from_utf8(output.stdout)?)
+/// Breaks the text of a struct of structs so that a change of one shows as a change of its line.
+fn one_struct_a_line(text: &str) -> String {
+    let (mut broken, mut depth) = (String::new(), 0);
+    for c in text.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        let separates = matches!((depth, broken.chars().last()), (1, Some(',' | '{')));
+        broken.push_str(if separates && c == ' ' { "\n        " } else { c.encode_utf8(&mut [0; 4]) });
+    }
+    broken
 }

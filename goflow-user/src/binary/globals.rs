@@ -130,6 +130,9 @@ fn list(addresses: &[LinkAddr]) -> String {
     addresses.iter().map(LinkAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// Most bytes of a body that are decoded; the largest of these functions, `semacquire1`, has some 1,000.
+const LONGEST_BODY: usize = 1 << 16;
+
 /// How many goroutine ids a processor takes at a time (`_GoidCacheBatch` in src/runtime/proc.go, Go 1.18 to 1.27).
 const GOID_BATCH: u64 = 16;
 
@@ -180,6 +183,7 @@ struct Uses {
 impl Uses {
     fn of(global: Global, function: &'static str, body: &FunctionBody<'_, '_>) -> Result<Self, GlobalError> {
         let (start, code) = body(function).ok_or(GlobalError::NoFunction { global, function })?;
+        let code = code.get(..LONGEST_BODY).unwrap_or(code);
         let decoder = Decoder::with_ip(64, code, start.0, DecoderOptions::NONE);
         Ok(Self { instructions: decoder.into_iter().collect() })
     }
@@ -276,3 +280,6 @@ impl Uses {
 fn operand(instruction: &Instruction) -> Option<u64> {
     instruction.is_ip_rel_memory_operand().then(|| instruction.ip_rel_memory_address())
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,8 @@ mod wait_reason;
 mod fixture;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod listing;
 
 pub use self::error::BinaryError;
 

@@ -76,6 +76,14 @@ pub enum SiteError {
     /// The body has no bytes.
     #[error("the function at {0} has an empty body")]
     Empty(LinkAddr),
+    /// The body is longer than a function's: the function table is damaged.
+    #[error("the function at {start} would have {len} bytes, more than the {LONGEST_BODY} that are decoded")]
+    TooLong {
+        /// Start of the function.
+        start: LinkAddr,
+        /// Its length in bytes.
+        len: usize,
+    },
     /// The bytes at this address are not an instruction, so branches of the body cannot be known.
     #[error("the bytes at {address} are not a complete x86-64 instruction (function at {start})")]
     Undecodable {
@@ -176,6 +184,9 @@ pub fn return_sites(code: &[u8], start: LinkAddr) -> Result<Vec<Site>, SiteError
     if sites.is_empty() { Err(SiteError::NoReturn(start)) } else { Ok(sites) }
 }
 
+/// Most bytes of a body that are decoded; the largest probed function, `selectgo`, has some 5,500.
+const LONGEST_BODY: usize = 1 << 18;
+
 /// Registers that an entry probe reads: Go's integer arguments and `g` (src/cmd/compile/abi-internal.md, the same from Go
 /// 1.17 on), and the stack and frame pointers, by which the caller is found.
 const ENTRY_REGISTERS: [Register; 12] = [
@@ -208,6 +219,9 @@ impl<'c> Body<'c> {
     fn decode(code: &'c [u8], start: LinkAddr) -> Result<Self, SiteError> {
         if code.is_empty() {
             return Err(SiteError::Empty(start));
+        }
+        if code.len() > LONGEST_BODY {
+            return Err(SiteError::TooLong { start, len: code.len() });
         }
         if start.checked_add(code.len() as u64).is_none() {
             return Err(SiteError::Undecodable { start, address: start });

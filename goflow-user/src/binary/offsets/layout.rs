@@ -111,8 +111,6 @@ layouts! {
 
     /// `runtime.m`, a thread (src/runtime/runtime2.go).
     M from "runtime.m" {
-        /// Size of the struct.
-        size: u32 = "sizeof",
         /// Pointer to the goroutine with the scheduler's stack.
         g0: u32 = "g0",
         /// Thread id as the kernel knows it (`uint64`).

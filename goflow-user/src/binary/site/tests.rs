@@ -2,30 +2,10 @@
 
 use super::listings::*;
 use super::*;
+use crate::binary::listing::Listing;
 use proptest::prelude::*;
 
-/// A function body out of a listing: `address: hex bytes  instruction` a line.
-struct Listing {
-    start: LinkAddr,
-    code: Vec<u8>,
-}
-
 impl Listing {
-    fn parse(text: &str) -> Self {
-        let mut listing = Self { start: LinkAddr(0), code: Vec::new() };
-        for line in text.lines().filter(|line| !line.is_empty()) {
-            let (address, rest) = line.split_once(": ").expect("an address");
-            let address = u64::from_str_radix(address, 16).expect("a hex address");
-            if listing.code.is_empty() {
-                listing.start = LinkAddr(address);
-            }
-            assert_eq!(address, listing.start.0 + listing.code.len() as u64, "gap before {line:?}");
-            let bytes = rest.split("  ").next().expect("bytes").split(' ');
-            listing.code.extend(bytes.map(|byte| u8::from_str_radix(byte, 16).expect("a hex byte")));
-        }
-        listing
-    }
-
     fn entry(&self) -> Result<Site, SiteError> {
         entry_site(&self.code, self.start)
     }
@@ -187,6 +167,13 @@ fn a_body_that_does_not_decode_is_refused_with_the_address() {
     let refused = SiteError::Undecodable { start: LinkAddr(0x1000), address: LinkAddr(0x1001) };
     assert_eq!(entry_site(&[0x55, 0x06, 0xc3], LinkAddr(0x1000)), Err(refused.clone()));
     assert_eq!(return_sites(&[0x55, 0x48], LinkAddr(0x1000)), Err(refused));
+}
+
+#[test]
+fn a_body_longer_than_any_functions_is_refused() {
+    let start = LinkAddr(0x1000);
+    let refused = SiteError::TooLong { start, len: LONGEST_BODY + 1 };
+    assert_eq!(entry_site(&vec![0x90; LONGEST_BODY + 1], start), Err(refused));
 }
 
 #[test]
