@@ -26,9 +26,9 @@ mod wait_reason;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod listing;
+#[cfg(test)]
+mod tests;
 
 pub use self::error::BinaryError;
 

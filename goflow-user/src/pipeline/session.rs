@@ -1,6 +1,7 @@
 //! From options to probes in place: opens the targets, analyses their binaries, plans, loads and attaches.
 
 use super::{TraceOptions, names::ProcessStart};
+use crate::advice::Advise as _;
 use crate::binary::addr::LoadBias;
 use crate::ingest::event::MonotonicNs;
 use crate::ingest::ring::RingReader;
@@ -11,7 +12,8 @@ use crate::probe::plan::Plan;
 use crate::sink::record::{Meta, ProbeMeta, Unavailable};
 use crate::target::executable::Executable;
 use crate::target::{Pid, host, process};
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
+use rustix::thread::{CapabilitySet, capabilities};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
@@ -35,6 +37,7 @@ pub(super) struct Traced {
 
 impl Environment {
     pub(super) fn detect(options: &TraceOptions) -> anyhow::Result<Self> {
+        require_privilege()?;
         let kernel = host::kernel_release();
         let Some(kernel_version) = host::kernel_version(&kernel) else {
             bail!("the kernel release {kernel:?} does not start with a version");
@@ -50,6 +53,16 @@ impl Environment {
         };
         Ok(Self { kernel, kernel_version, method })
     }
+}
+
+/// Everything that follows would fail too, each step with an error of its own that names no capability.
+fn require_privilege() -> anyhow::Result<()> {
+    let effective = capabilities(None).context("the capabilities of goflow cannot be read")?.effective;
+    if effective.contains(CapabilitySet::SYS_ADMIN) {
+        return Ok(());
+    }
+    Err(anyhow!("no permission to probe: the kernel asks for CAP_SYS_ADMIN, which goflow does not have here"))
+        .advise(|| "run it with sudo; `goflow doctor` names the capabilities that are enough")
 }
 
 /// Puts the probes of one binary in.
