@@ -150,7 +150,7 @@ impl Record<'_> {
         let depth = fixed.depth as usize;
         let stack = &self.bytes[size_of::<park::Park>()..];
         let slots = stack.len() / 8;
-        if stack.len() % 8 != 0 || ![0, park::SHORT_STACK, MAX_STACK_DEPTH].contains(&slots) {
+        if !stack.len().is_multiple_of(8) || ![0, park::SHORT_STACK, MAX_STACK_DEPTH].contains(&slots) {
             return Err(self.wrong_length(size_of::<park::ParkWithStack<{ park::SHORT_STACK }>>()));
         }
         if depth > slots {

@@ -78,7 +78,7 @@ fn open(targets: &Targets) -> anyhow::Result<Opened> {
             let (program, arguments) = words.split_first().context("no command was given")?;
             let path = spawn::find_program(program)?;
             let executable = Executable::open(&path)?;
-            let waiting = spawn::spawn_waiting(path, arguments)?;
+            let waiting = spawn::spawn_waiting(&path, arguments)?;
             let process = Process::open(waiting.pid())?;
             let scope = Scope::Processes(vec![waiting.pid()]);
             let processes = vec![Watched { process, file: None }];

@@ -10,7 +10,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::thread::JoinHandle;
 use thiserror::Error;
@@ -58,12 +58,12 @@ pub fn find_program(program: &OsStr) -> Result<PathBuf, SpawnError> {
 ///
 /// # Errors
 /// The system refused to fork.
-pub fn spawn_waiting(program: PathBuf, arguments: &[OsString]) -> Result<Waiting, SpawnError> {
-    let name = program.clone().into_os_string();
+pub fn spawn_waiting(program: &Path, arguments: &[OsString]) -> Result<Waiting, SpawnError> {
+    let name = program.as_os_str().to_owned();
     let failed = |error| SpawnError::Start { program: name.clone(), error };
     let (mut pid_read, pid_write) = pipe().map_err(failed)?;
     let (gate_read, gate) = pipe().map_err(failed)?;
-    let mut command = Command::new(&program);
+    let mut command = Command::new(program);
     command.args(arguments);
     let user = InvokingUser::from_environment();
     if let Some(user) = &user {
