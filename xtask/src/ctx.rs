@@ -10,6 +10,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::cmd::{capture, find_program, run};
+
 /// What may be done as root, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rank {
@@ -70,6 +72,21 @@ impl Ctx {
         self.command("cargo")
     }
 
+    /// Makes sure, before minutes of building, that root can be had for `what`; sudo asks for the password now.
+    pub(crate) fn ask_for_root(&self, what: &str) -> Result<()> {
+        match self.rank {
+            Rank::Root => Ok(()),
+            Rank::Sudo if capture(self.command("sudo").args(["-n", "true"])).is_ok() => Ok(()),
+            Rank::Sudo => {
+                eprintln!("sudo is asked for a password: {what} needs root");
+                run(self.command("sudo").arg("--validate"))
+            }
+            Rank::Plain => {
+                bail!("{what} needs root, and there is no sudo here; run as root, or install sudo")
+            }
+        }
+    }
+
     /// `program` as root, through sudo where the caller is a user. Variables for the program go into `vars`, because
     /// sudo drops the environment.
     pub(crate) fn as_root(&self, program: impl Into<OsString>, vars: &[(&str, OsString)]) -> Result<Command> {
@@ -99,7 +116,7 @@ impl Ctx {
 fn rank() -> Rank {
     if rustix::process::geteuid().is_root() {
         Rank::Root
-    } else if crate::cmd::find_program("sudo").is_some() {
+    } else if find_program("sudo").is_some() {
         Rank::Sudo
     } else {
         Rank::Plain

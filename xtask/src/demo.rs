@@ -31,6 +31,7 @@ pub(crate) struct Args {
 
 /// Runs the whole demonstration.
 pub(crate) fn run_task(ctx: &Ctx, args: &Args) -> Result<()> {
+    ctx.ask_for_root("tracing")?;
     setup::ensure(ctx, Scope::Demo)?;
     let goflow = build::release(ctx)?;
     let programs = build_service(ctx)?;

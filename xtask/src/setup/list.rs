@@ -79,9 +79,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     },
     Requirement {
         name: "LLVM 22",
-        why: "build bpf-linker, whose LLVM must be the compiler's",
+        why: "strip the eBPF object and to build bpf-linker, whose LLVM must be the compiler's",
         scope: Scope::Build,
-        look: |ctx| unless_linker_is_built(ctx, || file("/usr/lib/llvm-22/lib/libPolly.a")),
+        look: |ctx| match unless_linker_is_built(ctx, || file("/usr/lib/llvm-22/lib/libPolly.a")) {
+            Look::Here(_) => file("/usr/lib/llvm-22/bin/llvm-objcopy"),
+            Look::Missing => Look::Missing,
+        },
         get: Get::Packages(&["llvm-22-dev", "libpolly-22-dev", "clang-22"]),
     },
     Requirement {

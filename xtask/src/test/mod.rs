@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::cmd::{headline, shown};
-use crate::ctx::{Ctx, Rank};
+use crate::ctx::Ctx;
 use crate::setup::{self, Scope};
 use steps::Step;
 pub(crate) use steps::{sudo_runner, test_variables};
@@ -59,11 +59,9 @@ struct Outcome {
 /// Runs all steps and fails if one did.
 pub(crate) fn run_task(ctx: &Ctx, args: &Args) -> Result<()> {
     let selection = Selection { quick: args.quick, privileged: args.without != Some(Without::Privileged) };
-    if selection.privileged && ctx.rank == Rank::Plain {
-        bail!(
-            "the tests that probe must run as root, and there is no sudo here; \
-             run as root, install sudo, or leave them out with `--without privileged`"
-        );
+    if selection.privileged {
+        ctx.ask_for_root("probing")
+            .context("the tests that probe can be left out by `--without privileged`")?;
     }
     let start = Instant::now();
     setup::ensure(ctx, Scope::Test)?;

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -39,6 +39,7 @@ const fn suite(name: &'static str, privileged: bool, quick: bool) -> Suite {
 /// All of them, each with what it takes.
 const SUITES: &[Suite] = &[
     suite("binary_matrix", false, false),
+    suite("offset_table", false, false),
     suite("object", false, false),
     suite("fuzz", false, false),
     suite("bad_input", true, true),
@@ -119,7 +120,7 @@ fn tests_that_probe(ctx: &Ctx, selection: Selection) -> Result<Vec<Command>> {
 }
 
 fn integration_tests(ctx: &Ctx, selection: Selection, privileged: bool) -> Result<Command> {
-    every_suite_is_listed(ctx)?;
+    every_suite_is_listed(&ctx.root.join("tests/tests"))?;
     let mut test = ctx.cargo();
     test.args(["test", "--package", "goflow-tests", "--no-fail-fast"]);
     for suite in SUITES.iter().filter(|suite| suite.privileged == privileged) {
@@ -131,9 +132,8 @@ fn integration_tests(ctx: &Ctx, selection: Selection, privileged: bool) -> Resul
 }
 
 /// A suite that somebody adds must not be left out silently.
-fn every_suite_is_listed(ctx: &Ctx) -> Result<()> {
-    let dir = ctx.root.join("tests/tests");
-    for file in fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
+fn every_suite_is_listed(dir: &Path) -> Result<()> {
+    for file in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
         let path = file?.path();
         let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         if path.is_file() && !SUITES.iter().any(|suite| suite.name == name) {
@@ -180,4 +180,44 @@ pub(crate) fn sudo_runner(ctx: &Ctx, vars: &[(&str, OsString)]) -> Result<PathBu
 
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_integration_test_program_is_in_a_step() {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tests");
+        every_suite_is_listed(&tests).unwrap();
+        for suite in SUITES {
+            assert!(tests.join(suite.name).with_extension("rs").is_file(), "{} is gone", suite.name);
+        }
+    }
+
+    #[test]
+    fn a_program_that_nobody_listed_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("forgotten.rs"), "").unwrap();
+        let error = every_suite_is_listed(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("forgotten.rs is in no step"), "{error}");
+    }
+
+    #[test]
+    fn the_runner_passes_values_and_the_exit_status_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let sudo = dir.path().join("sudo");
+        fs::write(&sudo, "#!/bin/sh\n[ \"$1\" = chown ] || exec \"$@\"\n").unwrap();
+        fs::set_permissions(&sudo, fs::Permissions::from_mode(0o755)).unwrap();
+        let ctx = Ctx { root: dir.path().into(), cache: dir.path().join("ca che"), rank: Rank::Sudo };
+        let runner = sudo_runner(&ctx, &[("GOFLOW_A", "it's two words".into())]).unwrap();
+        let mut run = Command::new(runner);
+        run.env(
+            "PATH",
+            std::env::join_paths([dir.path(), Path::new("/usr/bin"), Path::new("/bin")]).unwrap(),
+        );
+        let output = run.args(["sh", "-c", "echo \"$GOFLOW_A\"; exit 3"]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "it's two words\n");
+        assert_eq!(output.status.code(), Some(3));
+    }
 }
