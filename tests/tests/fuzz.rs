@@ -22,9 +22,7 @@ fn executables() -> Result<PathBuf> {
 fn build() -> Result<PathBuf> {
     let here = repository().join("tests/fuzz");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo
-        .args(["build", "--release", "--quiet", "--bins", "--target-dir"])
-        .arg(here.join("target"));
+    cargo.args(["build", "--release", "--quiet", "--bins", "--target-dir"]).arg(here.join("target"));
     cargo.current_dir(&here).env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     let output = cargo.output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
