@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
 use crate::output::Output;
@@ -23,6 +23,7 @@ pub struct Target {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: Output,
+    stderr: Output,
     read: usize,
     executable: PathBuf,
 }
@@ -46,11 +47,13 @@ impl Target {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {command:?}"))?;
         let stdin = child.stdin.take();
         let stdout = Output::of(child.stdout.take().context("no pipe")?);
-        Ok(Self { child, stdin, stdout, read: 0, executable: executable.to_owned() })
+        let stderr = Output::of(child.stderr.take().context("no pipe")?);
+        Ok(Self { child, stdin, stdout, stderr, read: 0, executable: executable.to_owned() })
     }
 
     /// Its process id.
@@ -62,9 +65,9 @@ impl Target {
     /// The next line it prints.
     ///
     /// # Errors
-    /// None comes.
+    /// None comes; if that is because it has ended, with how it did.
     pub fn line(&mut self) -> Result<String> {
-        let (line, next) = self.stdout.line_at(self.read, PATIENCE)?;
+        let (line, next) = self.stdout.line_at(self.read, PATIENCE).map_err(|error| self.explain(error))?;
         self.read = next;
         Ok(line)
     }
@@ -74,8 +77,18 @@ impl Target {
     /// # Errors
     /// The process has ended or does not answer.
     pub fn ask(&mut self) -> Result<String> {
-        self.stdin.as_mut().context("stdin is closed")?.write_all(b"\n").context("the target is gone")?;
+        let stdin = self.stdin.as_mut().context("stdin is closed")?;
+        stdin.write_all(b"\n").map_err(|error| self.explain(error.into()))?;
         self.line()
+    }
+
+    /// What a target that does not answer says of itself.
+    fn explain(&mut self, error: anyhow::Error) -> anyhow::Error {
+        let ended = match wait_for(&mut self.child, Duration::from_secs(1)) {
+            Ok(status) => format!("the target ended with {status} (signal {:?})", status.signal()),
+            Err(_) => "the target lives".to_owned(),
+        };
+        error.context(format!("{ended}; stderr:\n{}", self.complaints()))
     }
 
     /// The throughput counter of the programs that have one.
@@ -110,7 +123,9 @@ impl Target {
     /// It does not end, or not with status 0.
     pub fn finish(mut self) -> Result<()> {
         let status = self.end()?;
-        ensure!(status.success(), "the target ended with {status} (signal {:?})", status.signal());
+        if !status.success() {
+            return Err(self.explain(anyhow!("not in order")));
+        }
         Ok(())
     }
 
@@ -135,6 +150,12 @@ impl Target {
     #[must_use]
     pub fn printed(&self) -> String {
         String::from_utf8_lossy(&self.stdout.so_far()).into_owned()
+    }
+
+    /// Everything it wrote to stderr so far.
+    #[must_use]
+    pub fn complaints(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.so_far()).into_owned()
     }
 
     /// Where the program text in memory differs from the file.

@@ -119,7 +119,6 @@ fn traced_under_load(
     request: impl Fn(usize, usize) -> Result<()> + Sync,
 ) -> Result<Session> {
     let executable = service.executable()?;
-    command.stderr(std::process::Stdio::null());
     let mut target = Target::spawn(&mut command, &executable)?;
     until("the service answers", PATIENCE, || Ok(request(0, 0).ok()))
         .with_context(|| format!("{} on port {port}", service.name()))?;
@@ -127,7 +126,7 @@ fn traced_under_load(
     let requests = load(&request)?;
     ensure!(requests > 50, "only {requests} requests: no load");
     let session = goflow.stop()?;
-    ensure!(target.is_alive()?, "{} has died", service.name());
+    ensure!(target.is_alive()?, "{} has died: {}", service.name(), target.complaints());
     request(0, 0).context("after the trace")?;
     target.assert_text_is_untouched()?;
     is_plausible(&session, requests)?;
