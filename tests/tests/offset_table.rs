@@ -231,8 +231,11 @@ fn one_struct_a_line(text: &str) -> String {
             '}' => depth -= 1,
             _ => {}
         }
-        let separates = matches!((depth, broken.chars().last()), (1, Some(',' | '{')));
-        broken.push_str(if separates && c == ' ' { "\n        " } else { c.encode_utf8(&mut [0; 4]) });
+        if c == ' ' && depth == 1 && broken.ends_with([',', '{']) {
+            broken.push_str("\n        ");
+        } else {
+            broken.push(c);
+        }
     }
     broken
 }

@@ -385,3 +385,6 @@ impl FieldOffset for Option<u32> {
         fields.offset(paths)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,3 +153,98 @@ fn release_patch(version: &GoVersion) -> Option<u32> {
     };
     (plain && harmless).then_some(patch)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a stripped program of this version gets.
+    fn stripped(version: &str, arch: Arch) -> Result<(Offsets, OffsetSource), OffsetsError> {
+        let version = GoVersion::parse(version).expect("a version");
+        select(Some(&version), arch, &|_| None)
+    }
+
+    #[test]
+    fn a_stripped_release_is_answered_by_the_table() {
+        let (offsets, source) = stripped("go1.26.8", Arch::Amd64).expect("in the table");
+        assert_eq!((source, source.name()), (OffsetSource::Table, "table"));
+        assert_eq!((offsets.g.m, offsets.g.goid, offsets.sudog.elem), (48, 152, 32));
+    }
+
+    #[test]
+    fn a_first_release_has_no_patch_number_up_to_go_1_20() {
+        assert_eq!(stripped("go1.18", Arch::Amd64), stripped("go1.18.10", Arch::Amd64));
+    }
+
+    #[test]
+    fn a_patch_release_that_moved_a_field_has_its_own_row() {
+        let alllink = |version| stripped(version, Arch::Amd64).map(|(offsets, _)| offsets.m.alllink);
+        assert_eq!((alllink("go1.24.5"), alllink("go1.24.6")), (Ok(328), Ok(352)));
+    }
+
+    #[test]
+    fn the_semaphore_table_is_spaced_by_the_cache_lines_of_the_architecture() {
+        let stride = |arch| stripped("go1.27.4", arch).map(|(offsets, _)| offsets.sema_table.stride);
+        assert_eq!((stride(Arch::Amd64), stride(Arch::Arm64)), (Ok(64), Ok(128)));
+    }
+
+    #[test]
+    fn a_release_that_was_not_read_is_refused_with_the_newest_that_was() {
+        for version in ["go1.27.99", "go1.99.0", "go2.0", "go1.26.99"] {
+            let error = stripped(version, Arch::Amd64).expect_err(version);
+            let OffsetsError::UnknownRelease { version: named, newest, dwarf: DwarfError::Absent } = &error
+            else {
+                panic!("{error:?}");
+            };
+            assert_eq!(named, version);
+            assert!(newest.starts_with("1.") && error.to_string().contains(newest), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_plain_release_is_refused() {
+        for version in [
+            "go1.27rc1",
+            "devel go1.28-abcdef Thu Jan 1",
+            "go1.28-devel_abcdef",
+            "go1.26.8-vendor.1",
+            "go1.25.4 X:nosuch",
+        ] {
+            let refused =
+                OffsetsError::NotARelease { version: version.to_owned(), dwarf: DwarfError::Absent };
+            assert_eq!(stripped(version, Arch::Amd64), Err(refused));
+        }
+    }
+
+    #[test]
+    fn a_program_older_than_go_1_18_is_refused_whatever_else_it_has() {
+        let refused = OffsetsError::OldGo { version: "go1.17.13".to_owned() };
+        assert_eq!(stripped("go1.17.13", Arch::Amd64), Err(refused));
+    }
+
+    #[test]
+    fn a_program_without_a_version_needs_debug_information() {
+        let refused = OffsetsError::NoVersion { dwarf: DwarfError::Absent };
+        assert_eq!(select(None, Arch::Amd64, &|_| None), Err(refused));
+    }
+
+    #[test]
+    fn damaged_debug_information_does_not_take_the_place_of_the_table() {
+        let version = GoVersion::parse("go1.26.8").expect("a version");
+        let damaged = select(Some(&version), Arch::Amd64, &|_| Some(vec![0x7f; 40].into()));
+        assert_eq!(damaged.map(|(_, source)| source), Ok(OffsetSource::Table));
+    }
+
+    #[test]
+    fn wait_reasons_follow_the_release() {
+        let reason = |version, number: usize| {
+            let version = GoVersion::parse(version).expect("a version");
+            wait_reasons(&version).and_then(|texts| texts.get(number).copied())
+        };
+        assert_eq!(reason("go1.18.10", 0), Some(""));
+        // The numbers were given anew.
+        assert_eq!(reason("go1.24.13", 14), Some("chan receive"));
+        assert_eq!(reason("go1.26.8", 19), Some("chan receive"));
+        assert_eq!(reason("go1.99.0", 1), None);
+    }
+}
