@@ -5,6 +5,7 @@
 //! Colour goes only where it can be shown.
 
 mod doctor;
+mod inspect;
 mod output;
 pub mod reference;
 mod trace;
@@ -28,6 +29,7 @@ Examples:
   sudo goflow trace --duration 10s -- ./svc a command from its first instruction, for ten seconds
   sudo goflow trace --pid 1234 --level blocking
                                             only who blocks and who wakes whom: cheaper
+  goflow inspect ./svc                      what is known of a program, and where its probes would go
   goflow doctor                             whether this machine can trace, and how to mend it
 
 Exit status: 0 done, 2 error. `goflow trace -- CMD` passes on the status of CMD.";
@@ -59,6 +61,7 @@ struct Global {
 #[derive(Subcommand)]
 enum Command {
     Trace(trace::TraceArgs),
+    Inspect(inspect::InspectArgs),
     Doctor(doctor::DoctorArgs),
     Completions(reference::CompletionsArgs),
     #[command(hide = true)]
@@ -106,6 +109,7 @@ pub fn run() -> ExitCode {
     log_to_stderr(cli.global.verbose);
     let result = match cli.command {
         Command::Trace(args) => trace::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => reference::completions(&args),
         Command::Man(args) => reference::man(&args),

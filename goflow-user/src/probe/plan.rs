@@ -51,19 +51,26 @@ impl Plan {
     /// Plans the probes of `level` for `binary`, whose structs have these `offsets`.
     #[must_use]
     pub fn new(binary: &GoBinary<'_>, offsets: &Offsets, level: Level, stack_depth: u32) -> Self {
-        let mut plan =
-            Self { sites: Vec::new(), unavailable: Vec::new(), config: config(binary, offsets, stack_depth) };
-        for spec in catalog::of_level(level) {
-            match sites_of(binary, spec) {
-                Ok(sites) => plan.sites.extend(sites),
-                Err(why) => plan.unavailable.push(Unplaced { spec, why }),
-            }
-        }
+        let (sites, unavailable) = place(binary, level);
+        let mut plan = Self { sites, unavailable, config: config(binary, offsets, stack_depth) };
         for planned in plan.sites.iter().filter(|planned| planned.site.on_stack_check) {
             plan.config.on_stack_check |= 1 << planned.spec.probe as u32;
         }
         plan
     }
+}
+
+/// Where each probe of `level` goes in `binary`, and which have no place; this needs no offsets.
+#[must_use]
+pub fn place(binary: &GoBinary<'_>, level: Level) -> (Vec<PlannedSite>, Vec<Unplaced>) {
+    let (mut placed, mut unplaced) = (Vec::new(), Vec::new());
+    for spec in catalog::of_level(level) {
+        match sites_of(binary, spec) {
+            Ok(sites) => placed.extend(sites),
+            Err(why) => unplaced.push(Unplaced { spec, why }),
+        }
+    }
+    (placed, unplaced)
 }
 
 fn config(binary: &GoBinary<'_>, offsets: &Offsets, stack_depth: u32) -> ProbeConfig {
