@@ -27,6 +27,7 @@ use crate::sink::Tee;
 use crate::sink::json::Json;
 use crate::sink::pretty::{Events, Pretty, View};
 use crate::target::Pid;
+use crate::target::spawn::SpawnError;
 
 /// Ring buffer sizes to choose from: below, a burst of one scheduler tick is lost; above, the kernel refuses.
 const RING_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
@@ -220,7 +221,13 @@ pub(super) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
 
 /// Adds what helps against the failures that have one remedy.
 fn advise<T>(error: anyhow::Error) -> anyhow::Result<T> {
-    if is_permission(&error) && !rustix::process::geteuid().is_root() {
+    let refused = is_permission(&error);
+    let spawn = error.chain().find_map(|link| link.downcast_ref::<SpawnError>());
+    if refused && spawn.is_some() {
+        let advice = "the command runs as the user who called sudo: that user must be allowed to run it";
+        return Err(error).advise(|| advice);
+    }
+    if refused && !rustix::process::geteuid().is_root() {
         return Err(error)
             .advise(|| "run it with sudo; `goflow doctor` names the capabilities that are enough");
     }
@@ -336,6 +343,14 @@ mod tests {
         assert_eq!(parse_ring_bytes("65536"), Ok(64 << 10));
         assert_eq!(parse_ring_bytes("1GiB"), Ok(1 << 30));
         assert!(parse_ring_bytes("16EiB").is_err());
+    }
+
+    #[test]
+    fn a_command_that_its_user_may_not_run_is_not_a_matter_of_privilege() {
+        let error = io::Error::from(io::ErrorKind::PermissionDenied);
+        let error = advise::<()>(SpawnError::Start { program: "./svc".into(), error }.into()).unwrap_err();
+        assert!(crate::advice::advice_of(&error).unwrap().contains("must be allowed to run it"));
+        assert_eq!(crate::advice::messages(&error).len(), 1, "{error:?}");
     }
 
     #[test]

@@ -324,7 +324,9 @@ impl<W: Write> Pretty<W> {
             ("chan send" | "chan recv" | "chan close", Channels::None) => "nil channel".to_owned(),
             (_, Channels::One(pid, chan)) => self.book.channel_name(pid, chan),
             (_, Channels::Several) => "several channels".to_owned(),
-            ("ready" | "exit", Channels::None) if key.site.is_some() => "created at".to_owned(),
+            ("ready" | "exit", Channels::None) => {
+                key.site.map_or("creation not seen", |_| "created at").to_owned()
+            }
             ("chan make", Channels::None) => format!("chan {}", self.detail(key.detail)),
             (_, Channels::None) => self.detail(key.detail),
         };
@@ -436,6 +438,12 @@ impl<W: Write> Sink for Pretty<W> {
             Record::Meta(meta) => {
                 for line in report::header(meta) {
                     self.line(line);
+                }
+                if self.view.events == Events::None && self.first_meta.is_none() {
+                    self.line(Line::default().text(DIM, "recording; Ctrl-C ends it"));
+                }
+                if let Some(module) = &meta.module {
+                    self.book.know_module(module);
                 }
                 self.first_meta.get_or_insert_with(|| (**meta).clone());
             }

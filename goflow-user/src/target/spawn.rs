@@ -27,6 +27,7 @@ pub enum SpawnError {
         /// The program.
         program: OsString,
         /// Why.
+        #[source]
         error: io::Error,
     },
 }

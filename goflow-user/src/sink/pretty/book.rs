@@ -40,6 +40,7 @@ pub(super) struct Book {
     text_ids: HashMap<String, TextId>,
     processes: HashMap<Pid, Process>,
     remembered: usize,
+    modules: Vec<String>,
 }
 
 struct Site {
@@ -49,11 +50,22 @@ struct Site {
     position: String,
 }
 
-/// A position, and whether it is in the machinery that every goroutine parks in.
+/// A position, and how much it says about why a goroutine is there.
 #[derive(Clone, Copy)]
 struct Place {
     site: SiteId,
-    is_machinery: bool,
+    origin: Origin,
+}
+
+/// Whose code it is; what explains more comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Origin {
+    /// The program's own or one of its modules'.
+    Program,
+    /// Go's standard library.
+    Library,
+    /// Packages that any blocking operation passes through.
+    Machinery,
 }
 
 #[derive(Default)]
@@ -72,9 +84,14 @@ impl Book {
     pub(super) fn make_room(&mut self) -> bool {
         let full = self.remembered > LIMIT;
         if full {
-            *self = Self::default();
+            *self = Self { modules: std::mem::take(&mut self.modules), ..Self::default() };
         }
         full
+    }
+
+    /// Learns the path of a program's main module, without which its packages may look like the standard library's.
+    pub(super) fn know_module(&mut self, module: &str) {
+        self.modules.push(module.to_owned());
     }
 
     /// Forgets one process: its pid now runs something else.
@@ -82,30 +99,36 @@ impl Book {
         self.processes.remove(&pid);
     }
 
-    /// The user's position at the call that returns to `pc`: the innermost frame outside the runtime's machinery.
+    /// The position of the call that returns to `pc`: where functions were inlined, the one that explains most.
     pub(super) fn site(&mut self, pid: Pid, pc: RuntimeAddr, names: &dyn Names) -> SiteId {
         self.place(pid, pc, names).site
     }
 
-    /// The user's position in a stack: the innermost frame outside the runtime's machinery, else the outermost one.
+    /// The position in a stack that explains most: the innermost one of the program, else of the standard library, else
+    /// the outermost one of all.
     pub(super) fn site_of_stack(
         &mut self,
         pid: Pid,
         stack: &[RuntimeAddr],
         names: &dyn Names,
     ) -> Option<SiteId> {
-        let mut outermost = None;
+        let mut best: Option<Place> = None;
         for pc in stack {
             let place = self.place(pid, *pc, names);
-            if !place.is_machinery {
-                return Some(place.site);
-            }
-            if self.sites[place.site.0 as usize].full.starts_with("runtime.goexit ") {
+            if self.full(place.site).starts_with("runtime.goexit ") {
                 break;
             }
-            outermost = Some(place.site);
+            let explains_more = |best: Place| {
+                place.origin < best.origin || place.origin == best.origin && place.origin == Origin::Machinery
+            };
+            if best.is_none_or(explains_more) {
+                best = Some(place);
+            }
+            if place.origin == Origin::Program {
+                break;
+            }
         }
-        outermost
+        best.map(|place| place.site)
     }
 
     /// Records that `child` was created at `site`.
@@ -238,16 +261,17 @@ impl Book {
             return *place;
         }
         let frames = names.frames(pid, pc);
-        let chosen = frames.iter().find(|frame| !is_machinery(frame.function)).or(frames.last());
+        let chosen =
+            frames.iter().map(|frame| (origin(frame.function, &self.modules), frame)).min_by_key(|(o, _)| *o);
         let place = match chosen {
-            Some(frame) => {
+            Some((origin, frame)) => {
                 let position = position_of(frame);
                 let full = format!("{} {position}", short_function(frame.function));
-                Place { site: self.intern_site(full, position), is_machinery: is_machinery(frame.function) }
+                Place { site: self.intern_site(full, position), origin }
             }
             None => {
                 let address = pc.to_string();
-                Place { site: self.intern_site(address.clone(), address), is_machinery: false }
+                Place { site: self.intern_site(address.clone(), address), origin: Origin::Machinery }
             }
         };
         self.remembered += 1;
@@ -300,11 +324,26 @@ fn short_function(function: &str) -> String {
     printable(&function[start..]).replace("%2e", ".")
 }
 
-/// True for the packages that any blocking operation passes through, and that therefore explain nothing.
-fn is_machinery(function: &str) -> bool {
+/// Whose code a function is. The standard library's packages are those without a dot in their first element, unless the
+/// main module has no dot either.
+fn origin(function: &str, modules: &[String]) -> Origin {
+    const MACHINERY: [&str; 9] =
+        ["runtime", "sync", "syscall", "time", "net", "os", "io", "bufio", "crypto/tls"];
     let package = package_of(function);
-    matches!(package, "runtime" | "sync" | "syscall" | "time" | "net" | "os" | "io" | "bufio" | "crypto/tls")
+    if MACHINERY.contains(&package)
         || ["runtime/", "internal/", "sync/"].iter().any(|parent| package.starts_with(parent))
+    {
+        return Origin::Machinery;
+    }
+    let is_own = |module: &String| {
+        package.strip_prefix(module.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let first_element = package.split('/').next().unwrap_or(package);
+    if package == "main" || first_element.contains('.') || modules.iter().any(is_own) {
+        Origin::Program
+    } else {
+        Origin::Library
+    }
 }
 
 /// Import path of a function's package.
@@ -332,16 +371,70 @@ mod tests {
     }
 
     #[test]
-    fn machinery_is_a_matter_of_the_package_and_not_of_its_spelling() {
-        for function in
-            ["runtime.gopark", "internal/poll.(*FD).Read", "sync.(*Mutex).Lock", "internal/sync.x"]
-        {
-            assert!(is_machinery(function), "{function}");
+    fn whose_code_it_is_follows_from_the_package_and_not_from_its_spelling() {
+        let modules = ["app".to_owned()];
+        for (expected, functions) in [
+            (
+                Origin::Machinery,
+                ["runtime.gopark", "internal/poll.(*FD).Read", "sync.(*Mutex).Lock", "internal/sync.x"],
+            ),
+            (
+                Origin::Library,
+                ["net/http.(*conn).serve", "context.f", "vendor/golang.org/x/net/http2.f", "apple.f"],
+            ),
+            (
+                Origin::Program,
+                ["main.main", "app/pool.f", "github.com/internal/x.f", "app.(*T).f[go.shape.int]"],
+            ),
+        ] {
+            for function in functions {
+                assert_eq!(origin(function, &modules), expected, "{function}");
+            }
         }
-        for function in
-            ["main.main", "net/http.(*conn).serve", "runtimex.f", "github.com/internal/x.f", "syncthing.f"]
-        {
-            assert!(!is_machinery(function), "{function}");
+    }
+
+    /// `0xNN`: the digits are frames, innermost first, all inlined into the last: 1 runtime, 2 library, 3 program.
+    struct ByDigit;
+
+    impl Names for ByDigit {
+        fn frames(&self, _: Pid, pc: RuntimeAddr) -> Vec<Frame<'_>> {
+            let frame = |digit| match digit {
+                '1' => "runtime.chanrecv1",
+                '2' => "net/http.(*conn).serve",
+                '3' => "main.worker",
+                _ => "runtime.goexit",
+            };
+            let digits = format!("{:x}", pc.0);
+            digits
+                .chars()
+                .map(|digit| Frame { function: frame(digit), file: None, line: None, inlined: false })
+                .collect()
+        }
+        fn function_at(&self, _: Pid, _: RuntimeAddr) -> Option<Frame<'_>> {
+            None
+        }
+        fn wait_reason(&self, _: Pid, _: WaitReason) -> Option<&str> {
+            None
+        }
+        fn type_name(&self, _: Pid, _: RuntimeAddr) -> Option<String> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_stack_is_shown_by_the_position_that_explains_most() {
+        for (stack, expected) in [
+            (&[0x1, 0x2, 0x3, 0x4][..], Some("main.worker ?")),
+            (&[0x1, 0x23, 0x4], Some("main.worker ?")),
+            (&[0x1, 0x2, 0x4], Some("http.(*conn).serve ?")),
+            (&[0x1, 0x1, 0x4], Some("runtime.chanrecv1 ?")),
+            (&[0x4], None),
+            (&[], None),
+        ] {
+            let mut book = Book::default();
+            let stack: Vec<_> = stack.iter().copied().map(RuntimeAddr).collect();
+            let site = book.site_of_stack(Pid(1), &stack, &ByDigit);
+            assert_eq!(site.map(|site| book.full(site)), expected, "{stack:?}");
         }
     }
 
