@@ -5,9 +5,9 @@
 //! because the machine is shared; absolute figures are printed for orientation only.
 
 mod trace {
-    pub mod per_hit;
-    pub mod session;
-    pub mod stats;
+    pub(crate) mod per_hit;
+    pub(crate) mod session;
+    pub(crate) mod stats;
 }
 
 use anyhow::Result;

@@ -36,7 +36,7 @@ const PROGRAMS: [(&str, &str); 2] = [
 ];
 
 /// Prints the section.
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     println!("Added cost per probed operation ({ROUNDS} interleaved rounds of {WINDOW:?}, medians)\n");
     for (name, what) in PROGRAMS {
         measure(name, what)?;

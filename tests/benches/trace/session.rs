@@ -22,7 +22,7 @@ const STREAM: Duration = Duration::from_secs(5);
 const ADDRESS: &str = "127.0.0.1:18180";
 
 /// Prints the section.
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     println!("Start of goflow to the first event on its output, and detach ({ATTACHES} rounds, ms)\n");
     println!("  {:<46} {:>8} {:>8} {:>8} {:>8}", "target", "median", "worst", "detach", "worst");
     let storm = storm()?;
