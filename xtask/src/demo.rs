@@ -111,16 +111,16 @@ fn wait(mut goflow: Child, interrupted: &AtomicBool) -> Result<ExitStatus> {
 }
 
 fn say_what_next(goflow: &Path) {
-    let goflow = goflow.display();
     eprintln!(
         "
-What to try next:
-  sudo {goflow} trace --pid PID                    any Go process that runs here
-  sudo {goflow} trace --level blocking -- CMD      a command, from its first instruction
-  sudo {goflow} trace --pid PID --format json      one JSON object a line, for jq and friends
-  {goflow} inspect FILE                            what goflow knows about a binary
-  {goflow} doctor                                  what this machine permits
-  cargo xtask install                              puts goflow, its manual and completions under /usr/local"
+What to try next (goflow is {}):
+  sudo goflow trace --pid PID                    any Go process that runs here
+  sudo goflow trace --level blocking -- CMD      a command, from its first instruction
+  sudo goflow trace --pid PID --format json      one JSON object a line, for jq and friends
+  goflow inspect FILE                            what goflow knows about a binary
+  goflow doctor                                  what this machine permits
+  cargo xtask install                            puts goflow, its manual and completions under /usr/local",
+        goflow.display()
     );
 }
 

@@ -17,7 +17,7 @@ import (
 func main() {
 	url := flag.String("url", "http://127.0.0.1:8080", "where the service listens")
 	clients := flag.Int("clients", 24, "requests under way at once")
-	pause := flag.Duration("pause", 20*time.Millisecond, "mean pause of a client between two requests")
+	pause := flag.Duration("pause", 60*time.Millisecond, "mean pause of a client between two requests")
 	howLong := flag.Duration("for", 2*time.Minute, "when to end")
 	flag.Parse()
 
