@@ -1,10 +1,10 @@
 //! What must hold of the events of any Go program, whatever it does.
 //!
-//! In: a [`Session`] in which nothing was lost; out: every violation, in words. A goroutine is created once and does
-//! nothing before that; it does nothing after its exit; and who is made runnable has parked since the last time. A
-//! goroutine that is older than the session is known from its first event on. The hard thing is what is *not* a
-//! violation: the network poller, timers and the scavenger wake goroutines without `ready`, so two parks may follow each
-//! other.
+//! In: a [`Session`] in which nothing was lost; out: a [`Verdict`]. A goroutine is created once and does nothing before
+//! that; it does nothing after its exit; and who is made runnable has parked since the last time. A goroutine that is
+//! older than the session is known from its first event on. The hard thing is what is *not* a violation: the network
+//! poller wakes goroutines without `ready`, so two parks may follow each other; and the collector stops a running
+//! goroutine to scan its stack and makes it runnable again (`resumeG` in src/runtime/preempt.go), which no park precedes.
 
 use std::collections::HashMap;
 
@@ -21,23 +21,34 @@ enum State {
     Exited,
 }
 
-/// Every violation of causality in the order of time; at most the first hundred.
+/// What the events say of causality.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Every violation, in words and in the order of time; at most the first hundred.
+    pub violations: Vec<String>,
+    /// How often a goroutine was made runnable.
+    pub wakes: u64,
+    /// Of those, how often one that was not parked: the collector's doing, and therefore rare.
+    pub wakes_of_the_awake: u64,
+}
+
+/// Looks at the events in the order of time.
 #[must_use]
-pub fn violations(session: &Session) -> Vec<String> {
+pub fn check(session: &Session) -> Verdict {
     let mut events: Vec<&Event> = session.events.iter().collect();
     events.sort_by_key(|event| event.t_ns);
     let mut checker = Checker::default();
     for event in events {
         checker.event(event);
     }
-    checker.violations
+    checker.verdict
 }
 
 #[derive(Default)]
 struct Checker {
     /// A goroutine that is not here is older than the session, in an unknown state.
     states: HashMap<Goroutine, State>,
-    violations: Vec<String>,
+    verdict: Verdict,
 }
 
 impl Checker {
@@ -82,15 +93,17 @@ impl Checker {
     }
 
     fn woken(&mut self, target: Goroutine, event: &Event) {
+        self.verdict.wakes += 1;
         match self.states.insert(target, State::Awake) {
             None | Some(State::Parked) => {}
-            Some(state) => self.violation(&format!("is woken while {state:?}"), target, event),
+            Some(State::Awake) => self.verdict.wakes_of_the_awake += 1,
+            Some(State::Exited) => self.violation("is woken after its exit", target, event),
         }
     }
 
     fn violation(&mut self, what: &str, (pid, goid): Goroutine, event: &Event) {
-        if self.violations.len() < 100 {
-            self.violations.push(format!("goroutine {goid} of {pid} {what}: {event:?}"));
+        if self.verdict.violations.len() < 100 {
+            self.verdict.violations.push(format!("goroutine {goid} of {pid} {what}: {event:?}"));
         }
     }
 }
@@ -99,12 +112,12 @@ impl Checker {
 mod tests {
     use super::*;
 
-    fn checked(kinds: Vec<(u64, Kind)>) -> Vec<String> {
+    fn checked(kinds: Vec<(u64, Kind)>) -> Verdict {
         let mut checker = Checker::default();
         for (t_ns, (goid, kind)) in (1..).zip(kinds) {
             checker.event(&Event { t_ns, pid: 1, tid: 1, goid: Some(goid), kind });
         }
-        checker.violations
+        checker.verdict
     }
 
     fn create(child: u64) -> Kind {
@@ -131,16 +144,21 @@ mod tests {
             (7, Kind::GoroutineExit),
             (1, ready(3)),
         ];
-        assert_eq!(checked(life), Vec::<String>::new());
+        assert_eq!(checked(life), Verdict { violations: vec![], wakes: 3, wakes_of_the_awake: 0 });
     }
 
     #[test]
     fn each_disorder_is_found() {
-        assert!(checked(vec![(1, create(7)), (1, create(7))])[0].contains("before it was created"));
-        assert!(checked(vec![(7, park()), (1, create(7))])[0].contains("before it was created"));
-        assert!(checked(vec![(7, Kind::GoroutineExit), (7, park())])[0].contains("after its exit"));
-        assert!(checked(vec![(7, park()), (1, ready(7)), (1, ready(7))])[0].contains("woken while Awake"));
-        assert!(checked(vec![(1, create(7)), (1, ready(7))])[0].contains("woken while Awake"));
-        assert!(checked(vec![(7, Kind::GoroutineExit), (1, ready(7))])[0].contains("woken while Exited"));
+        let violation = |kinds| checked(kinds).violations.join("");
+        assert!(violation(vec![(1, create(7)), (1, create(7))]).contains("before it was created"));
+        assert!(violation(vec![(7, park()), (1, create(7))]).contains("before it was created"));
+        assert!(violation(vec![(7, Kind::GoroutineExit), (7, park())]).contains("acts after its exit"));
+        assert!(violation(vec![(7, Kind::GoroutineExit), (1, ready(7))]).contains("woken after its exit"));
+    }
+
+    #[test]
+    fn a_wake_without_a_park_is_counted() {
+        assert_eq!(checked(vec![(7, park()), (1, ready(7)), (1, ready(7))]).wakes_of_the_awake, 1);
+        assert_eq!(checked(vec![(1, create(7)), (1, ready(7))]).wakes_of_the_awake, 1);
     }
 }

@@ -37,7 +37,7 @@ pub enum Flavour {
 
 impl Flavour {
     /// All of the matrix, in its order.
-    pub const ALL: [Self; 6] =
+    pub const MATRIX: [Self; 6] =
         [Self::Plain, Self::Stripped, Self::Pie, Self::Cgo, Self::Trimpath, Self::External];
 
     /// The word for it in test names.

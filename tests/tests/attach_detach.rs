@@ -41,16 +41,22 @@ fn a_thousand_rounds_on_a_busy_target_do_not_crash_or_slow_it() -> Result<()> {
 
 /// And as a user does it, with a process each time.
 #[test]
-fn fifty_sessions_in_a_row_each_see_events_and_leave_nothing() -> Result<()> {
+fn fifty_sessions_in_a_row_see_events_and_leave_nothing() -> Result<()> {
     let program = Program::named("storm").build()?;
     let mut target = Target::start(&program, &[""; 0])?;
     let pid = target.pid().to_string();
+    let mut total = 0;
     for round in 0..50 {
         let goflow = Goflow::attach(&["--pid", &pid, "--duration", "20ms", "--level", "lifecycle"])?;
         let session = goflow.finish()?.session().with_context(|| format!("round {round}"))?;
-        ensure!(!session.events.is_empty() || session.lost_events() > 0, "round {round} saw nothing");
+        // On a machine that is busy with more, the target may not have run at all in that time.
+        let cpu_ns = session.summary.target_cpu_ns.context("no CPU time of the target")?;
+        let seen = session.events.len() as u64 + session.lost_events();
+        ensure!(seen > 0 || cpu_ns < 2_000_000, "round {round} saw nothing in {cpu_ns} ns of its CPU time");
+        total += seen;
         target.assert_text_is_untouched().with_context(|| format!("round {round}"))?;
     }
+    ensure!(total > 0, "fifty sessions saw nothing");
     target.operations()?;
     target.finish()
 }

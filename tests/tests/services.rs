@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use goflow_tests::causality::violations;
+use goflow_tests::causality::{self, Verdict};
 use goflow_tests::goflow::Goflow;
 use goflow_tests::services::Service;
 use goflow_tests::stream::{Kind, Position, Session, probes_of_level};
@@ -84,7 +84,7 @@ fn prometheus_as_debian_ships_it_answers_every_query() -> Result<()> {
         ensure!(answer.contains(&format!(r#""{}"]"#, i + 1)), "{i}+1 is {answer}");
         Ok(())
     })?;
-    goroutines_come_from(&session, &["github.com/prometheus/prometheus/", "net/http.(*Server).Serve"])
+    goroutines_come_from(&session, &["github.com/prometheus/client_golang/", "net/http.(*Server).Serve"])
 }
 
 #[test]
@@ -168,8 +168,10 @@ fn is_plausible(session: &Session, requests: usize) -> Result<()> {
     // One connection a request, and a goroutine for each.
     ensure!(created >= requests, "{created} goroutines for {requests} connections");
     parks_have_reasons_and_stacks(session)?;
-    let violations = violations(session);
-    ensure!(violations.is_empty(), "{} violations:\n{}", violations.len(), violations.join("\n"));
+    let verdict = causality::check(session);
+    ensure!(verdict.violations.is_empty(), "{verdict:#?}");
+    let Verdict { wakes, wakes_of_the_awake, .. } = verdict;
+    ensure!(wakes_of_the_awake * 100 < wakes, "{wakes_of_the_awake} of {wakes} wakes of who was not parked");
     Ok(())
 }
 
