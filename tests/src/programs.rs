@@ -77,6 +77,7 @@ pub struct Program {
     go: String,
     flavour: Flavour,
     goarch: &'static str,
+    experiment: &'static str,
 }
 
 impl Program {
@@ -84,7 +85,7 @@ impl Program {
     #[must_use]
     pub fn named(name: &str) -> Self {
         let go = go_versions().last().map_or_else(String::new, |newest| (*newest).to_owned());
-        Self { name: name.to_owned(), go, flavour: Flavour::Plain, goarch: "amd64" }
+        Self { name: name.to_owned(), go, flavour: Flavour::Plain, goarch: "amd64", experiment: "" }
     }
 
     /// By this Go, such as `1.22.12`.
@@ -105,6 +106,13 @@ impl Program {
     #[must_use]
     pub fn goarch(mut self, goarch: &'static str) -> Self {
         self.goarch = goarch;
+        self
+    }
+
+    /// With this `GOEXPERIMENT`.
+    #[must_use]
+    pub fn experiment(mut self, experiment: &'static str) -> Self {
+        self.experiment = experiment;
         self
     }
 
@@ -163,6 +171,7 @@ impl Program {
             .env("GOWORK", "off")
             .env("GOOS", "linux")
             .env("GOARCH", self.goarch)
+            .env("GOEXPERIMENT", self.experiment)
             .env("CGO_ENABLED", if self.flavour.needs_c_compiler() { "1" } else { "0" });
         output_of(&mut command)
             .with_context(|| format!("go{} cannot build {} ({})", self.go, self.name, self.flavour.name()))?;

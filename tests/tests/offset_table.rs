@@ -55,7 +55,29 @@ fn main() -> ExitCode {
             })
         })
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+    let experiments = EXPERIMENTS.into_iter().map(|(go, experiment)| {
+        let name = format!("go{go} GOEXPERIMENT={experiment}: the structs are those of the release");
+        Trial::test(name, move || {
+            changes_nothing(go, experiment).map_err(|error| Failed::from(format!("{error:#}")))
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.chain(experiments).collect()).exit_code()
+}
+
+/// The experiments of which goflow says that they leave the runtime's structs alone, by the oldest and the newest Go.
+const EXPERIMENTS: [(&str, &str); 3] =
+    [("1.19.13", "boringcrypto"), ("1.27.4", "boringcrypto"), ("1.25.7", "jsonv2")];
+
+/// The program as a user would have it: the table is asked with the version that the binary states.
+fn changes_nothing(go: &str, experiment: &'static str) -> Result<()> {
+    let data = std::fs::read(Program::named("layouts").go(go).experiment(experiment).build()?)?;
+    let binary = GoBinary::parse(&data)?;
+    let version = binary.go_version().context("no Go version")?;
+    ensure!(version.as_str().ends_with(&format!("X:{experiment}")), "built as {version}");
+    let (table, _) = offsets::select(Some(version), Arch::Amd64, &|_| None)?;
+    let own = Offsets::from_dwarf(&|name| binary.image().section(name))?;
+    ensure!(own == table, "DWARF: {own:#?}\ntable: {table:#?}");
+    Ok(())
 }
 
 fn agrees(version: &str, goarch: &'static str) -> Result<()> {

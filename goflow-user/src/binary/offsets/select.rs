@@ -135,16 +135,20 @@ fn newest() -> String {
     newest.map_or_else(String::new, |row| format!("1.{}.{}", row.minor, row.patches.end()))
 }
 
-/// Experiments (`GOEXPERIMENT`) that a version may name and that leave the runtime's structs alone.
-const HARMLESS_EXPERIMENTS: [&str; 0] = [];
+/// Experiments (`GOEXPERIMENT`) that leave the runtime's structs alone, as tests/tests/offset_table.rs holds. The garbage
+/// collector's and the mutexes' do not.
+const HARMLESS_EXPERIMENTS: [&str; 2] = ["boringcrypto", "jsonv2"];
+
+/// What stands between a version and its experiments: `go1.25.7 X:jsonv2`, and from Go 1.26 on `go1.26.8-X:jsonv2`
+/// (src/cmd/link/internal/ld/main.go).
+const EXPERIMENTS: [&str; 2] = [" X:", "-X:"];
 
 /// The patch number of a plain release; `None` for anything whose runtime may differ from that release's.
 fn release_patch(version: &GoVersion) -> Option<u32> {
-    let (name, experiments) = match version.as_str().split_once(" X:") {
-        Some((name, experiments)) => (name, Some(experiments)),
-        None => (version.as_str(), None),
-    };
-    let harmless = experiments.is_none_or(|list| list.split(',').all(|x| HARMLESS_EXPERIMENTS.contains(&x)));
+    let text = version.as_str();
+    let (name, experiments) =
+        EXPERIMENTS.iter().find_map(|separator| text.split_once(separator)).unwrap_or((text, ""));
+    let harmless = experiments.split(',').all(|x| x.is_empty() || HARMLESS_EXPERIMENTS.contains(&x));
     let (major, minor) = version.release();
     let patch = version.patch().unwrap_or(0);
     let plain = match version.patch() {
@@ -209,11 +213,20 @@ mod tests {
             "go1.28-devel_abcdef",
             "go1.26.8-vendor.1",
             "go1.25.4 X:nosuch",
+            "go1.25.7 X:jsonv2,greenteagc",
+            "go1.26.8-X:nogreenteagc",
         ] {
             let refused =
                 OffsetsError::NotARelease { version: version.to_owned(), dwarf: DwarfError::Absent };
             assert_eq!(stripped(version, Arch::Amd64), Err(refused));
         }
+    }
+
+    #[test]
+    fn an_experiment_that_leaves_the_structs_alone_does_not_matter() {
+        let plain = stripped("go1.26.8", Arch::Amd64);
+        assert_eq!(stripped("go1.26.8-X:boringcrypto,jsonv2", Arch::Amd64), plain);
+        assert_eq!(stripped("go1.25.7 X:jsonv2", Arch::Amd64), stripped("go1.25.7", Arch::Amd64));
     }
 
     #[test]

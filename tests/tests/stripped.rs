@@ -1,0 +1,139 @@
+//! What goflow finds in a program that was stripped of symbols and debug information, held against the same program
+//! that was not: for every Go and every way to build, the runtime's variables, the struct offsets, the wait reasons and
+//! the probe sites.
+//!
+//! A program is built once with everything; taking its section headers away is what `sstrip` does, and leaves addresses
+//! alone. Plain programs are also built with `-ldflags=-s -w`, as most are shipped.
+
+use anyhow::{Context, Result, ensure};
+use goflow_tests::programs::{Flavour, Program, go_versions};
+use goflow_user::binary::GoBinary;
+use goflow_user::binary::addr::LinkAddr;
+use goflow_user::binary::globals::Global;
+use goflow_user::binary::offsets::OffsetSource;
+use goflow_user::binary::site::{Site, SiteClass, SitePoint, entry_site, return_sites};
+use goflow_user::probe::catalog::{CATALOG, Point};
+use libtest_mimic::{Arguments, Trial};
+
+type Check = fn(&GoBinary<'_>, &GoBinary<'_>) -> Result<()>;
+
+fn main() {
+    let checks: [(&str, Check); 4] = [
+        ("runtime variables are where the symbols are", variables_agree),
+        ("the offset table says what the debug information says", offsets_agree),
+        ("wait reasons are read", wait_reasons_agree),
+        ("every probe has its cheapest site", sites_are_the_cheapest),
+    ];
+    let mut tests = Vec::new();
+    for go in go_versions() {
+        for flavour in Flavour::ALL.into_iter().filter(|flavour| *flavour != Flavour::Stripped) {
+            for (what, check) in checks {
+                let name = format!("go{go} {}: {what}", flavour.name());
+                tests.push(Trial::test(name, move || {
+                    against_itself(go, flavour, check).map_err(|error| format!("{error:?}").into())
+                }));
+            }
+        }
+        for (what, check) in checks {
+            let name = format!("go{go} stripped by the linker: {what}");
+            tests.push(Trial::test(name, move || {
+                against_twin(go, check).map_err(|error| format!("{error:?}").into())
+            }));
+        }
+    }
+    libtest_mimic::run(&Arguments::from_args(), tests).exit();
+}
+
+fn build(go: &str, flavour: Flavour) -> Result<Vec<u8>> {
+    Ok(std::fs::read(Program::named("counts").go(go).flavour(flavour).build()?)?)
+}
+
+fn against_itself(go: &str, flavour: Flavour, check: Check) -> Result<()> {
+    let whole = build(go, flavour)?;
+    let mut bare = whole.clone();
+    // e_shoff; e_shnum and e_shstrndx of Elf64_Ehdr.
+    bare[0x28..0x30].fill(0);
+    bare[0x3c..0x40].fill(0);
+    check(&GoBinary::parse(&whole)?, &GoBinary::parse(&bare)?)
+}
+
+fn against_twin(go: &str, check: Check) -> Result<()> {
+    let (whole, stripped) = (build(go, Flavour::Plain)?, build(go, Flavour::Stripped)?);
+    check(&GoBinary::parse(&whole)?, &GoBinary::parse(&stripped)?)
+}
+
+fn variables_agree(whole: &GoBinary<'_>, stripped: &GoBinary<'_>) -> Result<()> {
+    let symbols = whole.symbols().elf().context("no symbols to compare with")?;
+    ensure!(stripped.symbols().elf().is_none(), "the stripped program has symbols");
+    let symbol = |global: Global| {
+        let variable = symbols.variable(global.symbol()).with_context(|| format!("no symbol {global}"))?;
+        ensure!(whole.global(global)? == variable.start, "{global}: the symbol was not taken");
+        Ok(variable.start.0)
+    };
+    // The linker records its flags in the program, so `-s -w` can shift all data by the length of that text.
+    let same_file = whole.image().data().len() == stripped.image().data().len();
+    let shift = stripped.global(Global::Allgs)?.0.wrapping_sub(symbol(Global::Allgs)?);
+    ensure!(shift == 0 || (!same_file && shift % 32 == 0), "all variables are off by {shift:#x}");
+    for global in Global::ALL {
+        let (expected, found) = (symbol(global)?.wrapping_add(shift), stripped.global(global)?.0);
+        ensure!(found == expected, "{global} is at {expected:#x}, the code says {found:#x}");
+    }
+    Ok(())
+}
+
+fn offsets_agree(whole: &GoBinary<'_>, stripped: &GoBinary<'_>) -> Result<()> {
+    let (own, own_source) = whole.offsets()?;
+    let (release, release_source) = stripped.offsets()?;
+    ensure!((own_source, release_source) == (OffsetSource::Dwarf, OffsetSource::Table));
+    ensure!(own == release, "DWARF: {own:#?}\ntable: {release:#?}");
+    Ok(())
+}
+
+fn wait_reasons_agree(whole: &GoBinary<'_>, stripped: &GoBinary<'_>) -> Result<()> {
+    let own = whole.own_wait_reasons().context("not found by symbol")?;
+    let found = stripped.own_wait_reasons().context("not found by instructions")?;
+    ensure!(own == found, "by symbol: {own:?}\nby instructions: {found:?}");
+    for reason in ["chan receive", "chan send", "select", "semacquire", "sync.Cond.Wait"] {
+        ensure!(own.contains(&reason), "{reason:?} is not among {own:?}");
+    }
+    Ok(())
+}
+
+fn sites_are_the_cheapest(whole: &GoBinary<'_>, stripped: &GoBinary<'_>) -> Result<()> {
+    for spec in CATALOG {
+        let names = spec.functions;
+        let found = sites(whole, names, spec.point).with_context(|| format!("{names:?}"))?;
+        let again = sites(stripped, names, spec.point).with_context(|| format!("{names:?}, stripped"))?;
+        ensure!(found == again, "{names:?}: {found:?}, stripped {again:?}");
+        for site in &found {
+            check_site(whole, site).with_context(|| format!("{names:?}: {site:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn sites(binary: &GoBinary<'_>, names: &[&str], point: Point) -> Result<Vec<Site>> {
+    let function = names.iter().find_map(|name| binary.function(name)).context("no such function")?;
+    let code = binary.code(&function.range).context("no instructions")?;
+    let start = function.range.start;
+    Ok(match point {
+        Point::Entry => vec![entry_site(code, start)?],
+        Point::Return => return_sites(code, start)?,
+    })
+}
+
+/// From Go 1.21 on every probed function begins with the stack check and a push; before, the frame is made by `sub`.
+fn check_site(binary: &GoBinary<'_>, site: &Site) -> Result<()> {
+    let pushes = binary.go_version().context("no Go version")?.at_least((1, 21));
+    let byte = |offset| binary.image().bytes(LinkAddr(site.address.0 + offset), 1).map(|bytes| bytes[0]);
+    match site.point {
+        SitePoint::Return => ensure!(byte(0) == Some(0xc3) && site.class == SiteClass::SingleStepped),
+        SitePoint::Entry if pushes => ensure!(byte(0) == Some(0x55) && !site.on_stack_check),
+        SitePoint::Entry => {
+            let near = byte(0) == Some(0x0f) && byte(1) == Some(0x86);
+            ensure!((near || byte(0) == Some(0x76)) && site.on_stack_check);
+        }
+    }
+    ensure!(site.point == SitePoint::Return || site.class == SiteClass::Emulated, "single-stepped");
+    Ok(())
+}
