@@ -1,5 +1,5 @@
-//! The facts in the form in which they are told. The keys are a contract (docs/inspect.md); an unknown value is `null`
-//! and has an entry in `not_available`.
+//! The facts in the form in which they are told: the keys are a contract (docs/inspect.md). In: an analysed binary; out:
+//! values of their own, so that neither form of the output looks anything up.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -23,6 +23,7 @@ pub(super) fn page(facts: &Facts) -> String {
 
 fn summary(facts: &Facts) -> Vec<(String, String)> {
     let unknown = || "unknown".to_owned();
+    let none = || "none".to_owned();
     let version = match (&facts.go_version, facts.go_version_from) {
         (Some(version), Some("runtime")) => format!("{version}, from runtime.buildVersion"),
         (Some(version), _) => format!("{version}, from the build info"),
@@ -52,10 +53,13 @@ fn summary(facts: &Facts) -> Vec<(String, String)> {
         row("Format", Some(format!("{} {}, {position}, {linking}", facts.format, facts.arch))),
         row("Go version", Some(version)),
         row("Recognised by", Some(facts.recognised_by.replace('_', " "))),
-        row("Module", module),
+        row(
+            "Module",
+            module.or_else(|| facts.package.is_some().then(|| "none named in the build info".to_owned())),
+        ),
         row("Main package", facts.package.clone()),
-        row("Go build id", facts.go_build_id.clone()),
-        row("GNU build id", Some(facts.gnu_build_id.clone().unwrap_or_else(|| "none".to_owned()))),
+        row("Go build id", Some(facts.go_build_id.clone().unwrap_or_else(none))),
+        row("GNU build id", Some(facts.gnu_build_id.clone().unwrap_or_else(none))),
         row("cgo", Some(cgo)),
         row("Names from", Some(functions)),
         row("Offsets from", facts.offsets_from.map(str::to_owned)),
