@@ -50,10 +50,11 @@ struct Report {
 }
 
 pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
-    let checks = judge::judge(&facts::gather());
+    let facts = facts::gather();
+    let checks = judge::judge(&facts);
     let report = Report { verdict: judge::verdict(&checks), checks };
     let text = match args.format {
-        Format::Text => text(&report),
+        Format::Text => text(&report, judge::least(&facts).setcap),
         Format::Json => serde_json::to_string(&report)? + "\n",
     };
     anstream::stdout().write_all(text.as_bytes()).context("the report could not be written")?;
@@ -64,7 +65,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &Report, setcap: &str) -> String {
     const DIM: Style = Style::new().dimmed();
     const BOLD: Style = Style::new().bold();
     let mut out = String::new();
@@ -82,9 +83,8 @@ fn text(report: &Report) -> String {
     let _ = writeln!(out, "\n{BOLD}{}{BOLD:#}", sentence(report));
     let _ = writeln!(
         out,
-        "The least that works: CAP_SYS_ADMIN (to place uprobes) and CAP_SYS_PTRACE (to read other users' processes):\n  \
-         sudo setcap {}+ep $(command -v goflow)",
-        judge::LEAST_CAPABILITIES
+        "The least privilege that works here, with CAP_SYS_PTRACE for the processes of other users:\n  \
+         sudo setcap {setcap}+ep $(command -v goflow)"
     );
     out
 }

@@ -13,7 +13,7 @@ use crate::sink::record::{Meta, ProbeMeta, Unavailable};
 use crate::target::executable::Executable;
 use crate::target::{Pid, host, process};
 use anyhow::{Context as _, anyhow, bail};
-use rustix::thread::{CapabilitySet, capabilities};
+use rustix::thread::capabilities;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
@@ -37,7 +37,6 @@ pub(super) struct Traced {
 
 impl Environment {
     pub(super) fn detect(options: &TraceOptions) -> anyhow::Result<Self> {
-        require_privilege()?;
         let kernel = host::kernel_release();
         let Some(kernel_version) = host::kernel_version(&kernel) else {
             bail!("the kernel release {kernel:?} does not start with a version");
@@ -51,18 +50,22 @@ impl Environment {
             }
             Some(method) => method,
         };
+        require_privilege(method)?;
         Ok(Self { kernel, kernel_version, method })
     }
 }
 
 /// Everything that follows would fail too, each step with an error of its own that names no capability.
-fn require_privilege() -> anyhow::Result<()> {
-    let effective = capabilities(None).context("the capabilities of goflow cannot be read")?.effective;
-    if effective.contains(CapabilitySet::SYS_ADMIN) {
+fn require_privilege(method: AttachMethod) -> anyhow::Result<()> {
+    let held = capabilities(None).context("the capabilities of goflow cannot be read")?.effective;
+    if feature::may_probe(held, method) {
         return Ok(());
     }
-    Err(anyhow!("no permission to probe: the kernel asks for CAP_SYS_ADMIN, which goflow does not have here"))
-        .advise(|| "run it with sudo; `goflow doctor` names the capabilities that are enough")
+    Err(anyhow!(
+        "no permission to probe: the kernel asks for CAP_SYS_ADMIN (from Linux 6.6 on CAP_BPF and CAP_PERFMON are \
+         enough), which goflow does not have here"
+    ))
+    .advise(|| "run it with sudo; `goflow doctor` names the capabilities that are enough")
 }
 
 /// Puts the probes of one binary in.

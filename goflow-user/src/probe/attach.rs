@@ -27,8 +27,8 @@ const ENOTSUPP: i32 = 524;
 pub enum AttachError {
     /// The caller lacks a capability.
     #[error(
-        "no permission to attach uprobes: this needs CAP_SYS_ADMIN (and CAP_BPF with CAP_PERFMON); \
-         run goflow as root, or see `goflow doctor`"
+        "no permission to attach uprobes: this needs CAP_SYS_ADMIN (from Linux 6.6 on CAP_BPF and CAP_PERFMON are \
+         enough); run goflow as root, or see `goflow doctor`"
     )]
     Permission,
     /// The process ended before the probes were in.

@@ -4,21 +4,25 @@
 //! from a refusal. Nothing stays behind: every test object dies with its descriptor. The last word has
 //! [`uprobe_trial`], which puts a probe into goflow itself and lets it be hit.
 
-use std::ffi::CString;
+use std::ffi::CStr;
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 
-use aya::maps::MapType;
+use aya::maps::{Array, Map, MapData, MapError, MapType};
 use aya::programs::{ProgramError, ProgramType};
 use aya::sys::{BpfHelper, is_helper_supported, is_map_supported, is_program_supported};
-use aya_obj::generated::{bpf_insn, perf_event_attr};
+use aya_obj::generated::{BPF_PSEUDO_MAP_VALUE, bpf_insn, perf_event_attr};
+use rustix::thread::CapabilitySet;
 
+use super::load::AttachMethod;
 use super::sys;
 
 /// Kernel object behind uprobes that are perf events; its file `type` holds the number of the PMU.
 const UPROBE_PMU: &str = "/sys/bus/event_source/devices/uprobe/type";
+
+/// goflow's own executable.
+const SELF: &CStr = c"/proc/self/exe";
 
 /// Hits that [`uprobe_trial`] makes, and must count.
 pub const TRIAL_HITS: u64 = 3;
@@ -70,14 +74,7 @@ pub fn cookies() -> Support {
 /// `EBADF`. One that does not know them refuses the attach type with `EINVAL`.
 #[must_use]
 pub fn multi_uprobe() -> Support {
-    // mov r0, 0; exit
-    let code = [0xb7, 0x95].map(|code| {
-        // SAFETY: an instruction is a plain struct of integers, for which zero is valid.
-        let mut instruction: bpf_insn = unsafe { std::mem::zeroed() };
-        instruction.code = code;
-        instruction
-    });
-    let program = match sys::load_multi_uprobe_program("goflow_feature", &code, c"GPL") {
+    let program = match sys::load_multi_uprobe_program("goflow_feature", &[return_zero(), exit()], c"GPL") {
         Ok(program) => program,
         Err((error, _log)) => return unless_absent(error),
     };
@@ -92,6 +89,24 @@ pub fn multi_uprobe() -> Support {
     }
 }
 
+/// The capabilities that placing probes takes; `CAP_SYS_ADMIN` stands for all of them.
+///
+/// A multi-uprobe link asks for `CAP_PERFMON` (kernel/trace/bpf_trace.c) and its program for `CAP_BPF`; a uprobe that is a
+/// perf event asks for `CAP_SYS_ADMIN`, since a fix of 2025 that went to every stable kernel.
+#[must_use]
+pub const fn capabilities_needed(method: AttachMethod) -> CapabilitySet {
+    match method {
+        AttachMethod::UprobeMulti => CapabilitySet::BPF.union(CapabilitySet::PERFMON),
+        AttachMethod::PerfEvent => CapabilitySet::SYS_ADMIN,
+    }
+}
+
+/// True when `held` is enough to place probes.
+#[must_use]
+pub fn may_probe(held: CapabilitySet, method: AttachMethod) -> bool {
+    held.contains(CapabilitySet::SYS_ADMIN) || held.contains(capabilities_needed(method))
+}
+
 /// The number of the perf PMU for uprobes.
 ///
 /// # Errors
@@ -103,23 +118,84 @@ pub fn uprobe_pmu() -> io::Result<u32> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("{UPROBE_PMU} holds {text:?}")))
 }
 
-/// Probes a function of goflow itself, calls it [`TRIAL_HITS`] times, and returns how many hits the kernel counted.
+/// Probes a function of goflow itself the way a session would, calls it [`TRIAL_HITS`] times, and returns how many hits
+/// the kernel counted.
 ///
-/// It is what a session does to a target, so it fails wherever a session would: by capabilities, by security modules,
-/// by a sandbox that only looks like Linux.
+/// It fails wherever a session would: by capabilities, by security modules, by a sandbox that only looks like Linux.
 ///
 /// # Errors
-/// The kernel's refusal of the probe.
-pub fn uprobe_trial() -> io::Result<u64> {
-    let pmu = uprobe_pmu()?;
+/// The kernel's refusal.
+pub fn uprobe_trial(method: AttachMethod) -> io::Result<u64> {
     let offset = file_offset_of(trial_target as *const () as u64)?;
-    let mut counter = fs::File::from(open_uprobe_counter(pmu, Path::new("/proc/self/exe"), offset)?);
+    match method {
+        AttachMethod::UprobeMulti => trial_by_link(offset),
+        AttachMethod::PerfEvent => trial_by_perf_event(offset),
+    }
+}
+
+fn hit_the_trial_target() {
     for _ in 0..TRIAL_HITS {
         std::hint::black_box(trial_target as extern "C" fn(u64) -> u64)(1);
     }
+}
+
+fn trial_by_link(offset: u64) -> io::Result<u64> {
+    let layout = aya_obj::Map::new_from_params(MapType::Array as u32, 4, 8, 1, 0);
+    let map = MapData::create(layout, "goflow_trial", None).map_err(refusal)?;
+    let code = count_into(map.fd().as_fd().as_raw_fd());
+    let program =
+        sys::load_multi_uprobe_program("goflow_trial", &code, c"GPL").map_err(|(error, _log)| error)?;
+    let link = sys::link_multi_uprobe(program.as_fd(), SELF, &[offset], &[0], None)?;
+    hit_the_trial_target();
+    drop(link);
+    let map = Map::Array(map);
+    let counter = Array::<_, u64>::try_from(&map).map_err(refusal)?;
+    counter.get(&0, 0).map_err(refusal)
+}
+
+/// The kernel's error, where there is one under aya's.
+fn refusal(error: MapError) -> io::Error {
+    match error {
+        MapError::CreateError { io_error, .. } => io_error,
+        MapError::SyscallError(error) => error.io_error,
+        other => io::Error::other(other),
+    }
+}
+
+fn trial_by_perf_event(offset: u64) -> io::Result<u64> {
+    let mut counter = fs::File::from(open_uprobe_counter(uprobe_pmu()?, SELF, offset)?);
+    hit_the_trial_target();
     let mut count = [0; 8];
     counter.read_exact(&mut count)?;
     Ok(u64::from_ne_bytes(count))
+}
+
+/// `r1 = &map[0]; r2 = 1; lock *r1 += r2; return 0`, for an array map of one 64-bit value.
+fn count_into(map: RawFd) -> [bpf_insn; 6] {
+    const LOAD_64: u8 = 0x18;
+    const MOVE: u8 = 0xb7;
+    const ATOMIC_ADD_64: u8 = 0xdb;
+    [
+        instruction(LOAD_64, 1, BPF_PSEUDO_MAP_VALUE as u8, map),
+        instruction(0, 0, 0, 0),
+        instruction(MOVE, 2, 0, 1),
+        instruction(ATOMIC_ADD_64, 1, 2, 0),
+        return_zero(),
+        exit(),
+    ]
+}
+
+fn return_zero() -> bpf_insn {
+    instruction(0xb7, 0, 0, 0)
+}
+
+fn exit() -> bpf_insn {
+    instruction(0x95, 0, 0, 0)
+}
+
+fn instruction(code: u8, destination: u8, source: u8, imm: i32) -> bpf_insn {
+    let registers = bpf_insn::new_bitfield_1(destination, source);
+    bpf_insn { code, _bitfield_align_1: [], _bitfield_1: registers, off: 0, imm }
 }
 
 /// The function that [`uprobe_trial`] probes.
@@ -147,9 +223,7 @@ fn offset_in_mapping(line: &str, address: u64) -> Option<u64> {
 }
 
 /// A perf event that counts hits by this thread; `path` and `offset` are where.
-fn open_uprobe_counter(pmu: u32, path: &Path, offset: u64) -> io::Result<OwnedFd> {
-    use std::os::unix::ffi::OsStrExt as _;
-    let path = CString::new(path.as_os_str().as_bytes())?;
+fn open_uprobe_counter(pmu: u32, path: &CStr, offset: u64) -> io::Result<OwnedFd> {
     // SAFETY: a plain struct of integers, for which zero is the documented default.
     let mut attr: perf_event_attr = unsafe { std::mem::zeroed() };
     attr.size = size_of::<perf_event_attr>() as u32;

@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::{CapabilitySet, capabilities};
 
+use crate::probe::attach;
 use crate::probe::feature::{self, Support};
 use crate::target::host;
 
@@ -74,7 +75,7 @@ pub(super) fn gather() -> Facts {
         cookies: feature::cookies(),
         multi_uprobe: feature::multi_uprobe(),
         uprobe_pmu: feature::uprobe_pmu(),
-        trial: feature::uprobe_trial(),
+        trial: feature::uprobe_trial(attach::supported_method()),
         has_btf: fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(false),
         capabilities: capabilities(None).map(|sets| sets.effective).map_err(Into::into),
         in_initial_user_namespace: is_namespace("user", INITIAL_USER_NAMESPACE),

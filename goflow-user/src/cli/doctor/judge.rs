@@ -9,11 +9,51 @@ use rustix::thread::CapabilitySet;
 use serde::Serialize;
 
 use super::facts::Facts;
-use crate::probe::feature::{Support, TRIAL_HITS};
+use crate::probe::feature::{self, Support, TRIAL_HITS};
+use crate::probe::load::AttachMethod;
 use crate::target::host::kernel_version;
 
-/// What setcap(8) is given for the least privilege that works.
-pub(super) const LEAST_CAPABILITIES: &str = "cap_sys_admin,cap_sys_ptrace";
+/// The first kernel with multi-uprobe links, for a caller who may not ask it.
+const MULTI_UPROBE_SINCE: (u32, u32) = (6, 6);
+
+/// [`feature::capabilities_needed`] for one method, in the words of each place where they are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Least {
+    method: AttachMethod,
+    needed: &'static str,
+    /// For setcap(8), with the capability to read other users' processes.
+    pub(super) setcap: &'static str,
+    kubernetes: &'static str,
+    container: &'static str,
+}
+
+const LEAST_BY_LINK: Least = Least {
+    method: AttachMethod::UprobeMulti,
+    needed: "CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN, to place uprobes",
+    setcap: "cap_bpf,cap_perfmon,cap_sys_ptrace",
+    kubernetes: "in the pod's spec: securityContext: {runAsUser: 0, capabilities: {add: [BPF, PERFMON, SYS_PTRACE]}}",
+    container: "start the container as root with --cap-add BPF --cap-add PERFMON --cap-add SYS_PTRACE",
+};
+
+const LEAST_BY_PERF_EVENT: Least = Least {
+    method: AttachMethod::PerfEvent,
+    needed: "CAP_SYS_ADMIN to place uprobes; with multi-uprobe links CAP_BPF and CAP_PERFMON would do",
+    setcap: "cap_sys_admin,cap_sys_ptrace",
+    kubernetes: "in the pod's spec: securityContext: {runAsUser: 0, capabilities: {add: [SYS_ADMIN, SYS_PTRACE]}}",
+    container: "start the container as root with --cap-add SYS_ADMIN --cap-add SYS_PTRACE",
+};
+
+/// The least privilege that works on this kernel.
+pub(super) fn least(facts: &Facts) -> Least {
+    let has_links = match facts.multi_uprobe {
+        Support::Yes => true,
+        Support::No => false,
+        Support::Unknown(_) => {
+            kernel_version(&facts.release).is_some_and(|version| version >= MULTI_UPROBE_SINCE)
+        }
+    };
+    if has_links { LEAST_BY_LINK } else { LEAST_BY_PERF_EVENT }
+}
 
 /// The oldest kernel that goflow is tested on has ring buffers.
 const OLDEST_KERNEL: (u32, u32) = (5, 8);
@@ -140,10 +180,16 @@ fn has(facts: &Facts, capability: CapabilitySet) -> bool {
     facts.capabilities.as_ref().is_ok_and(|set| set.contains(capability))
 }
 
+/// True when this process may place probes, as far as capabilities go.
+fn may_probe(facts: &Facts) -> bool {
+    facts.capabilities.as_ref().is_ok_and(|held| feature::may_probe(*held, least(facts).method))
+}
+
 fn capabilities(facts: &Facts) -> Check {
-    let needed = "CAP_SYS_ADMIN to place uprobes (CAP_BPF with CAP_PERFMON is not enough on current kernels)";
+    let least = least(facts);
     let status = match &facts.capabilities {
-        Ok(set) if set.contains(CapabilitySet::SYS_ADMIN) => Status::Ok,
+        // What has just worked is not missing anything.
+        _ if facts.trial.is_ok() || may_probe(facts) => Status::Ok,
         Ok(_) => Status::Fail,
         Err(_) => Status::Unknown,
     };
@@ -153,14 +199,12 @@ fn capabilities(facts: &Facts) -> Check {
     };
     let fix = match facts.container {
         None => {
-            format!("run goflow with sudo, or once: sudo setcap {LEAST_CAPABILITIES}+ep $(command -v goflow)")
+            format!("run goflow with sudo, or once: sudo setcap {}+ep $(command -v goflow)", least.setcap)
         }
-        Some("Kubernetes") => {
-            "securityContext: {runAsUser: 0, capabilities: {add: [SYS_ADMIN, SYS_PTRACE]}}".to_owned()
-        }
-        Some(_) => "start the container with --cap-add SYS_ADMIN --cap-add SYS_PTRACE, as root".to_owned(),
+        Some("Kubernetes") => least.kubernetes.to_owned(),
+        Some(_) => least.container.to_owned(),
     };
-    Check::new("capabilities", status, found, needed).mend(fix)
+    Check::new("capabilities", status, found, least.needed).mend(fix)
 }
 
 /// Those of the capabilities that matter here which are held.
@@ -220,7 +264,7 @@ const NO_SECCOMP: &str = "start the container with --security-opt seccomp=unconf
 fn is_seccomp_refusal(error: &io::Error, facts: &Facts) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied
         && facts.seccomp == Some(2)
-        && has(facts, CapabilitySet::SYS_ADMIN)
+        && may_probe(facts)
         && facts.in_initial_user_namespace == Some(true)
 }
 
@@ -247,18 +291,16 @@ fn uprobes(facts: &Facts) -> Check {
 fn trial(facts: &Facts) -> Check {
     let needed = "a probe in goflow's own code is placed and hit";
     let check = |status, found: String| Check::new("trial", status, found, needed);
-    match (&facts.trial, &facts.uprobe_pmu) {
-        (Ok(TRIAL_HITS), _) => check(Status::Ok, format!("{TRIAL_HITS} hits of {TRIAL_HITS} counted")),
-        (Ok(hits), _) => check(Status::Fail, format!("{hits} hits of {TRIAL_HITS} counted"))
+    match &facts.trial {
+        // Another goflow that tries at the same moment hits the same probe.
+        Ok(hits @ TRIAL_HITS..) => check(Status::Ok, format!("{hits} hits of {TRIAL_HITS} counted")),
+        Ok(hits) => check(Status::Fail, format!("{hits} hits of {TRIAL_HITS} counted"))
             .mend("this kernel or sandbox does not run uprobes as Linux does; use another"),
-        (Err(_), Err(_)) => {
-            check(Status::Unknown, "not tried without the PMU".to_owned()).mend("see uprobes")
-        }
-        (Err(error), Ok(_)) if error.kind() == io::ErrorKind::PermissionDenied => {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let fix = if is_seccomp_refusal(error, facts) { NO_SECCOMP } else { "see capabilities" };
             check(Status::Fail, format!("refused: {error}")).mend(fix)
         }
-        (Err(error), Ok(_)) => check(Status::Fail, format!("refused: {error}"))
+        Err(error) => check(Status::Fail, format!("refused: {error}"))
             .mend("is the executable on a file system without page cache? copy goflow to a local disk"),
     }
 }
@@ -336,14 +378,14 @@ fn memlock(facts: &Facts) -> Option<Check> {
     Some(Check::new("memlock", status, found, needed).mend("ulimit -l unlimited, or run goflow with sudo"))
 }
 
-/// It does not bind a holder of `CAP_SYS_ADMIN`; without that, the capability is the thing to mend.
+/// They do not bind a holder of the capabilities; without those, the capabilities are the thing to mend.
 fn paranoid(facts: &Facts) -> Option<Check> {
     let found = format!(
-        "kernel.perf_event_paranoid = {}, kernel.unprivileged_bpf_disabled = {}; not binding with CAP_SYS_ADMIN",
+        "kernel.perf_event_paranoid = {}, kernel.unprivileged_bpf_disabled = {}; they bind only who lacks capabilities",
         facts.perf_event_paranoid?,
         facts.unprivileged_bpf_disabled.map_or("?".to_owned(), |value| value.to_string())
     );
-    Some(Check::new("sysctls", Status::Ok, found, "nothing, with CAP_SYS_ADMIN"))
+    Some(Check::new("sysctls", Status::Ok, found, "nothing, with the capabilities"))
 }
 
 /// Lockdown restricts kprobes, kernel memory and writes to user memory, none of which goflow uses; it was not tried.
@@ -450,8 +492,27 @@ mod tests {
         assert_eq!(verdict, Verdict::No);
         let capabilities = check(&unprivileged(), "capabilities");
         assert_eq!(capabilities.status, Status::Fail);
-        assert!(capabilities.fix.unwrap().contains("setcap cap_sys_admin,cap_sys_ptrace+ep"));
+        assert!(capabilities.fix.unwrap().contains("setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep"));
         assert_eq!(check(&unprivileged(), "ring buffer").status, Status::Unknown);
+    }
+
+    #[test]
+    fn the_least_privilege_depends_on_the_kernel() {
+        let narrow = || CapabilitySet::BPF | CapabilitySet::PERFMON | CapabilitySet::SYS_PTRACE;
+        let facts = Facts { capabilities: Ok(narrow()), ..healthy() };
+        assert_eq!(outcome(&facts), (Verdict::Yes, vec![]));
+        let facts = Facts {
+            multi_uprobe: Support::No,
+            trial: Err(io::Error::from_raw_os_error(libc::EACCES)),
+            capabilities: Ok(narrow()),
+            ..healthy()
+        };
+        assert_eq!(outcome(&facts).0, Verdict::No);
+        assert!(
+            check(&facts, "capabilities").fix.unwrap().contains("setcap cap_sys_admin,cap_sys_ptrace+ep")
+        );
+        let old = Facts { release: "6.1.0-40-amd64".to_owned(), ..unprivileged() };
+        assert!(check(&old, "capabilities").fix.unwrap().contains("cap_sys_admin"));
     }
 
     #[test]
@@ -516,12 +577,8 @@ mod tests {
 
     #[test]
     fn a_container_is_told_in_its_own_words() {
-        let facts = Facts {
-            container: Some("Kubernetes"),
-            in_initial_pid_namespace: Some(false),
-            capabilities: Ok(CapabilitySet::empty()),
-            ..healthy()
-        };
+        let facts =
+            Facts { container: Some("Kubernetes"), in_initial_pid_namespace: Some(false), ..unprivileged() };
         assert!(check(&facts, "pid namespace").fix.unwrap().contains("hostPID: true"));
         assert!(check(&facts, "capabilities").fix.unwrap().contains("SYS_PTRACE"));
         let facts = Facts { container: Some("Docker"), ..facts };
