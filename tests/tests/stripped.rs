@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use goflow_tests::programs::{Flavour, Program, go_versions};
 use goflow_user::binary::GoBinary;
 use goflow_user::binary::addr::LinkAddr;
-use goflow_user::binary::globals::Global;
+use goflow_user::binary::globals::{Global, GlobalError};
 use goflow_user::binary::offsets::OffsetSource;
 use goflow_user::binary::site::{Site, SiteClass, SitePoint, entry_site, return_sites};
 use goflow_user::probe::catalog::{CATALOG, Point};
@@ -41,6 +41,10 @@ fn main() {
             }));
         }
     }
+    for go in go_versions() {
+        let name = format!("go{go} arm64: what instructions do not tell is refused or the release's");
+        tests.push(Trial::test(name, move || arm64(go).map_err(|error| format!("{error:?}").into())));
+    }
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }
 
@@ -48,12 +52,34 @@ fn build(go: &str, flavour: Flavour) -> Result<Vec<u8>> {
     Ok(std::fs::read(Program::named("counts").go(go).flavour(flavour).build()?)?)
 }
 
-fn against_itself(go: &str, flavour: Flavour, check: Check) -> Result<()> {
-    let whole = build(go, flavour)?;
-    let mut bare = whole.clone();
+/// The program without its section headers: no symbols, no debug information, the same addresses.
+fn without_sections(whole: &[u8]) -> Vec<u8> {
+    let mut bare = whole.to_vec();
     // e_shoff; e_shnum and e_shstrndx of Elf64_Ehdr.
     bare[0x28..0x30].fill(0);
     bare[0x3c..0x40].fill(0);
+    bare
+}
+
+fn arm64(go: &str) -> Result<()> {
+    let whole = std::fs::read(Program::named("layouts").go(go).goarch("arm64").build()?)?;
+    let bare = without_sections(&whole);
+    let (whole, stripped) = (GoBinary::parse(&whole)?, GoBinary::parse(&bare)?);
+    offsets_agree(&whole, &stripped)?;
+    let global = Global::Allgs;
+    ensure!(
+        whole.global(global).is_ok() && stripped.global(global) == Err(GlobalError::Architecture { global })
+    );
+    let own = whole.own_wait_reasons().context("not found by symbol")?;
+    ensure!(stripped.own_wait_reasons().is_none(), "read from instructions that are not decoded");
+    let release = (0..=u8::MAX).map_while(|reason| stripped.wait_reason(reason));
+    ensure!(release.eq(own), "the release's wait reasons are not the program's");
+    Ok(())
+}
+
+fn against_itself(go: &str, flavour: Flavour, check: Check) -> Result<()> {
+    let whole = build(go, flavour)?;
+    let bare = without_sections(&whole);
     check(&GoBinary::parse(&whole)?, &GoBinary::parse(&bare)?)
 }
 

@@ -367,7 +367,8 @@ impl<'d> GoBinary<'d> {
         wait_reason::own(self)
     }
 
-    /// The runtime's text of a wait reason, from the binary or from its Go release; `None` for a number it does not use, and when the texts are not known.
+    /// The runtime's text of a wait reason, from the binary or from its Go release; `None` for a number it does not use,
+    /// and when the texts are not known.
     #[must_use]
     pub fn wait_reason(&self, reason: u8) -> Option<&str> {
         let reasons = self.wait_reasons.get_or_init(|| wait_reason::find(self));
