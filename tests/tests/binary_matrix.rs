@@ -32,7 +32,7 @@ const FUNCTIONS: [&str; 8] = [
 fn main() {
     let mut tests = Vec::new();
     for go in go_versions() {
-        for flavour in Flavour::ALL {
+        for flavour in Flavour::MATRIX {
             let name =
                 format!("go{go} {}: positions, inlined frames and types are the runtime's", flavour.name());
             tests.push(Trial::test(name, move || run(go, flavour, agrees_with_the_runtime)));
@@ -44,6 +44,10 @@ fn main() {
         tests.push(Trial::test(name, move || run(go, Flavour::Plain, module_data_is_where_dwarf_says)));
         let name = format!("go{go} plain: ELF, DWARF and the function table name the same instructions");
         tests.push(Trial::test(name, move || run(go, Flavour::Plain, symbol_sources_agree)));
+        let name = format!("go{go} plain: DWARF names the functions where the ELF table is gone");
+        tests.push(Trial::test(name, move || {
+            run(go, Flavour::Plain, dwarf_names_functions_where_elf_does_not)
+        }));
         let name = format!("go{go} cgo: C has frames with file and line");
         tests.push(Trial::test(name, move || run(go, Flavour::Cgo, c_has_frames)));
         let name = format!("go{go} arm64: functions, version and types are read");
@@ -89,6 +93,12 @@ fn agrees_with_the_runtime(subject: &Subject) -> Result<()> {
     ensure!(binary.missing().is_empty(), "missing: {:?}", binary.missing());
     let source = if subject.flavour == Flavour::Stripped { SymbolSource::Pclntab } else { SymbolSource::Elf };
     ensure!(binary.symbol_source() == source, "symbols from {}", binary.symbol_source());
+    // Whether a program without C that is linked externally gets runtime/cgo is the toolchain's choice.
+    let cgo = binary.has_cgo();
+    ensure!(
+        subject.flavour == Flavour::External || cgo == Some(subject.flavour == Flavour::Cgo),
+        "cgo is {cgo:?}"
+    );
     subject.compare(&binary)
 }
 
@@ -299,6 +309,27 @@ fn symbol_sources_agree(subject: &Subject) -> Result<()> {
         let by_dwarf = debug.functions(binary.image(), name);
         ensure!(by_dwarf.contains(&found.range), "{name}: {found:?}, DWARF says {by_dwarf:?}");
     }
+    Ok(())
+}
+
+/// The file without its ELF symbol table, but with its debug information.
+fn dwarf_names_functions_where_elf_does_not(subject: &Subject) -> Result<()> {
+    let mut file = subject.file.clone();
+    let headers = usize::try_from(u64::from_le_bytes(file[0x28..0x30].try_into()?))?;
+    let count = usize::from(u16::from_le_bytes([file[0x3c], file[0x3d]]));
+    // sh_type of Elf64_Shdr; 2 is SHT_SYMTAB, 0 is SHT_NULL.
+    let types = (0..count).map(|index| headers + 64 * index + 4);
+    let symtab = types.into_iter().find(|&at| file[at] == 2).context("no symbol table")?;
+    file[symtab] = 0;
+    let (binary, whole) = (GoBinary::parse(&file)?, GoBinary::parse(&subject.file)?);
+    ensure!(binary.symbol_source() == SymbolSource::Dwarf, "symbols from {}", binary.symbol_source());
+    for name in FUNCTIONS {
+        let found = binary.function(name).with_context(|| format!("no {name}"))?;
+        ensure!(found.source == SymbolSource::Dwarf, "{name} from {}", found.source);
+        let expected = whole.function(name).with_context(|| format!("no {name} in the whole file"))?;
+        ensure!(found.range == expected.range, "{name} is {:?}, by ELF {:?}", found.range, expected.range);
+    }
+    ensure!(binary.function("main.none").is_none(), "a function that does not exist was found");
     Ok(())
 }
 

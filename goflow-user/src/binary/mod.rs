@@ -93,46 +93,27 @@ impl<'d> GoBinary<'d> {
             return Err(BinaryError::WrongArch { machine: machine.to_owned(), wanted: "amd64 and arm64" });
         }
         let build_info = BuildInfo::find(&image);
-        let stated = build_info.as_ref().and_then(BuildInfo::go_version);
-        if let Some(version) = stated.as_ref().filter(|version| !version.at_least(GoVersion::OLDEST)) {
-            return Err(BinaryError::OldGo { version: version.to_string() });
-        }
+        let version = build_info.as_ref().and_then(BuildInfo::go_version);
+        refuse_old(version.as_ref())?;
         let pclntab = Pclntab::find(&image);
-        let recognition = match (&build_info, &pclntab) {
-            (Some(info), _) => info.recognition,
-            (None, Ok(table)) if table.by_section => Recognition::PclntabSection,
-            (None, Ok(_)) => Recognition::PclntabScan,
-            (None, Err(NoPclntab::Old(range))) => {
-                return Err(BinaryError::OldGo { version: (*range).to_owned() });
-            }
-            (None, Err(NoPclntab::Missing)) => return Err(BinaryError::NotGo { evidence: not_go(&image) }),
-            (None, Err(NoPclntab::UnknownMagic { .. } | NoPclntab::Damaged { .. })) => {
-                Recognition::PclntabSection
-            }
-        };
-        let module_data =
-            pclntab.as_ref().ok().and_then(|t| ModuleData::find(&image, t.addr, stated.as_ref()));
+        let recognition = recognise(&image, build_info.as_ref(), pclntab.as_ref())?;
+        let table = pclntab.as_ref().ok();
+        let module_data = table.and_then(|table| ModuleData::find(&image, table.addr, version.as_ref()));
         let pclntab = pclntab.map(|table| match &module_data {
             Some(module) => table.with_module(&image, module),
             None => table,
         });
-        let symbols =
-            Symbols::new(&image, pclntab.as_ref().ok().copied().filter(|table| table.text().is_some()));
+        let with_addresses = pclntab.as_ref().ok().copied().filter(|table| table.text().is_some());
+        let symbols = Symbols::new(&image, with_addresses);
         let Some(symbol_source) = symbols.source() else {
-            return Err(BinaryError::NoFunctions {
-                version: build_info.map_or("an unknown version", |info| info.version_text).to_owned(),
-                why: match &pclntab {
-                    Err(why) => why.to_string(),
-                    Ok(_) => NO_MODULE_DATA.to_owned(),
-                },
-            });
+            return Err(no_functions(build_info.as_ref(), pclntab.as_ref()));
         };
         let mut binary = Self {
             image,
             recognition,
             build_info,
             version_source: VersionSource::BuildInfo,
-            version: stated,
+            version,
             pclntab,
             module_data,
             symbols,
@@ -149,16 +130,15 @@ impl<'d> GoBinary<'d> {
     /// Asks the runtime's own variable where there is no build info.
     fn look_for_version(&mut self) -> Result<(), BinaryError> {
         self.version = build_version::find(self);
-        match &self.version {
-            Some(version) if !version.at_least(GoVersion::OLDEST) => {
-                return Err(BinaryError::OldGo { version: version.to_string() });
-            }
-            Some(_) => self.version_source = VersionSource::Runtime,
-            None => self.version_source = VersionSource::Implied(self.implied_version()),
-        }
-        if let (Ok(table), Some(_)) = (&mut self.pclntab, &self.version) {
+        refuse_old(self.version.as_ref())?;
+        let Some(version) = &self.version else {
+            self.version_source = VersionSource::Implied(self.implied_version());
+            return Ok(());
+        };
+        self.version_source = VersionSource::Runtime;
+        if let Ok(table) = &mut self.pclntab {
             // The layout of the module data depends on the version, which was not known before.
-            self.module_data = ModuleData::find(&self.image, table.addr, self.version.as_ref());
+            self.module_data = ModuleData::find(&self.image, table.addr, Some(version));
             if let Some(module) = &self.module_data {
                 *table = table.with_module(&self.image, module);
             }
@@ -430,6 +410,43 @@ const NO_MODULE_DATA: &str =
 
 /// Every program linked with `runtime/cgo` has it (`go:cgo_export_static` in runtime/cgo/callbacks.go), no other does.
 const CGO_ENTRY: &str = "crosscall2";
+
+fn refuse_old(version: Option<&GoVersion>) -> Result<(), BinaryError> {
+    match version {
+        Some(version) if !version.at_least(GoVersion::OLDEST) => {
+            Err(BinaryError::OldGo { version: version.to_string() })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// By what a file is known to be Go, or why it is not, or too old.
+fn recognise(
+    image: &Image<'_>,
+    build_info: Option<&BuildInfo<'_>>,
+    pclntab: Result<&Pclntab<'_>, &NoPclntab>,
+) -> Result<Recognition, BinaryError> {
+    match (build_info, pclntab) {
+        (Some(info), _) => Ok(info.recognition),
+        (None, Ok(table)) if table.by_section => Ok(Recognition::PclntabSection),
+        (None, Ok(_)) => Ok(Recognition::PclntabScan),
+        // Only a section of Go's own name is taken for a table in spite of its content.
+        (None, Err(NoPclntab::UnknownMagic { .. } | NoPclntab::Damaged { .. })) => {
+            Ok(Recognition::PclntabSection)
+        }
+        (None, Err(NoPclntab::Old(range))) => Err(BinaryError::OldGo { version: (*range).to_owned() }),
+        (None, Err(NoPclntab::Missing)) => Err(BinaryError::NotGo { evidence: not_go(image) }),
+    }
+}
+
+fn no_functions(
+    build_info: Option<&BuildInfo<'_>>,
+    pclntab: Result<&Pclntab<'_>, &NoPclntab>,
+) -> BinaryError {
+    let version = build_info.map_or("of a version it does not tell", |info| info.version_text);
+    let why = pclntab.map_or_else(ToString::to_string, |_| NO_MODULE_DATA.to_owned());
+    BinaryError::NoFunctions { version: version.to_owned(), why }
+}
 
 /// What is there instead of Go: the compilers that say so in `.comment`, else what was looked for.
 fn not_go(image: &Image<'_>) -> String {

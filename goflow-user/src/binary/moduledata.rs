@@ -3,7 +3,7 @@
 //! In: an [`Image`] and the address of the function table's header. Out: the few fields goflow needs. Found by its
 //! section (Go 1.26 and later), its symbol, else by the pointer to the function table that is its first word, and in
 //! every case checked field against field: a layout that does not hold together is refused, never used. The hard thing
-//! is that the layout carries no version of its own; see [`Layout`].
+//! is that the layout carries no version of its own, and changed three times since Go 1.18.
 
 use super::addr::LinkAddr;
 use super::elf::Image;

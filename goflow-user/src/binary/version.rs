@@ -7,8 +7,8 @@ use std::fmt;
 
 /// A Go release, or a build from Go's own repository.
 ///
-/// The order is that of [`GoVersion::release`] alone, because the runtime's layouts follow minor releases: `go1.27rc1`
-/// and `go1.27.4` compare equal under [`GoVersion::release`] and differ as values.
+/// Ordered by minor release, then patch release, candidates first. The runtime's layouts follow minor releases: ask
+/// [`GoVersion::at_least`] for those.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GoVersion {
     major: u32,
