@@ -40,6 +40,7 @@ const fn suite(name: &'static str, privileged: bool, quick: bool) -> Suite {
 const SUITES: &[Suite] = &[
     suite("binary_matrix", false, false),
     suite("offset_table", false, false),
+    suite("inspect", false, false),
     suite("object", false, false),
     suite("fuzz", false, false),
     suite("bad_input", true, true),
