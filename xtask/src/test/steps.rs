@@ -40,9 +40,11 @@ const fn suite(name: &'static str, privileged: bool, quick: bool) -> Suite {
 const SUITES: &[Suite] = &[
     suite("binary_matrix", false, false),
     suite("offset_table", false, false),
+    suite("stripped", false, false),
     suite("inspect", false, false),
     suite("object", false, false),
     suite("fuzz", false, false),
+    suite("attach_detach", true, false),
     suite("bad_input", true, true),
     suite("binary_scope", true, false),
     suite("command", true, true),
