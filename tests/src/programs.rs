@@ -197,6 +197,17 @@ pub fn go_versions() -> Vec<&'static str> {
         .collect()
 }
 
+/// A recording of Go's execution tracer as text, one event a line, by the newest Go's own tool.
+///
+/// # Errors
+/// There is no Go, or its tool refuses the recording.
+pub fn trace_in_words(recording: &Path) -> Result<String> {
+    let newest = go_versions().last().copied().unwrap_or_default();
+    let mut tool = Command::new(go_command()?);
+    tool.args(["tool", "trace", "-d=parsed"]).arg(recording).env("GOTOOLCHAIN", format!("go{newest}"));
+    output_of(&mut tool)
+}
+
 /// A `go` that can fetch the others: `$GOFLOW_GO`, the one in `PATH`, Go's own place, or the one that setup unpacked.
 fn go_command() -> Result<PathBuf> {
     if let Some(go) = std::env::var_os("GOFLOW_GO") {

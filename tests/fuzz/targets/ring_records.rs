@@ -12,5 +12,5 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(decoded.event.t.0, header.t_ns);
     assert_eq!(decoded.event.pid.0, header.pid);
     assert_eq!(decoded.ip.0, header.ip);
-    assert_eq!(decoded.probe as u8, header.probe);
+    assert_eq!(decoded.probe as u32, header.probe);
 });

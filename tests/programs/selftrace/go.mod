@@ -1,0 +1,3 @@
+module goflow.test/selftrace
+
+go 1.18
