@@ -48,6 +48,7 @@ const SUITES: &[Suite] = &[
     suite("bad_input", true, true),
     suite("binary_scope", true, false),
     suite("command", true, true),
+    suite("go_trace", true, false),
     suite("matrix", true, false),
     suite("services", true, false),
     suite("signals", true, true),
