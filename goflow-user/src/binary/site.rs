@@ -121,6 +121,14 @@ pub enum SiteError {
         /// The jump.
         address: LinkAddr,
     },
+    /// The body leaves by a far or interrupt return, which Go does not compile.
+    #[error("the function at {start} leaves by the return at {address}, which is no plain RET")]
+    ForeignReturn {
+        /// Start of the function.
+        start: LinkAddr,
+        /// The instruction.
+        address: LinkAddr,
+    },
     /// The body has no `RET`.
     #[error("the function at {0} never returns")]
     NoReturn(LinkAddr),
@@ -175,8 +183,11 @@ pub fn return_sites(code: &[u8], start: LinkAddr) -> Result<Vec<Site>, SiteError
     if let Some(index) = (0..body.len()).find(|&index| body.leaves_by_jump(index)) {
         return Err(SiteError::TailCall { start, address: body.address(index) });
     }
-    let sites: Vec<Site> = (0..body.len())
-        .filter(|&index| body.instruction(index).flow_control() == FlowControl::Return)
+    let returns = || (0..body.len()).filter(|&at| body.instruction(at).flow_control() == FlowControl::Return);
+    if let Some(index) = returns().find(|&index| body.instruction(index).mnemonic() != Mnemonic::Ret) {
+        return Err(SiteError::ForeignReturn { start, address: body.address(index) });
+    }
+    let sites: Vec<Site> = returns()
         .filter_map(|index| {
             kernel_class(body.bytes(index)).map(|class| body.site(index, class, SitePoint::Return, false))
         })

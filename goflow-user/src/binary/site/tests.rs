@@ -196,6 +196,13 @@ fn a_function_that_never_returns_has_no_return_sites() {
 }
 
 #[test]
+fn a_far_return_is_no_return_that_a_probe_would_see() {
+    let code = Listing::parse("1000: c3  ret\n1001: ca d1 d1  lret $0xd1d1\n");
+    let refused = SiteError::ForeignReturn { start: LinkAddr(0x1000), address: LinkAddr(0x1001) };
+    assert_eq!(code.returns(), Err(refused));
+}
+
+#[test]
 fn instructions_are_classed_as_the_kernel_treats_them() {
     let emulated: &[&[u8]] = &[
         &[0x55],                      // push %rbp
