@@ -186,7 +186,7 @@ impl Subject {
         let link = binary.function(name).with_context(|| format!("{name} is not found"))?.range.start;
         let bias = LoadBias::between(link, address(entry)?);
         ensure!(
-            bias.0 % 4096 == 0 && (binary.is_pie() || bias.0 == 0),
+            bias.0.is_multiple_of(4096) && (binary.is_pie() || bias.0 == 0),
             "{name} is at {link}, and runs at {entry}"
         );
         Ok(bias)
