@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use goflow_tests::goflow::Goflow;
-use goflow_tests::programs::Program;
+use goflow_tests::programs::{Flavour, Program, go_versions};
 use goflow_tests::script::Script;
 use goflow_tests::stream::Session;
 use goflow_tests::target::Target;
@@ -66,6 +66,31 @@ fn processes_present_and_later_are_covered_and_those_of_another_file_are_not() -
         target.finish()?;
     }
     Ok(())
+}
+
+#[test]
+fn several_processes_of_different_binaries_are_traced_in_one_session() -> Result<()> {
+    let oldest = Program::named("counts").go(go_versions().first().context("no Go")?).build()?;
+    let newest = Program::named("counts").flavour(Flavour::Pie).build()?;
+    let mut targets = Vec::new();
+    for program in [&oldest, &newest, &newest] {
+        targets.push(Target::start(program, &["1"])?);
+    }
+    let pids: Vec<String> =
+        targets.iter().flat_map(|it| ["--pid".to_owned(), it.pid().to_string()]).collect();
+    let goflow = Goflow::attach(&pids)?;
+    let mut scripts = Vec::new();
+    for target in &mut targets {
+        scripts.push((target.pid(), Script::parse(&target.ask()?)?));
+    }
+    let session = goflow.stop()?;
+    session.assert_nothing_lost()?;
+    ensure!(session.metas.len() == 2, "{} meta lines for two binaries", session.metas.len());
+    for (pid, script) in scripts {
+        let differences = script.differences(&session, pid);
+        ensure!(differences.is_empty(), "{}: {differences:#?}", script.go);
+    }
+    targets.into_iter().try_for_each(Target::finish)
 }
 
 #[test]

@@ -16,32 +16,39 @@ fn main() {
     for go in go_versions() {
         for flavour in Flavour::MATRIX {
             let name = format!("go{go} {}: goflow's counts are the program's", flavour.name());
-            tests.push(Trial::test(name, move || test(go, flavour, "channels")));
+            tests.push(Trial::test(name, move || test(go, flavour, &["--level", "channels"])));
         }
     }
     let newest = go_versions().last().copied().unwrap_or_default();
     for level in ["lifecycle", "blocking"] {
         let name = format!("go{newest} stripped: level {level} counts its kinds exactly and no others");
-        tests.push(Trial::test(name, move || test(newest, Flavour::Stripped, level)));
+        tests.push(Trial::test(name, move || test(newest, Flavour::Stripped, &["--level", level])));
     }
+    // As on a kernel before 6.6; both ways must be tested on every kernel.
+    let name = format!("go{newest} stripped: one perf event a probe counts the same");
+    let one_by_one = ["--level", "channels", "--attach", "perf"];
+    tests.push(Trial::test(name, move || test(newest, Flavour::Stripped, &one_by_one)));
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }
 
-fn test(go: &str, flavour: Flavour, level: &str) -> Result<(), Failed> {
-    counts_are_exact(go, flavour, level).map_err(|error| format!("{error:#}").into())
+fn test(go: &str, flavour: Flavour, options: &[&str]) -> Result<(), Failed> {
+    counts_are_exact(go, flavour, options).map_err(|error| format!("{error:#}").into())
 }
 
-fn counts_are_exact(go: &str, flavour: Flavour, level: &str) -> Result<()> {
+fn counts_are_exact(go: &str, flavour: Flavour, options: &[&str]) -> Result<()> {
     let program = Program::named("counts").go(go).flavour(flavour).build()?;
     let mut target = Target::start(&program, &["3"])?;
-    let goflow = Goflow::attach(&["--pid", &target.pid().to_string(), "--level", level])?;
+    let pid = target.pid().to_string();
+    let goflow = Goflow::attach(&[&["--pid", &pid], options].concat())?;
     let line = target.ask()?;
     let session = goflow.stop()?;
 
     let script = Script::parse(&line)?;
     ensure!(script.go == format!("go{go}"), "built by {}", script.go);
     ensure!(script.cgo == (flavour == Flavour::Cgo), "cgo is {}", script.cgo);
-    every_probe_is_in_place(&session, go, flavour, level)?;
+    every_probe_is_in_place(&session, go, flavour, options[1])?;
+    let one_by_one = options.contains(&"perf");
+    ensure!((session.meta().attach_method == "perf_event") == one_by_one, "{}", session.meta().attach_method);
     session.assert_nothing_lost()?;
     let differences = script.differences(&session, target.pid());
     ensure!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));

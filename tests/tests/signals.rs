@@ -46,13 +46,14 @@ struct Traced {
 
 /// The comparison of text can only prove absence if it shows the breakpoints while they are there.
 fn storm_with_breakpoints() -> Result<Traced> {
-    let process = Target::start(&Program::named("storm").build()?, &[""; 0])?;
+    let mut process = Target::start(&Program::named("storm").build()?, &[""; 0])?;
     process.assert_text_is_untouched().context("before")?;
     let goflow = Goflow::attach_to(process.pid())?;
     let altered = process.altered_text()?;
     ensure!(altered.iter().all(|byte| byte.memory == 0xcc), "not breakpoints: {altered:x?}");
     let probes = goflow.meta()?.probes.len();
     ensure!(probes >= 10 && altered.len() == probes, "{probes} probes, breakpoints: {altered:x?}");
+    goes_on(&mut process)?;
     Ok(Traced { process, goflow })
 }
 
@@ -60,9 +61,11 @@ fn runs_on_untouched(mut target: Target) -> Result<()> {
     until("the text is that of the file", Duration::from_secs(10), || {
         Ok(target.altered_text()?.is_empty().then_some(()))
     })?;
-    let before = target.operations()?;
-    until("the target goes on", Duration::from_secs(10), || {
-        Ok((target.operations()? > before).then_some(()))
-    })?;
+    goes_on(&mut target)?;
     target.finish()
+}
+
+fn goes_on(target: &mut Target) -> Result<()> {
+    let before = target.operations()?;
+    until("the target goes on", Duration::from_secs(10), || Ok((target.operations()? > before).then_some(())))
 }
