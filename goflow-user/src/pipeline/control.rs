@@ -28,8 +28,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Messages between ingest and sink: about 100,000 events, 10 MB.
-const QUEUE: usize = 48;
+/// Messages between ingest and sink; what does not fit waits in the ingest thread, which counts in events.
+const QUEUE: usize = 8;
 /// How often control looks at what cannot wake it: CPU time, an `exec`, a closed output.
 const TICK: Duration = Duration::from_millis(100);
 

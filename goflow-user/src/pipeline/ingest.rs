@@ -2,16 +2,17 @@
 
 use super::Message;
 use super::names::ProcessStart;
+use super::outbox::Outbox;
 use crate::binary::addr::{LinkAddr, LoadBias};
 use crate::ingest::decode::Decoded;
-use crate::ingest::event::{Event, LossPoint, Lost, MonotonicNs};
+use crate::ingest::event::{LossPoint, MonotonicNs};
 use crate::ingest::ring::RingReader;
 use crate::probe::load::LoadError;
 use crate::probe::plan::Plan;
 use crate::target::Pid;
 use crate::target::executable::Executable;
 use crate::target::host::monotonic_ns;
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::Sender;
 use goflow_common::probe::ProbeId;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,8 +24,9 @@ use std::time::Duration;
 const BUSY_PAUSE: Duration = Duration::from_millis(4);
 /// Longest pause, reached when nothing comes.
 const IDLE_PAUSE: Duration = Duration::from_millis(20);
-/// Events in one message.
-const BATCH: usize = 2048;
+
+/// Events passed on at once when the session ends; the outbox takes more.
+const REST: usize = 2048;
 
 /// One traced binary, as the ingest thread sees it.
 pub(super) struct Source {
@@ -60,12 +62,11 @@ impl Source {
 /// Moves events until `done`, then takes the rest.
 pub(super) struct Ingest {
     sources: Vec<Source>,
-    messages: Sender<Message>,
+    outbox: Outbox,
     /// Set by control when the probes are out.
     done: Arc<AtomicBool>,
     /// Set here when the output is closed.
     output_closed: Arc<AtomicBool>,
-    dropped: Option<Lost>,
     lost: BTreeMap<LossPoint, u64>,
 }
 
@@ -76,7 +77,7 @@ impl Ingest {
         done: Arc<AtomicBool>,
         output_closed: Arc<AtomicBool>,
     ) -> Self {
-        Self { sources, messages, done, output_closed, dropped: None, lost: BTreeMap::new() }
+        Self { sources, outbox: Outbox::new(messages), done, output_closed, lost: BTreeMap::new() }
     }
 
     /// The thread's body.
@@ -106,15 +107,23 @@ impl Ingest {
             taken += reader.drain(now, &mut seen, &mut events);
             let losses = reader.losses(now)?;
             for start in appeared {
-                self.send_or_wait(Message::Process(start));
+                self.outbox.push(Message::Process(start));
             }
             for lost in losses {
-                self.count_lost(&lost);
-                self.send_or_wait(Message::Lost(lost));
+                *self.lost.entry(lost.at).or_default() += lost.count;
+                self.outbox.push(Message::Lost(lost));
             }
-            self.send_events(events);
+            self.outbox.push_events(events);
         }
+        self.pass_on(Outbox::pump);
         Ok(taken)
+    }
+
+    fn pass_on(&mut self, how: fn(&mut Outbox)) {
+        how(&mut self.outbox);
+        if self.outbox.is_closed() {
+            self.output_closed.store(true, Ordering::Release);
+        }
     }
 
     fn finish(mut self) -> Result<Totals, LoadError> {
@@ -127,68 +136,14 @@ impl Ingest {
             processes.extend(source.known.keys().copied());
         }
         // The probes are out: nothing can be lost by waiting now.
+        self.pass_on(Outbox::flush);
         while !rest.is_empty() {
-            let batch = rest.drain(..rest.len().min(BATCH)).collect();
-            self.send_or_wait(Message::Events(batch));
+            self.outbox.push_events(rest.drain(..rest.len().min(REST)).collect());
+            self.pass_on(Outbox::flush);
         }
-        if let Some(lost) = self.dropped.take() {
-            self.send_or_wait(Message::Lost(lost));
-        }
+        *self.lost.entry(LossPoint::Sink).or_default() += self.outbox.total_dropped();
         processes.sort_unstable();
         Ok(Totals { lost: self.lost, hits, processes })
-    }
-
-    /// Passes events on; what the queue cannot take is counted and reported as lost as soon as there is room.
-    fn send_events(&mut self, events: Vec<Event>) {
-        let mut events = events.into_iter();
-        loop {
-            let batch: Vec<Event> = events.by_ref().take(BATCH).collect();
-            let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return };
-            let (from, to, count) = (first.t, last.t, batch.len() as u64);
-            if self.report_dropped() && self.try_send(Message::Events(batch)) {
-                continue;
-            }
-            let lost = self.dropped.get_or_insert(Lost { from, to, at: LossPoint::Sink, count: 0 });
-            lost.to = to;
-            lost.count += count;
-            *self.lost.entry(LossPoint::Sink).or_default() += count;
-        }
-    }
-
-    /// Sends what is known to be dropped; false when there is no room even for that.
-    fn report_dropped(&mut self) -> bool {
-        match self.dropped.take() {
-            None => true,
-            Some(lost) => {
-                let sent = self.try_send(Message::Lost(lost.clone()));
-                if !sent {
-                    self.dropped = Some(lost);
-                }
-                sent
-            }
-        }
-    }
-
-    fn try_send(&self, message: Message) -> bool {
-        match self.messages.try_send(message) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_)) => false,
-            Err(TrySendError::Disconnected(_)) => {
-                self.output_closed.store(true, Ordering::Release);
-                false
-            }
-        }
-    }
-
-    /// For the few messages without which later ones cannot be understood.
-    fn send_or_wait(&self, message: Message) {
-        if self.messages.send(message).is_err() {
-            self.output_closed.store(true, Ordering::Release);
-        }
-    }
-
-    fn count_lost(&mut self, lost: &Lost) {
-        *self.lost.entry(lost.at).or_default() += lost.count;
     }
 }
 

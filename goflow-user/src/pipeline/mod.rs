@@ -13,6 +13,7 @@
 mod control;
 mod ingest;
 mod names;
+mod outbox;
 mod output;
 mod session;
 
