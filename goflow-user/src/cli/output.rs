@@ -42,6 +42,11 @@ impl OutputFile {
         self.has_begun = true;
         Ok(())
     }
+
+    /// The system's words for a full disk do not say which.
+    fn named(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
+    }
 }
 
 /// Opens without emptying, and tells whether the file was made just now.
@@ -75,11 +80,11 @@ impl Write for OutputFile {
         if !self.has_begun && !bytes.is_empty() {
             self.begin()?;
         }
-        self.file.write(bytes)
+        self.file.write(bytes).map_err(|error| self.named(&error))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file.flush().map_err(|error| self.named(&error))
     }
 }
 
@@ -146,6 +151,13 @@ mod tests {
     #[test]
     fn a_device_is_written_as_it_is() {
         OutputFile::open(Path::new("/dev/null")).unwrap().write_all(b"x").unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_is_named() {
+        let error = OutputFile::open(Path::new("/dev/full")).unwrap().write_all(b"x").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(error.to_string().starts_with("/dev/full: "), "{error}");
     }
 
     #[test]

@@ -50,6 +50,7 @@ const SUITES: &[Suite] = &[
     suite("command", true, true),
     suite("go_trace", true, false),
     suite("matrix", true, false),
+    suite("output", true, true),
     suite("services", true, false),
     suite("signals", true, true),
     suite("stack_growth", true, false),
