@@ -43,6 +43,7 @@ fn withstands(target: &str) -> Result<()> {
         .arg(format!("-max_total_time={seconds}"))
         // Seconds for one input, and MiB: goflow has a second for a binary and 40 MiB in all.
         .args([
+            "-seed=1",
             "-timeout=2",
             "-rss_limit_mb=512",
             "-malloc_limit_mb=64",

@@ -121,7 +121,7 @@ pub enum SiteError {
         /// The jump.
         address: LinkAddr,
     },
-    /// The body leaves by a far or interrupt return, which Go does not compile.
+    /// The body leaves by a far, an interrupt or a prefixed return, which Go does not compile.
     #[error("the function at {start} leaves by the return at {address}, which is no plain RET")]
     ForeignReturn {
         /// Start of the function.
@@ -184,7 +184,9 @@ pub fn return_sites(code: &[u8], start: LinkAddr) -> Result<Vec<Site>, SiteError
         return Err(SiteError::TailCall { start, address: body.address(index) });
     }
     let returns = || (0..body.len()).filter(|&at| body.instruction(at).flow_control() == FlowControl::Return);
-    if let Some(index) = returns().find(|&index| body.instruction(index).mnemonic() != Mnemonic::Ret) {
+    // `c3` and `c2 iw`, which is what Go writes; a prefix would be decoded as a return too, and so would a far one.
+    let near = |index| matches!(body.bytes(index).first(), Some(0xc3 | 0xc2));
+    if let Some(index) = returns().find(|&index| !near(index)) {
         return Err(SiteError::ForeignReturn { start, address: body.address(index) });
     }
     let sites: Vec<Site> = returns()

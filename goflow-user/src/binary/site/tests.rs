@@ -203,6 +203,13 @@ fn a_far_return_is_no_return_that_a_probe_would_see() {
 }
 
 #[test]
+fn a_return_with_a_prefix_is_not_what_go_writes() {
+    let code = Listing::parse("1000: c3  ret\n1001: 4c c3  rex.WR ret\n");
+    let refused = SiteError::ForeignReturn { start: LinkAddr(0x1000), address: LinkAddr(0x1001) };
+    assert_eq!(code.returns(), Err(refused));
+}
+
+#[test]
 fn instructions_are_classed_as_the_kernel_treats_them() {
     let emulated: &[&[u8]] = &[
         &[0x55],                      // push %rbp
