@@ -1,6 +1,8 @@
 //! What user space tells the eBPF programs before they are loaded.
 //!
-//! It is one read-only global, so the verifier sees constants and prunes the branches a binary does not need.
+//! These are read-only globals, so the verifier sees constants and prunes the branches a binary does not need.
+
+use crate::probe::ProbeId;
 
 /// Marks a struct offset that this Go version does not have.
 pub const OFFSET_ABSENT: u32 = u32::MAX;
@@ -35,4 +37,75 @@ pub struct ProbeConfig {
     pub hchan_elemtype: u32,
     /// 1 where `semacquire1` takes a wait reason as fifth argument (Go 1.20 and later), else 0.
     pub semacquire1_has_reason: u32,
+}
+
+/// Tells which probe was hit from where the instruction is in its page, which a load at any address leaves as it is.
+/// Looking here costs less than asking the kernel for the cookie of the site.
+pub struct SiteTable([u8; Self::LEN]);
+
+impl SiteTable {
+    /// Bytes in the smallest page.
+    const LEN: usize = 4096;
+    /// Entry without a site.
+    const NONE: u8 = u8::MAX;
+    /// Entry of sites of several probes.
+    const SEVERAL: u8 = u8::MAX - 1;
+
+    /// A table without a site.
+    pub const EMPTY: Self = Self([Self::NONE; Self::LEN]);
+
+    /// The table of these sites: an address, link-time or other, and its probe.
+    #[must_use]
+    pub fn new(sites: impl IntoIterator<Item = (u64, ProbeId)>) -> Self {
+        let mut table = Self::EMPTY;
+        for (address, probe) in sites {
+            let entry = &mut table.0[Self::index(address)];
+            *entry = match *entry {
+                Self::NONE => probe as u8,
+                same if same == probe as u8 => same,
+                _ => Self::SEVERAL,
+            };
+        }
+        table
+    }
+
+    /// Which entry belongs to an address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn index(address: u64) -> usize {
+        address as usize % Self::LEN
+    }
+
+    /// What an entry says; `None` leaves it to the cookie.
+    #[inline(always)]
+    #[must_use]
+    pub fn probe(entry: u8) -> Option<ProbeId> {
+        ProbeId::from_raw(u32::from(entry))
+    }
+
+    /// The table as the object holds it.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_is_found_wherever_its_page_is_loaded() {
+        let table = SiteTable::new([(0x40_1234, ProbeId::Chansend), (0x47_1234, ProbeId::Chansend)]);
+        let entry = table.as_bytes()[SiteTable::index(0x5555_0000_1234)];
+        assert_eq!(SiteTable::probe(entry), Some(ProbeId::Chansend));
+        assert_eq!(SiteTable::probe(table.as_bytes()[SiteTable::index(0x40_1235)]), None);
+    }
+
+    #[test]
+    fn sites_of_several_probes_at_one_place_in_their_pages_are_left_to_the_cookie() {
+        let (send, receive) = (ProbeId::Chansend, ProbeId::Chanrecv);
+        let table = SiteTable::new([(0x1010, send), (0x2010, receive), (0x3010, send)]);
+        assert_eq!(SiteTable::probe(table.as_bytes()[SiteTable::index(0x10)]), None);
+    }
 }

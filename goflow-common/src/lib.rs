@@ -10,9 +10,8 @@ pub mod config;
 pub mod event;
 pub mod probe;
 
-/// Version of every layout in this crate; raised by any change of a record, of [`probe::ProbeId`] or of
-/// [`config::ProbeConfig`].
-pub const LAYOUT_VERSION: u32 = 1;
+/// Version of every layout in this crate; raised by any change of a record, of [`probe::ProbeId`] or of [`config`].
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// Most return addresses one park record can carry.
 pub const MAX_STACK_DEPTH: usize = 32;

@@ -1,11 +1,12 @@
 //! What the kernel calls.
 
 use crate::{
+    maps::GOFLOW_SITES,
     probes::{channel, goroutine, park, select, sync},
     target::Registers,
 };
 use aya_ebpf::{EbpfContext as _, helpers::bpf_get_attach_cookie, macros::uprobe, programs::ProbeContext};
-use goflow_common::probe::ProbeId;
+use goflow_common::{config::SiteTable, probe::ProbeId};
 
 /// One program per probe, for kernels that attach one perf event per site.
 macro_rules! per_probe_programs {
@@ -35,13 +36,11 @@ per_probe_programs! {
     notify_list_wait => sync::notify_list_wait,
 }
 
-/// Every probe of a session, for one multi-uprobe link; the cookie of a site is its `ProbeId`.
+/// Every probe of a session, for one multi-uprobe link.
 #[uprobe]
 fn all_probes(ctx: ProbeContext) -> u32 {
-    // SAFETY: the context is the one this program was called with.
-    let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
-    let Some(probe) = ProbeId::from_raw(cookie as u32) else { return 0 };
     let regs = Registers::of(&ctx);
+    let Some(probe) = probe_at(regs.ip()).or_else(|| probe_of_cookie(&ctx)) else { return 0 };
     match probe {
         ProbeId::Newproc1 => goroutine::newproc1(&regs),
         ProbeId::Goexit0 => goroutine::goexit0(&regs),
@@ -59,4 +58,20 @@ fn all_probes(ctx: ProbeContext) -> u32 {
         ProbeId::NotifyListWait => sync::notify_list_wait(&regs),
     }
     0
+}
+
+/// The probe whose site this is, where the table knows.
+#[inline(always)]
+fn probe_at(ip: u64) -> Option<ProbeId> {
+    // SAFETY: the index is inside the table, which is initialised and which nobody writes after the object is loaded.
+    let entry = unsafe { (&raw const GOFLOW_SITES).cast::<u8>().add(SiteTable::index(ip)).read_volatile() };
+    SiteTable::probe(entry)
+}
+
+/// The cookie of a site is its `ProbeId`.
+#[inline(always)]
+fn probe_of_cookie(ctx: &ProbeContext) -> Option<ProbeId> {
+    // SAFETY: the context is the one the program was called with.
+    let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
+    ProbeId::from_raw(cookie as u32)
 }

@@ -6,7 +6,11 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
 use core::arch::asm;
-use goflow_common::{LAYOUT_VERSION, config::ProbeConfig, probe::ProbeId};
+use goflow_common::{
+    LAYOUT_VERSION,
+    config::{ProbeConfig, SiteTable},
+    probe::ProbeId,
+};
 
 /// Per-binary constants; read-only to the programs, so the verifier prunes on them.
 #[unsafe(no_mangle)]
@@ -25,6 +29,10 @@ pub(crate) static GOFLOW_CONFIG: ProbeConfig = ProbeConfig {
     semacquire1_has_reason: 0,
 };
 
+/// Which probe each site belongs to; read-only as well.
+#[unsafe(no_mangle)]
+pub(crate) static GOFLOW_SITES: SiteTable = SiteTable::EMPTY;
+
 /// Reads one field of the configuration so that the compiler cannot fold in the value it was compiled with.
 macro_rules! config {
     ($field:ident) => {{
@@ -42,10 +50,6 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 #[map]
 pub(crate) static TARGETS: HashMap<u32, u8> = HashMap::with_max_entries(1024, 0);
 
-/// Hits by `ProbeId`, per CPU.
-#[map]
-pub(crate) static HITS: PerCpuArray<[u64; ProbeId::COUNT]> = PerCpuArray::with_max_entries(1, 0);
-
 /// Events that found the ring buffer full, by `ProbeId`, per CPU.
 #[map]
 pub(crate) static LOST: PerCpuArray<[u64; ProbeId::COUNT]> = PerCpuArray::with_max_entries(1, 0);
@@ -62,13 +66,13 @@ pub(crate) static GOID_EPOCH: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static GOID_MEMORY: PerCpuArray<Memory> = PerCpuArray::with_max_entries(1, 0);
 
-/// Adds 1 to the counter of `probe`.
+/// Counts an event of `probe` as lost.
 ///
 /// The add is atomic although the map is per CPU: a task in a program can be preempted by another task that hits a
 /// probe on the same CPU, and the counts are compared exactly.
 #[inline(always)]
-pub(crate) fn count(map: &PerCpuArray<[u64; ProbeId::COUNT]>, probe: ProbeId) {
-    if let Some(counters) = map.get_ptr_mut(0) {
+pub(crate) fn count_lost(probe: ProbeId) {
+    if let Some(counters) = LOST.get_ptr_mut(0) {
         // SAFETY: the pointer is into the map's value, and `probe` is below `ProbeId::COUNT` by its type; the
         // instruction is BPF_ATOMIC | BPF_ADD on eight aligned bytes.
         unsafe {

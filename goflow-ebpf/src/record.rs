@@ -1,7 +1,7 @@
 //! From a hit to a record in the ring buffer.
 
 use crate::{
-    maps::{EVENTS, HITS, LOST, TARGETS, config, count},
+    maps::{EVENTS, TARGETS, config, count_lost},
     target::Registers,
 };
 use aya_ebpf::{
@@ -13,7 +13,7 @@ use goflow_common::{event::Header, probe::ProbeId};
 /// The reader polls: a forced wake-up would add 6 µs to a hit.
 const NO_WAKEUP: u64 = BPF_RB_NO_WAKEUP as u64;
 
-/// Decides whether this hit is recorded, counts it, and fills the common part of its record (without the goid, whose
+/// Decides whether this hit is recorded, and fills the common part of its record (without the goid, whose
 /// source differs by probe).
 #[inline(always)]
 pub(crate) fn begin(regs: &Registers<'_>, probe: ProbeId) -> Option<Header> {
@@ -26,7 +26,6 @@ pub(crate) fn begin(regs: &Registers<'_>, probe: ProbeId) -> Option<Header> {
     if config!(filter_targets) != 0 && unsafe { TARGETS.get(pid) }.is_none() {
         return None;
     }
-    count(&HITS, probe);
     Some(Header {
         // SAFETY: the helper has no preconditions.
         t_ns: unsafe { bpf_ktime_get_ns() },
@@ -52,7 +51,7 @@ pub(crate) fn emit<T>(record: &T, probe: ProbeId) {
         )
     };
     if result != 0 {
-        count(&LOST, probe);
+        count_lost(probe);
     }
 }
 
@@ -64,6 +63,6 @@ pub(crate) fn emit_in_place<T: 'static>(probe: ProbeId, fill: impl FnOnce(*mut T
             fill(entry.as_mut_ptr());
             entry.submit(NO_WAKEUP);
         }
-        None => count(&LOST, probe),
+        None => count_lost(probe),
     }
 }

@@ -51,8 +51,6 @@ fn record(number: u64) -> Record {
     let site = |shift: u64| RuntimeAddr((number.wrapping_mul(31) + shift) % SITES);
     let op = ChanOp {
         chan: Some(ChanAddr(0x00c0_0000_0000 + number % 64 * 96)),
-        len: Some(number % 8),
-        cap: Some(8),
         blocking: true,
         site: Some(site(0)),
     };

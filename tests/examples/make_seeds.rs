@@ -113,7 +113,7 @@ fn ring_records() -> Result<()> {
             ProbeId::Ready => record(&park::Ready { header, target: 9 }),
             ProbeId::Makechan => record(&channel::ChanMake { header, chan: 1, cap: 2, ..Default::default() }),
             ProbeId::Chansend | ProbeId::Chanrecv | ProbeId::Closechan => {
-                record(&channel::ChanOp { header, chan: 1, site_pc: 2, len: 3, cap: 4 })
+                record(&channel::ChanOp { header, chan: 1, site_pc: 2 })
             }
             ProbeId::Selectgo => {
                 record(&select::Select { header, sends: 1, receives: 2, ..Default::default() })

@@ -151,10 +151,6 @@ impl Kind {
 pub struct ChanOp {
     /// Hex address.
     pub chan: String,
-    /// Elements buffered; absent for a nil channel.
-    pub len: Option<u64>,
-    /// Size of the buffer; absent for a nil channel.
-    pub cap: Option<u64>,
     /// Where.
     pub site: Option<Position>,
 }

@@ -34,8 +34,4 @@ pub struct ChanOp {
     pub chan: u64,
     /// Return address in the function that operates on the channel; 0 when it could not be read.
     pub site_pc: u64,
-    /// `hchan.qcount` when the operation was called: elements buffered.
-    pub len: u64,
-    /// `hchan.dataqsiz`: size of the buffer, 0 for an unbuffered channel.
-    pub cap: u64,
 }

@@ -21,6 +21,7 @@ pub(crate) fn makechan(regs: &Registers<'_>) {
     let Some(mut header) = begin(regs, probe) else { return };
     header.goid = goid_of(regs.g(), header.pid);
     let chan = regs.arg0();
+    // `hchan` starts with `qcount uint; dataqsiz uint` in every version (runtime/chan.go).
     let sizes = read::<[u64; 2]>(chan);
     let elem_size = read::<u16>(chan.wrapping_add(u64::from(config!(hchan_elemsize))));
     let elem_type = read::<u64>(chan.wrapping_add(u64::from(config!(hchan_elemtype))));
@@ -70,21 +71,12 @@ fn blocks(regs: &Registers<'_>) -> bool {
     regs.arg2() & 0xff != 0
 }
 
-/// `hchan` starts with `qcount uint; dataqsiz uint` in every version (runtime/chan.go).
+/// The `hchan` is not read: that would cost the target as much as everything else here.
 #[inline(always)]
 fn operation(mut header: Header, regs: &Registers<'_>, probe: ProbeId, blocking: bool, site_pc: u64) {
     header.goid = goid_of(regs.g(), header.pid);
     if !blocking {
         header.flags |= FLAG_NONBLOCKING;
     }
-    let chan = regs.arg0();
-    let [len, cap] = if chan == 0 {
-        [0; 2]
-    } else if let Some(sizes) = read::<[u64; 2]>(chan) {
-        sizes
-    } else {
-        header.flags |= FLAG_UNREADABLE;
-        [0; 2]
-    };
-    emit(&ChanOp { header, chan, site_pc, len, cap }, probe);
+    emit(&ChanOp { header, chan: regs.arg0(), site_pc }, probe);
 }

@@ -183,14 +183,7 @@ impl Record<'_> {
 
     fn chan_op(&self) -> Result<ChanOp, DecodeError> {
         let record: channel::ChanOp = self.whole()?;
-        let known = self.readable() && record.chan != 0;
-        Ok(ChanOp {
-            chan: channel_at(record.chan),
-            len: known.then_some(record.len),
-            cap: known.then_some(record.cap),
-            blocking: self.blocking(),
-            site: address(record.site_pc),
-        })
+        Ok(ChanOp { chan: channel_at(record.chan), blocking: self.blocking(), site: address(record.site_pc) })
     }
 
     fn select(&self) -> Result<EventKind, DecodeError> {
@@ -256,7 +249,7 @@ mod tests {
     }
 
     fn chan_op(flags: u32, chan: u64) -> channel::ChanOp {
-        channel::ChanOp { header: header(ProbeId::Chansend, flags), chan, site_pc: 0x500, len: 2, cap: 8 }
+        channel::ChanOp { header: header(ProbeId::Chansend, flags), chan, site_pc: 0x500 }
     }
 
     fn kind(bytes: &[u8]) -> EventKind {
@@ -264,29 +257,19 @@ mod tests {
     }
 
     #[test]
-    fn a_send_keeps_its_channel_its_fill_and_its_site() {
+    fn a_send_keeps_its_channel_and_its_site() {
         let decoded = decode(bytes_of(&chan_op(0, 0xc000))).unwrap();
         assert_eq!(decoded.ip, RuntimeAddr(0x401000));
         assert_eq!(decoded.event.goid, Some(Goid(18)));
-        let expected = ChanOp {
-            chan: Some(ChanAddr(0xc000)),
-            len: Some(2),
-            cap: Some(8),
-            blocking: true,
-            site: Some(RuntimeAddr(0x500)),
-        };
+        let expected =
+            ChanOp { chan: Some(ChanAddr(0xc000)), blocking: true, site: Some(RuntimeAddr(0x500)) };
         assert_eq!(decoded.event.kind, EventKind::ChanSend(expected));
     }
 
     #[test]
-    fn an_unreadable_or_nil_channel_has_no_length_rather_than_zero() {
-        let unreadable = kind(bytes_of(&chan_op(FLAG_UNREADABLE, 0xc000)));
-        assert!(matches!(
-            unreadable,
-            EventKind::ChanSend(ChanOp { len: None, cap: None, chan: Some(_), .. })
-        ));
+    fn an_operation_on_a_nil_channel_has_no_channel() {
         let nil = kind(bytes_of(&chan_op(FLAG_NONBLOCKING, 0)));
-        assert!(matches!(nil, EventKind::ChanSend(ChanOp { len: None, chan: None, blocking: false, .. })));
+        assert!(matches!(nil, EventKind::ChanSend(ChanOp { chan: None, blocking: false, .. })));
     }
 
     fn park(depth: u32, slots: usize) -> Vec<u8> {

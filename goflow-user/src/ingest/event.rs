@@ -112,10 +112,6 @@ pub enum EventKind {
 pub struct ChanOp {
     /// The channel; `None` for a nil channel.
     pub chan: Option<ChanAddr>,
-    /// Elements buffered when the operation was called; `None` for a nil or unreadable channel.
-    pub len: Option<u64>,
-    /// Size of the buffer; `None` for a nil or unreadable channel.
-    pub cap: Option<u64>,
     /// False inside a `select` with `default`.
     pub blocking: bool,
     /// Where.

@@ -8,6 +8,7 @@ use super::event::{Event, LossPoint, Lost, MonotonicNs};
 use super::order::Orderer;
 use crate::probe::load::{Counters, LoadError};
 use aya::maps::{MapData, RingBuf};
+use goflow_common::probe::ProbeId;
 
 /// Records taken in one go, so that a busy target cannot keep the caller from its other duties.
 const MOST_PER_DRAIN: usize = 65_536;
@@ -16,6 +17,7 @@ const MOST_PER_DRAIN: usize = 65_536;
 pub struct RingReader {
     events: RingBuf<MapData>,
     counters: Counters,
+    taken: [u64; ProbeId::COUNT],
     orderer: Orderer,
     lost_before: u64,
     looked_at: MonotonicNs,
@@ -26,7 +28,15 @@ impl RingReader {
     /// A reader for maps that were just created, at time `now`.
     #[must_use]
     pub fn new(events: RingBuf<MapData>, counters: Counters, now: MonotonicNs) -> Self {
-        Self { events, counters, orderer: Orderer::default(), lost_before: 0, looked_at: now, undecodable: 0 }
+        Self {
+            events,
+            counters,
+            taken: [0; ProbeId::COUNT],
+            orderer: Orderer::default(),
+            lost_before: 0,
+            looked_at: now,
+            undecodable: 0,
+        }
     }
 
     /// Takes what is there. `seen` is shown every record as it comes (unordered); `out` gets the events whose order is
@@ -38,6 +48,7 @@ impl RingReader {
             taken += 1;
             match decode::decode(&record) {
                 Ok(decoded) => {
+                    self.taken[decoded.probe as usize] += 1;
                     seen(&decoded);
                     self.orderer.push(decoded.event);
                 }
@@ -79,9 +90,15 @@ impl RingReader {
         Ok(windows)
     }
 
-    /// The kernel side's counters.
-    #[must_use]
-    pub fn counters(&self) -> &Counters {
-        &self.counters
+    /// Hits of each probe so far: the records that were taken, and those that were lost.
+    ///
+    /// # Errors
+    /// The counters could not be read.
+    pub fn hits(&self) -> Result<[u64; ProbeId::COUNT], LoadError> {
+        let mut hits = self.counters.lost()?;
+        for (hits, taken) in hits.iter_mut().zip(self.taken) {
+            *hits += taken;
+        }
+        Ok(hits)
     }
 }

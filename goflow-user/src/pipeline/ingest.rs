@@ -132,7 +132,7 @@ impl Ingest {
         let mut processes = Vec::new();
         for source in &mut self.sources {
             source.reader.finish(&mut rest);
-            hits.push(source.reader.counters().hits()?);
+            hits.push(source.reader.hits()?);
             processes.extend(source.known.keys().copied());
         }
         // The probes are out: nothing can be lost by waiting now.

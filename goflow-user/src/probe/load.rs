@@ -106,7 +106,7 @@ pub enum Programs {
 pub struct KernelSide {
     /// The ring buffer of events.
     pub events: RingBuf<MapData>,
-    /// Hits and losses.
+    /// Losses.
     pub counters: Counters,
     /// Lets the programs remember goids.
     pub goid_memory: GoidMemory,
@@ -116,7 +116,6 @@ pub struct KernelSide {
 
 /// Per-probe counters of the kernel side.
 pub struct Counters {
-    hits: PerCpuArray<MapData, [u64; ProbeId::COUNT]>,
     lost: PerCpuArray<MapData, [u64; ProbeId::COUNT]>,
 }
 
@@ -135,6 +134,7 @@ pub fn load(
     check_layout(OBJECT)?;
     let mut ebpf = EbpfLoader::new()
         .override_global(CONFIG_SYMBOL, bytemuck::bytes_of(&config), true)
+        .override_global("GOFLOW_SITES", plan.site_table().as_bytes().as_slice(), true)
         .map_max_entries("EVENTS", ring_bytes)
         .load(OBJECT)?;
     let multi = match method {
@@ -236,10 +236,7 @@ impl KernelSide {
         let mut map = |name| ebpf.take_map(name).ok_or(LoadError::Missing(name));
         Ok(Self {
             events: RingBuf::try_from(map("EVENTS")?)?,
-            counters: Counters {
-                hits: PerCpuArray::try_from(map("HITS")?)?,
-                lost: PerCpuArray::try_from(map("LOST")?)?,
-            },
+            counters: Counters { lost: PerCpuArray::try_from(map("LOST")?)? },
             goid_memory: GoidMemory(Array::try_from(map("GOID_MEMORY_ON")?)?),
             targets: HashMap::try_from(map("TARGETS")?)?,
         })
@@ -269,29 +266,17 @@ impl GoidMemory {
 }
 
 impl Counters {
-    /// Hits by probe since the programs were loaded, as the kernel counted them.
-    ///
-    /// # Errors
-    /// The map could not be read.
-    pub fn hits(&self) -> Result<[u64; ProbeId::COUNT], LoadError> {
-        total(&self.hits)
-    }
-
     /// Events by probe that found the ring buffer full.
     ///
     /// # Errors
     /// The map could not be read.
     pub fn lost(&self) -> Result<[u64; ProbeId::COUNT], LoadError> {
-        total(&self.lost)
-    }
-}
-
-fn total(map: &PerCpuArray<MapData, [u64; ProbeId::COUNT]>) -> Result<[u64; ProbeId::COUNT], LoadError> {
-    let mut sum = [0u64; ProbeId::COUNT];
-    for counters in map.get(&0, 0)?.iter() {
-        for (sum, counter) in sum.iter_mut().zip(counters) {
-            *sum += counter;
+        let mut sum = [0u64; ProbeId::COUNT];
+        for counters in self.lost.get(&0, 0)?.iter() {
+            for (sum, counter) in sum.iter_mut().zip(counters) {
+                *sum += counter;
+            }
         }
+        Ok(sum)
     }
-    Ok(sum)
 }

@@ -8,7 +8,7 @@ use crate::binary::GoBinary;
 use crate::binary::addr::FileOffset;
 use crate::binary::offsets::Offsets;
 use crate::binary::site::{self, Site};
-use goflow_common::config::ProbeConfig;
+use goflow_common::config::{ProbeConfig, SiteTable};
 use goflow_common::{LAYOUT_VERSION, MAX_STACK_DEPTH};
 
 /// First Go minor whose `semacquire1` takes a wait reason (runtime/sema.go).
@@ -57,6 +57,12 @@ impl Plan {
             plan.config.on_stack_check |= 1 << planned.spec.probe as u32;
         }
         plan
+    }
+
+    /// How the programs tell the probes apart. A page of a file is loaded whole, so an offset in it does for an address.
+    #[must_use]
+    pub fn site_table(&self) -> SiteTable {
+        SiteTable::new(self.sites.iter().map(|planned| (planned.offset.0, planned.spec.probe)))
     }
 }
 

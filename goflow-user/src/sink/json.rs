@@ -136,18 +136,8 @@ impl EventWriter<'_> {
         }
     }
 
-    /// A nil channel has no length and no capacity, so those are absent; of any other they are numbers or `null`.
     fn chan_op(&mut self, line: &mut Line<'_>, op: &ChanOp) {
-        match op.chan {
-            None => {
-                line.raw(b",\"chan\":").hex(NIL);
-            }
-            Some(ChanAddr(addr)) => {
-                line.raw(b",\"chan\":").hex(addr);
-                line.raw(b",\"len\":").number_or_null(op.len);
-                line.raw(b",\"cap\":").number_or_null(op.cap);
-            }
-        }
+        line.raw(b",\"chan\":").hex(op.chan.map_or(NIL, |chan| chan.0));
         self.call(line, b",\"site\":", op.site);
     }
 

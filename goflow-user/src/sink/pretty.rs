@@ -254,7 +254,7 @@ impl<W: Write> Pretty<W> {
             EventKind::Ready { target } => book.goroutine_name(event.pid, *target),
             EventKind::ChanMake { chan, cap, .. } => {
                 let name = chan.map_or("chan ?".to_owned(), |chan| book.channel_name_here(event.pid, chan));
-                format!("{name}{}", buffer(None, *cap))
+                format!("{name}{}", buffer(*cap))
             }
             EventKind::ChanSend(op) | EventKind::ChanRecv(op) => {
                 self.channel_op(event.pid, op) + if op.blocking { "" } else { ", non-blocking" }
@@ -270,7 +270,7 @@ impl<W: Write> Pretty<W> {
     fn channel_op(&self, pid: Pid, op: &ChanOp) -> String {
         match op.chan {
             None => "nil channel".to_owned(),
-            Some(chan) => self.book.channel_name(pid, chan) + &buffer(op.len, op.cap),
+            Some(chan) => self.book.channel_name(pid, chan),
         }
     }
 
@@ -372,10 +372,10 @@ impl<W: Write> Pretty<W> {
             return;
         }
         self.has_column_titles = true;
-        self.line(Line::default().text(
-            DIM,
-            "g7@a.go:5 and chan T@a.go:5#2 were made at a.go:5 (#2: the second one there); (3/8): 3 of 8 buffered",
-        ));
+        self.line(
+            Line::default()
+                .text(DIM, "g7@a.go:5 and chan T@a.go:5#2 were made at a.go:5 (#2: the second one there)"),
+        );
         let columns = self.columns();
         let pid = if self.many_processes { format!("{:<8}  ", "pid") } else { String::new() };
         let line = Line::default()
@@ -471,13 +471,12 @@ struct Digest {
     channel: Option<(Pid, ChanAddr)>,
 }
 
-/// The state of a channel's buffer, as a suffix.
-fn buffer(len: Option<u64>, cap: Option<u64>) -> String {
-    match (len, cap) {
-        (_, Some(0)) => " (unbuffered)".to_owned(),
-        (Some(len), Some(cap)) => format!(" ({len}/{cap})"),
-        (None, Some(cap)) => format!(" (buffer {cap})"),
-        (_, None) => String::new(),
+/// A channel's buffer, as a suffix.
+fn buffer(cap: Option<u64>) -> String {
+    match cap {
+        Some(0) => " (unbuffered)".to_owned(),
+        Some(cap) => format!(" (buffer {cap})"),
+        None => String::new(),
     }
 }
 

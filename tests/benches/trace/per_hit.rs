@@ -137,8 +137,10 @@ impl Bench {
     fn with_goflow(&mut self, stack_depth: u32) -> Result<(f64, f64)> {
         let plan = plan(&self.executable, stack_depth)?;
         let (programs, kernel_side) = load::load(&plan, AttachMethod::UprobeMulti, false, 8 << 20)?;
-        let reader = Reader::start(kernel_side)?;
-        let attached = self.attach(programs)?;
+        let load::KernelSide { events, counters, goid_memory, .. } = kernel_side;
+        let reader = Reader::start(RingReader::new(events, counters, now()))?;
+        let mut attached = self.attach(programs)?;
+        attached.remember_goids(&plan, goid_memory)?;
         thread::sleep(SETTLE);
         let (hits, operations) = (reader.hits(), self.target.operations()?);
         let cost = self.cost()?;
@@ -162,6 +164,10 @@ impl Bench {
     }
 }
 
+fn now() -> MonotonicNs {
+    MonotonicNs(host::monotonic_ns())
+}
+
 /// Empties the ring buffer as a session does, without a sink.
 struct Reader {
     stop: Arc<AtomicBool>,
@@ -170,18 +176,15 @@ struct Reader {
 }
 
 impl Reader {
-    fn start(kernel_side: load::KernelSide) -> Result<Self> {
+    fn start(mut reader: RingReader) -> Result<Self> {
         let (stop, hits) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&hits));
-        let now = || MonotonicNs(host::monotonic_ns());
-        let load::KernelSide { events, counters, .. } = kernel_side;
-        let mut reader = RingReader::new(events, counters, now());
         let thread = thread::Builder::new().name("reader".into()).spawn(move || {
             let mut events = Vec::new();
             while !stopped.load(Ordering::Acquire) {
                 reader.drain(now(), &mut |_| {}, &mut events);
                 events.clear();
-                counted.store(reader.counters().hits()?.iter().sum(), Ordering::Release);
+                counted.store(reader.hits()?.iter().sum(), Ordering::Release);
                 thread::sleep(Duration::from_millis(4));
             }
             Ok(())

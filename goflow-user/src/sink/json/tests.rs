@@ -56,8 +56,8 @@ fn tail(kind: EventKind) -> String {
     text.strip_prefix(head).unwrap_or_else(|| panic!("{text}")).trim_end().to_owned()
 }
 
-fn op(chan: Option<u64>, len: Option<u64>) -> ChanOp {
-    ChanOp { chan: chan.map(ChanAddr), len, cap: len, blocking: true, site: Some(RuntimeAddr(0x10)) }
+fn op(chan: Option<u64>) -> ChanOp {
+    ChanOp { chan: chan.map(ChanAddr), blocking: true, site: Some(RuntimeAddr(0x10)) }
 }
 
 const SUBMIT: &str = r#"{"function":"main.(*Pool).Submit","file":"/src/pool.go","line":57}"#;
@@ -65,20 +65,16 @@ const SUBMIT: &str = r#"{"function":"main.(*Pool).Submit","file":"/src/pool.go",
 #[test]
 fn a_send_names_its_channel_and_its_site() {
     assert_eq!(
-        tail(EventKind::ChanSend(op(Some(0xc000_0010), Some(3)))),
-        format!(r#""chan_send","chan":"0xc0000010","len":3,"cap":3,"site":{SUBMIT},"blocking":true}}"#)
+        tail(EventKind::ChanSend(op(Some(0xc000_0010)))),
+        format!(r#""chan_send","chan":"0xc0000010","site":{SUBMIT},"blocking":true}}"#)
     );
 }
 
 #[test]
-fn a_nil_channel_is_0x0_without_length_and_an_unreadable_one_has_null() {
+fn a_nil_channel_is_0x0() {
     assert_eq!(
-        tail(EventKind::ChanClose(op(None, None))),
+        tail(EventKind::ChanClose(op(None))),
         format!(r#""chan_close","chan":"0x0","site":{SUBMIT}}}"#)
-    );
-    assert_eq!(
-        tail(EventKind::ChanClose(op(Some(1), None))),
-        format!(r#""chan_close","chan":"0x1","len":null,"cap":null,"site":{SUBMIT}}}"#)
     );
 }
 
@@ -200,7 +196,7 @@ fn a_new_process_under_an_old_pid_is_named_afresh() {
             pid: Pid(1),
             tid: Tid(1),
             goid: None,
-            kind: EventKind::ChanClose(op(None, None)),
+            kind: EventKind::ChanClose(op(None)),
         })
     };
     sink.write(&close(), &names).unwrap();

@@ -87,13 +87,7 @@ fn send(ms: u64, line: u64) -> Record {
 }
 
 fn op(chan: u64, line: u64) -> ChanOp {
-    ChanOp {
-        chan: Some(ChanAddr(chan)),
-        len: Some(3),
-        cap: Some(8),
-        blocking: true,
-        site: Some(RuntimeAddr(0x100 + line)),
-    }
+    ChanOp { chan: Some(ChanAddr(chan)), blocking: true, site: Some(RuntimeAddr(0x100 + line)) }
 }
 
 fn make(ms: u64, chan: u64, cap: u64) -> Record {
@@ -168,15 +162,15 @@ fn channels_and_goroutines_are_called_by_where_they_come_from() {
     assert_eq!(
         body(WIDE, records),
         [
-            "   0.001000  g42                   chan send   chan 0xc0000100 (3/8)            app.(*Pool).Submit pool.go:57",
+            "   0.001000  g42                   chan send   chan 0xc0000100                  app.(*Pool).Submit pool.go:57",
             "   0.002000  g1                    chan make   chan int #1 (buffer 8)           app.(*Pool).Submit pool.go:31",
             "   0.003000  g1                    chan make   chan int #2 (unbuffered)         app.(*Pool).Submit pool.go:31",
             "   0.004000  g1                    create      g42 app.worker                   app.(*Pool).Submit pool.go:20",
-            "   0.005000  g42@pool.go:20        chan send   chan int@pool.go:31#1 (3/8)      app.(*Pool).Submit pool.go:57",
+            "   0.005000  g42@pool.go:20        chan send   chan int@pool.go:31#1            app.(*Pool).Submit pool.go:57",
             "   0.006000  g42@pool.go:20        park        chan receive                     app.(*Pool).Submit pool.go:88",
             "   0.007000  g9                    ready       g42@pool.go:20",
             "   0.008000  g42@pool.go:20        exit        created at                       app.(*Pool).Submit pool.go:20",
-            "   0.009000  g42                   chan recv   chan 0xc0000300 (3/8)            app.(*Pool).Submit pool.go:60",
+            "   0.009000  g42                   chan recv   chan 0xc0000300                  app.(*Pool).Submit pool.go:60",
         ]
     );
 }
@@ -196,14 +190,14 @@ fn operations_that_do_not_block_and_nil_channels_say_so() {
         chans: Some(Box::new([])),
         site: Some(RuntimeAddr(0x101)),
     };
-    let nil = ChanOp { chan: None, len: None, cap: None, blocking: true, site: None };
+    let nil = ChanOp { chan: None, blocking: true, site: None };
     let wait = EventKind::SyncWait {
         primitive: SyncPrimitive::Mutex,
         addr: RuntimeAddr(0xc000_0008),
         reason: None,
         site: Some(RuntimeAddr(0x999)),
     };
-    let tries = ChanOp { blocking: false, cap: Some(0), ..op(0xc000_0100, 1) };
+    let tries = ChanOp { blocking: false, ..op(0xc000_0100, 1) };
     let records = [
         event(1, 1, select(true)),
         event(1, 1, select(false)),
@@ -219,7 +213,7 @@ fn operations_that_do_not_block_and_nil_channels_say_so() {
             "   0.001000  g1                        select      1 send, 2 receives                        app.(*Pool).Submit pool.go:1",
             "   0.001000  g1                        select      1 send, 2 receives, with default          app.(*Pool).Submit pool.go:1",
             "   0.001000  g1                        chan send   nil channel",
-            "   0.001000  g1                        chan recv   chan 0xc0000100 (unbuffered), non-blocking  app.(*Pool).Submit pool.go:1",
+            "   0.001000  g1                        chan recv   chan 0xc0000100, non-blocking             app.(*Pool).Submit pool.go:1",
             "   0.001000  g1                        sync wait   mutex 0xc0000008                          0x999",
             "   0.001000  runtime                   ready       g?",
         ]
@@ -323,9 +317,9 @@ fn processes_are_told_apart_once_there_are_two() {
         [
             "             process 1 runs /srv/app",
             "             process 23 runs /srv/app",
-            "g7@a.go:5 and chan T@a.go:5#2 were made at a.go:5 (#2: the second one there); (3/8): 3 of 8 buffered",
+            "g7@a.go:5 and chan T@a.go:5#2 were made at a.go:5 (#2: the second one there)",
             "    seconds  pid       goroutine             event       what                         where",
-            "   0.001000  1         g42                   chan send   chan 0xc0000100 (3/8)        app.(*Pool).Submit pool.go:57",
+            "   0.001000  1         g42                   chan send   chan 0xc0000100              app.(*Pool).Submit pool.go:57",
         ]
     );
 }
