@@ -29,11 +29,7 @@ Examples:
   sudo goflow trace --duration 10s -- ./svc a command from its first instruction, for ten seconds
   sudo goflow trace --pid 1234 --level blocking
                                             only who blocks and who wakes whom: cheaper
-<<<<<<< HEAD
-  goflow inspect ./svc                      what is known of a program from its file
-=======
   goflow inspect ./svc                      what is known of a program, and where probes would go
->>>>>>> f5047ca (docs: the least privilege by kernel, a fresh command-line page)
   goflow doctor                             whether this machine can trace, and how to mend it
 
 Exit status: 0 done, 2 error. `goflow trace -- CMD` passes on the status of CMD.";
