@@ -1,13 +1,11 @@
 //! Production programs as their vendors ship them, stripped: Debian's etcd, caddy and prometheus, npm's esbuild.
 //!
-//! In: a name; out: an executable under `services/` of goflow's cache. What setup has not put there is fetched, by the
-//! vendor's own client, unpacked and never installed.
+//! In: a name; out: an executable under `services/` of goflow's cache, where `cargo xtask setup` puts it. Nothing is
+//! fetched here.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::cache_dir;
 
@@ -42,59 +40,10 @@ impl Service {
     /// The executable.
     ///
     /// # Errors
-    /// It is not in the cache and cannot be fetched.
+    /// Setup has not put it into the cache.
     pub fn executable(self) -> Result<PathBuf> {
-        let services = cache_dir()?.join("services");
-        fs::create_dir_all(&services)?;
-        let executable = services.join(self.name());
-        let lock = File::create(services.join(format!("{}.lock", self.name())))?;
-        lock.lock()?;
-        if !executable.exists() {
-            let scratch = tempfile::tempdir_in(&services)?;
-            let fetched = self.fetch(scratch.path()).with_context(|| {
-                format!("{} is not in the cache and cannot be fetched; run `cargo xtask setup`", self.name())
-            })?;
-            fs::rename(fetched, &executable)?;
-        }
+        let executable = cache_dir()?.join("services").join(self.name());
+        ensure!(executable.is_file(), "{} is missing; `cargo xtask setup` gets it", executable.display());
         Ok(executable)
     }
-
-    fn fetch(self, scratch: &Path) -> Result<PathBuf> {
-        match self {
-            Self::Etcd => debian("etcd-server", "usr/bin/etcd", scratch),
-            Self::Caddy => debian("caddy", "usr/bin/caddy", scratch),
-            Self::Prometheus => debian("prometheus", "usr/bin/prometheus", scratch),
-            Self::Esbuild => npm("@esbuild/linux-x64", scratch),
-            Self::AncientEsbuild => npm("esbuild-linux-64@0.8.57", scratch),
-        }
-    }
-}
-
-fn debian(package: &str, file: &str, scratch: &Path) -> Result<PathBuf> {
-    succeed(Command::new("apt-get").args(["download", package]).current_dir(scratch))?;
-    let archive = only_file(scratch, "deb")?;
-    let unpacked = scratch.join("unpacked");
-    succeed(Command::new("dpkg").arg("--extract").arg(archive).arg(&unpacked))?;
-    Ok(unpacked.join(file))
-}
-
-fn npm(package: &str, scratch: &Path) -> Result<PathBuf> {
-    succeed(Command::new("npm").args(["pack", "--silent", package]).current_dir(scratch))?;
-    let archive = only_file(scratch, "tgz")?;
-    succeed(Command::new("tar").arg("--extract").arg("--file").arg(archive).current_dir(scratch))?;
-    Ok(scratch.join("package/bin/esbuild"))
-}
-
-fn only_file(directory: &Path, extension: &str) -> Result<PathBuf> {
-    let files: Vec<PathBuf> =
-        fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
-    let found = files.into_iter().find(|file| file.extension().is_some_and(|found| found == extension));
-    found.with_context(|| format!("no .{extension} came"))
-}
-
-fn succeed(command: &mut Command) -> Result<()> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?} ended with {}: {said}", output.status);
-    Ok(())
 }

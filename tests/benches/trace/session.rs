@@ -2,9 +2,9 @@
 
 use super::stats::median;
 use anyhow::{Context, Result, ensure};
-use goflow_tests::cache_dir;
 use goflow_tests::goflow::binary;
 use goflow_tests::programs::{Flavour, Program};
+use goflow_tests::services::Service;
 use goflow_tests::target::Target;
 use serde_json::Value;
 use std::fs;
@@ -65,10 +65,8 @@ struct Caddy {
 
 impl Caddy {
     fn start() -> Result<Self> {
-        let caddy = cache_dir()?.join("services/caddy");
-        let size = fs::metadata(&caddy)
-            .with_context(|| format!("{} is missing; `cargo xtask setup` fetches it", caddy.display()))?
-            .len();
+        let caddy = Service::Caddy.executable()?;
+        let size = fs::metadata(&caddy)?.len();
         let process = Process(
             Command::new(&caddy)
                 .args(["respond", "--listen", ADDRESS, "--body", "hello"])
@@ -85,7 +83,7 @@ impl Caddy {
             .args(["-t2", "-c32", "-d120s", &format!("http://{ADDRESS}/")])
             .stdout(Stdio::null())
             .spawn()
-            .context("wrk is missing; `cargo xtask setup` installs it")?;
+            .context("wrk is missing; `cargo xtask setup --for bench` installs it")?;
         thread::sleep(Duration::from_millis(500));
         Ok(Self { process, _load: Process(load), megabytes: size >> 20 })
     }

@@ -177,6 +177,13 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         look: |_| program("bpftrace"),
         get: Get::Packages(&["bpftrace"]),
     },
+    Requirement {
+        name: "wrk",
+        why: "put load on a service while goflow attaches to it",
+        scope: Scope::Bench,
+        look: |_| program("wrk"),
+        get: Get::Packages(&["wrk"]),
+    },
 ];
 
 fn program(name: &str) -> Look {
