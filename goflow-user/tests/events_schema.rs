@@ -147,7 +147,7 @@ fn probe_meta(probe: ProbeId) -> ProbeMeta {
     }
 }
 
-fn summary(target_cpu_ns: Option<u64>) -> Record {
+fn summary(target_cpu_ns: Result<u64, String>) -> Record {
     let hits = |probe| ProbeHits { probe, function: "runtime.f".to_owned(), hits: 5, cost_ns: 7 };
     Record::Summary(Box::new(Summary {
         duration_ns: 1,
@@ -166,12 +166,13 @@ fn summary(target_cpu_ns: Option<u64>) -> Record {
 fn records() -> Vec<Record> {
     let mut records = vec![meta(true), meta(false)];
     records.push(Record::ProcessStart { pid: Pid(1), binary: Arc::from("/srv/\"app\"") });
+    records.push(Record::ProcessExit { pid: Pid(1), t: MonotonicNs(u64::MAX) });
     records.extend([None, Some(Goid(0))].map(|goid| event(goid, EventKind::GoroutineExit)));
     records.extend(kinds().into_iter().map(|kind| event(Some(Goid(1)), kind)));
     for at in [LossPoint::Ring, LossPoint::Sink, LossPoint::Decode] {
         records.push(Record::Lost(Lost { from: MonotonicNs(0), to: MonotonicNs(1), at, count: 1 }));
     }
-    records.extend([summary(None), summary(Some(1))]);
+    records.extend([summary(Err("nobody could read it".to_owned())), summary(Ok(1))]);
     records
 }
 

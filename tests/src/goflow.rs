@@ -237,3 +237,14 @@ impl Drop for Goflow {
 pub fn run<A: AsRef<OsStr>>(arguments: &[A]) -> Result<Finished> {
     Goflow::start(arguments)?.finish()
 }
+
+/// The same command on a pseudo-terminal of its own.
+#[must_use]
+pub fn on_a_terminal(command: &Command) -> Command {
+    let words: Vec<&OsStr> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
+    let quoted: Vec<String> =
+        words.iter().map(|word| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"))).collect();
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--flush", "--return", "--command", &quoted.join(" "), "/dev/null"]);
+    script
+}

@@ -4,7 +4,7 @@
 //! line than `meta`, another last than `summary`, an unknown kind, counts that do not add up, or hits that are neither
 //! an event nor a counted loss. The fields are those the tests look at; the schema itself is held elsewhere.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -16,6 +16,8 @@ pub struct Session {
     pub metas: Vec<Meta>,
     /// Processes, as they were announced.
     pub processes: Vec<Process>,
+    /// Processes that have ended, in the order of the stream.
+    pub exits: Vec<ProcessExit>,
     /// Events, in the order of the stream.
     pub events: Vec<Event>,
     /// Losses, in the order of the stream.
@@ -29,6 +31,7 @@ pub struct Session {
 enum Line {
     Meta(Meta),
     Process(Process),
+    ProcessExit(ProcessExit),
     Event(Event),
     Lost(Lost),
     Summary(Summary),
@@ -92,6 +95,15 @@ pub struct Process {
     pub pid: u32,
     /// Its binary.
     pub binary: String,
+}
+
+/// A process that was announced has ended.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ProcessExit {
+    /// When goflow found it.
+    pub t_ns: u64,
+    /// Its id.
+    pub pid: u32,
 }
 
 /// One event.
@@ -188,7 +200,7 @@ pub struct Lost {
 pub struct Summary {
     /// Why the session ended.
     pub ended: String,
-    /// From the first probe in to the last probe out.
+    /// From when all probes were in until goflow began to take them out.
     pub duration_ns: u64,
     /// How long taking the probes out took.
     pub detach_ns: u64,
@@ -198,10 +210,12 @@ pub struct Summary {
     pub lost: BTreeMap<String, u64>,
     /// Hits by probe.
     pub hits: Vec<Hits>,
-    /// Estimated cost to the targets.
+    /// Estimated cost to the targets in that time.
     pub cost_ns: u64,
-    /// CPU time of the targets.
+    /// CPU time of the targets in that time.
     pub target_cpu_ns: Option<u64>,
+    /// Why that is not known.
+    pub target_cpu_unknown: Option<String>,
     /// Every process seen.
     pub processes: Vec<u32>,
 }
@@ -213,6 +227,8 @@ pub struct Hits {
     pub probe: String,
     /// How often.
     pub hits: u64,
+    /// What that is estimated to have cost.
+    pub cost_ns: u64,
 }
 
 /// Every probe's name, and the kind (and sync object) of its events.
@@ -251,6 +267,7 @@ impl Session {
     /// The stream breaks the contract; the message names the line or the sums.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let (mut metas, mut processes, mut events, mut lost) = (vec![], vec![], vec![], vec![]);
+        let (mut exits, mut gone) = (vec![], HashSet::new());
         let mut summary = None;
         ensure!(bytes.last() == Some(&b'\n'), "the stream does not end with a line feed");
         for (number, line) in bytes[..bytes.len() - 1].split(|byte| *byte == b'\n').enumerate() {
@@ -260,14 +277,25 @@ impl Session {
             ensure!(!metas.is_empty() || matches!(parsed, Line::Meta(_)), "before any meta line: {}", what());
             match parsed {
                 Line::Meta(meta) => metas.push(meta),
-                Line::Process(process) => processes.push(process),
-                Line::Event(event) => events.push(event),
+                Line::Process(process) => {
+                    gone.remove(&process.pid);
+                    processes.push(process);
+                }
+                Line::ProcessExit(exit) => {
+                    let was_announced = processes.iter().any(|process: &Process| process.pid == exit.pid);
+                    ensure!(was_announced && gone.insert(exit.pid), "nobody was there to end: {}", what());
+                    exits.push(exit);
+                }
+                Line::Event(event) => {
+                    ensure!(!gone.contains(&event.pid), "after the end of its process: {}", what());
+                    events.push(event);
+                }
                 Line::Lost(window) => lost.push(window),
                 Line::Summary(totals) => summary = Some(totals),
             }
         }
         let summary = summary.context("the stream has no summary")?;
-        let session = Self { metas, processes, events, lost, summary };
+        let session = Self { metas, processes, exits, events, lost, summary };
         session.check()?;
         Ok(session)
     }
@@ -375,7 +403,7 @@ mod tests {
 
     fn summary(exits: u64, hits: u64, lost: u64) -> String {
         format!(
-            r#"{{"type":"summary","ended":"x","duration_ns":1,"detach_ns":1,"counts":{{"goroutine_exit":{exits}}},"lost":{{"ring":{lost}}},"hits":[{{"probe":"goexit0","hits":{hits}}}],"cost_ns":1,"target_cpu_ns":null,"processes":[1]}}"#
+            r#"{{"type":"summary","ended":"x","duration_ns":1,"detach_ns":1,"counts":{{"goroutine_exit":{exits}}},"lost":{{"ring":{lost}}},"hits":[{{"probe":"goexit0","hits":{hits},"cost_ns":1}}],"cost_ns":1,"target_cpu_ns":null,"processes":[1]}}"#
         )
     }
 
@@ -408,6 +436,12 @@ mod tests {
             refusal(&[META, &EXIT.replace(r#""pid":1"#, r#""pid":7"#), &summary(1, 1, 0)])
                 .contains("process")
         );
+        let (start, end) =
+            (r#"{"type":"process","pid":1,"binary":"/b"}"#, r#"{"type":"process_exit","t_ns":9,"pid":1}"#);
+        assert!(refusal(&[META, start, end, EXIT, &summary(1, 1, 0)]).contains("after the end"));
+        assert!(refusal(&[META, end, &summary(0, 0, 0)]).contains("nobody was there"));
+        assert!(refusal(&[META, start, end, end, &summary(0, 0, 0)]).contains("nobody was there"));
+        parse(&[META, start, end, start, EXIT, end, &summary(1, 1, 0)]).unwrap();
         let earlier = EXIT.replace(r#""t_ns":9"#, r#""t_ns":8"#);
         assert!(refusal(&[META, EXIT, &earlier, &summary(2, 2, 0)]).contains("goes back"));
     }

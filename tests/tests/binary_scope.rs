@@ -61,9 +61,52 @@ fn processes_present_and_later_are_covered_and_those_of_another_file_are_not() -
     let differences = scripts[1].1.differences(&session, later.pid());
     let of_main = |difference: &&String| difference.starts_with("goroutine 1:");
     ensure!(differences.iter().all(|difference| of_main(&difference)), "later: {differences:#?}");
+    ensure!(session.exits.is_empty(), "both live: {:?}", session.exits);
+    let cpu = session.summary.target_cpu_ns.with_context(|| format!("{:?}", session.summary))?;
+    // A thousand operations and the start of a process on the one side, all CPUs all the time on the other.
+    let most = session.summary.duration_ns * std::thread::available_parallelism()?.get() as u64;
+    ensure!((100_000..most).contains(&cpu), "they used {cpu} ns of {most} ns");
     for target in [present, later, stranger] {
         target.assert_text_is_untouched()?;
         target.finish()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_end_of_one_of_several_processes_is_told_and_the_session_goes_on() -> Result<()> {
+    for (scope, ended) in [("--binary", "interrupted"), ("--pid", "target exited")] {
+        let copy = Copy::of("counts")?;
+        let (mut first, mut last) =
+            (Target::start(&copy.path(), &["1"])?, Target::start(&copy.path(), &["1"])?);
+        let pids = [first.pid(), last.pid()];
+        let goflow = match scope {
+            "--binary" => attach(&copy.path())?,
+            _ => Goflow::attach(&["--pid", &pids[0].to_string(), "--pid", &pids[1].to_string()])?,
+        };
+        first.ask()?;
+        first.finish()?;
+        let exits = || goflow.printed().matches(r#""type":"process_exit""#).count();
+        until("the end of the first", PATIENCE, || Ok((exits() == 1).then_some(())))?;
+        last.ask()?;
+        last.finish()?;
+        // Without a process that could still run, --pid ends by itself; --binary waits for more.
+        let session = if scope == "--binary" {
+            until("the end of the last", PATIENCE, || Ok((exits() == 2).then_some(())))?;
+            goflow.stop()?
+        } else {
+            goflow.finish()?.session()?
+        };
+        session.assert_nothing_lost()?;
+        ensure!(session.exits.iter().map(|exit| exit.pid).eq(pids), "{scope}: {:?}", session.exits);
+        ensure!(session.summary.ended == ended, "{scope}: {}", session.summary.ended);
+        ensure!(session.summary.processes.len() == 2, "{scope}: {:?}", session.summary.processes);
+        for exit in &session.exits {
+            let of_process = session.events.iter().filter(|event| event.pid == exit.pid);
+            let last = of_process.map(|event| event.t_ns).max().context("no events")?;
+            let late = exit.t_ns.checked_sub(last).context("it ended before its last event")?;
+            ensure!(late < 5_000_000_000, "{scope}: its end was found {late} ns after its last event");
+        }
     }
     Ok(())
 }
@@ -140,6 +183,8 @@ fn a_fork_and_exec_storm_misses_no_process() -> Result<()> {
     ensure!(wrong.is_empty(), "not {SENDS} sends: {wrong:?}");
     let announced: BTreeSet<u32> = session.processes.iter().map(|process| process.pid).collect();
     ensure!(pids.is_subset(&announced), "not announced: {:?}", pids.difference(&announced));
+    let ended: BTreeSet<u32> = session.exits.iter().map(|exit| exit.pid).collect();
+    ensure!(ended == announced, "not ended: {:?}", announced.difference(&ended));
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use goflow_tests::goflow::{Goflow, binary, run};
+use goflow_tests::goflow::{Goflow, binary, on_a_terminal, run};
 use goflow_tests::programs::Program;
 use goflow_tests::target::Target;
 use goflow_tests::{PATIENCE, wait_for};
@@ -51,6 +51,51 @@ fn a_duration_ends_the_session_by_itself() -> Result<()> {
     let duration = Duration::from_nanos(session.summary.duration_ns);
     ensure!(duration >= Duration::from_millis(300), "ended after {duration:?}");
     target.assert_text_is_untouched()?;
+    target.finish()
+}
+
+/// Perf events are taken out one by one, for longer than the trace has lasted, and the target works on.
+#[test]
+fn the_cpu_time_of_the_target_is_that_of_the_time_in_which_its_hits_were_counted() -> Result<()> {
+    let target = storm()?;
+    for method in ["uprobe-multi", "perf"] {
+        let pid = target.pid().to_string();
+        let words = ["trace", "--format", "json", "--duration", "100ms", "--attach", method, "--pid", &pid];
+        let summary = run(&words)?.session()?.summary;
+        let used = summary.target_cpu_ns.with_context(|| format!("{summary:?}"))?;
+        let most = summary.duration_ns * std::thread::available_parallelism()?.get() as u64;
+        // The clock of a process is behind by a scheduler tick on each CPU.
+        ensure!(
+            used <= most + most / 10,
+            "{method}: {used} ns of {most} ns, {} ns to detach",
+            summary.detach_ns
+        );
+        let all: u64 = summary.hits.iter().map(|probe| probe.cost_ns).sum();
+        ensure!(0 < summary.cost_ns && summary.cost_ns <= all, "{method}: {} of {all} ns", summary.cost_ns);
+    }
+    target.assert_text_is_untouched()?;
+    target.finish()
+}
+
+#[test]
+fn who_waits_at_a_terminal_for_a_file_is_told_how_far_it_is_and_a_pipe_is_not() -> Result<()> {
+    let target = storm()?;
+    let directory = tempfile::tempdir()?;
+    let mut trace = Command::new(binary()?);
+    trace.args(["trace", "--level", "lifecycle", "--duration", "2500ms", "--format", "json", "--output"]);
+    trace.arg(directory.path().join("trace.jsonl")).args(["--pid", &target.pid().to_string()]);
+    let on_terminal = Goflow::spawn(&mut on_a_terminal(&trace))?.finish()?;
+    let shown = String::from_utf8(on_terminal.stdout)?;
+    ensure!(on_terminal.status.success(), "{}: {shown}", on_terminal.status);
+    for progress in ["0:01  ", "\r\x1b[2K", "0:02  ", " events", "none lost", "cost \u{2248} "] {
+        ensure!(shown.contains(progress), "no {progress:?} in {shown:?}");
+    }
+    let (_, end) = shown.rsplit_once("\r\x1b[2K").context("nothing was written over")?;
+    ensure!(end.contains("summary") && !end.contains("0:02"), "not removed at the end: {shown:?}");
+
+    let piped = Goflow::spawn(&mut trace)?.finish()?;
+    ensure!(piped.status.success() && piped.stderr.contains("summary"), "{}: {}", piped.status, piped.stderr);
+    ensure!(!piped.stderr.contains('\r') && !piped.stderr.contains("0:01"), "{:?}", piped.stderr);
     target.finish()
 }
 

@@ -112,6 +112,11 @@ pub(super) fn width(stream: impl AsFd) -> Option<usize> {
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
+/// Is `stream` a terminal on which a line can be written over?
+pub(super) fn can_write_over(stream: &impl io::IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

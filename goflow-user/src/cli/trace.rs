@@ -84,7 +84,7 @@ pub(super) struct TraceArgs {
     /// Write events to this file instead of standard output (`-`)
     ///
     /// An existing file is replaced once the trace has started. Under sudo the file belongs to the user who called sudo.
-    /// Header, losses and summary then go to standard error.
+    /// Header, losses and summary then go to standard error, and if that is a terminal, how far it is once a second.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print every event, however fast they come (with --format json this is always so)
@@ -189,26 +189,28 @@ impl TraceArgs {
 
     fn sink(&self) -> anyhow::Result<BoxedSink> {
         let events = if self.all { Events::Every } else { Events::Folded };
-        let in_file = View { width: None, colour: false, events };
+        let in_file = View { width: None, colour: false, events, progress: false };
+        // The terminal of a command is the command's.
+        let progress = self.command.is_empty() && output::can_write_over(&io::stderr());
         Ok(match (self.format, self.file()) {
             (Format::Pretty, None) => Box::new(Pretty::new(io::stdout(), view(&io::stdout(), events))),
             (Format::Pretty, Some(path)) => {
-                Box::new(Tee(Pretty::new(OutputFile::open(path)?, in_file), status()))
+                Box::new(Tee(Pretty::new(OutputFile::open(path)?, in_file), status(progress)))
             }
-            (Format::Json, None) => Box::new(Tee(Json::new(io::stdout()), status())),
-            (Format::Json, Some(path)) => Box::new(Tee(Json::new(OutputFile::open(path)?), status())),
+            (Format::Json, None) => Box::new(Tee(Json::new(io::stdout()), status(false))),
+            (Format::Json, Some(path)) => Box::new(Tee(Json::new(OutputFile::open(path)?), status(progress))),
         })
     }
 }
 
 /// Header, losses and summary, for the person who waits while the events go elsewhere.
-fn status() -> Pretty<impl Write> {
-    Pretty::new(io::stderr(), view(&io::stderr(), Events::None))
+fn status(progress: bool) -> Pretty<impl Write> {
+    Pretty::new(io::stderr(), View { progress, ..view(&io::stderr(), Events::None) })
 }
 
 fn view(stream: &(impl AsFd + anstream::stream::RawStream), events: Events) -> View {
     let colour = anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never;
-    View { width: output::width(stream), colour, events }
+    View { width: output::width(stream), colour, events, progress: false }
 }
 
 /// Traces, and passes on the exit status of a traced command.

@@ -11,7 +11,7 @@ use aya::maps::{MapData, RingBuf};
 use goflow_common::probe::ProbeId;
 
 /// Records taken in one go, so that a busy target cannot keep the caller from its other duties.
-const MOST_PER_DRAIN: usize = 65_536;
+pub const MOST_PER_DRAIN: usize = 65_536;
 
 /// Reads one session's ring buffer.
 pub struct RingReader {

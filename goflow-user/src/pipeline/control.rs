@@ -1,26 +1,28 @@
 //! Control: starts a session, waits for its end, takes the probes out, and closes the books.
 
-use super::ingest::{Ingest, Source, Totals};
+use super::ingest::{Hits, Ingest, Request, Source, Tally, Totals, Window};
 use super::names::ProcessStart;
 use super::output::Output;
 use super::session::{self, Environment, Traced};
-use super::{BoxedSink, Message, Outcome, Targets, TraceOptions};
-use crate::ingest::event::LossPoint;
+use super::watch::{Watch, Watched};
+use super::{BoxedSink, Message, Outcome, ProcessExit, Targets, TraceOptions};
+use crate::ingest::event::{LossPoint, MonotonicNs};
 use crate::probe::attach::{Attached, Scope};
 use crate::probe::cost::estimated_ns_per_hit;
 use crate::probe::load::LoadError;
 use crate::probe::plan::Plan;
-use crate::sink::record::{Meta, ProbeHits, Summary};
-use crate::target::Pid;
-use crate::target::executable::{Executable, FileId};
+use crate::sink::record::{Meta, ProbeHits, Progress, Summary};
+use crate::target::executable::Executable;
 use crate::target::process::Process;
 use crate::target::spawn::{self, Waiting};
+use crate::target::{Pid, host};
 use anyhow::{Context as _, anyhow};
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Sender, bounded, unbounded};
 use goflow_common::probe::ProbeId;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Child;
 use std::sync::Arc;
@@ -30,6 +32,8 @@ use std::time::{Duration, Instant};
 
 /// Messages between ingest and sink; what does not fit waits in the ingest thread, which counts in events.
 const QUEUE: usize = 8;
+/// How often a person who waits is told how far it is.
+const PROGRESS: Duration = Duration::from_secs(1);
 /// How often control looks at what cannot wake it: CPU time, an `exec`, a closed output.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -46,25 +50,18 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
         .drain(..)
         .map(|(executable, scope)| session::attach(executable, &scope, options, &environment))
         .collect::<anyhow::Result<Vec<Traced>>>()?;
-    let mut running = Running::start(traced, sink)?;
+    let mut running = Running::start(traced, targets.watch, sink)?;
     let child = targets.waiting.take().map(Waiting::start).transpose()?;
-    let ended = running.wait(&targets.processes, options.duration, &signals);
-    running.finish(&targets.processes, ended)?;
+    let ended = running.wait(options.duration, &signals);
+    running.finish(ended)?;
     Ok(Outcome { command: child.map(|child| outlive(child, ended, &signals)).transpose()?.flatten() })
 }
 
 /// What a session is about, opened.
 struct Opened {
     executables: Vec<(Executable, Scope)>,
-    processes: Vec<Watched>,
+    watch: Watch,
     waiting: Option<Waiting>,
-}
-
-/// A process whose end ends the session.
-struct Watched {
-    process: Process,
-    /// The file it runs; `None` while it has not executed it yet.
-    file: Option<FileId>,
 }
 
 fn open(targets: &Targets) -> anyhow::Result<Opened> {
@@ -72,7 +69,7 @@ fn open(targets: &Targets) -> anyhow::Result<Opened> {
         Targets::Pids(pids) => open_pids(pids),
         Targets::Binary(path) => {
             let executables = vec![(Executable::open(path)?, Scope::AllProcesses)];
-            Ok(Opened { executables, processes: Vec::new(), waiting: None })
+            Ok(Opened { executables, watch: Watch::of_arrivals(), waiting: None })
         }
         Targets::Command(words) => {
             let (program, arguments) = words.split_first().context("no command was given")?;
@@ -81,8 +78,8 @@ fn open(targets: &Targets) -> anyhow::Result<Opened> {
             let waiting = spawn::spawn_waiting(&path, arguments)?;
             let process = Process::open(waiting.pid())?;
             let scope = Scope::Processes(vec![waiting.pid()]);
-            let processes = vec![Watched { process, file: None }];
-            Ok(Opened { executables: vec![(executable, scope)], processes, waiting: Some(waiting) })
+            let watch = Watch::of(vec![Watched::new(process, None)]);
+            Ok(Opened { executables: vec![(executable, scope)], watch, waiting: Some(waiting) })
         }
     }
 }
@@ -93,7 +90,7 @@ fn open_pids(pids: &[Pid]) -> anyhow::Result<Opened> {
     for &pid in pids {
         let process = Process::open(pid).map_err(|error| no_process(pid, &error))?;
         let executable = Executable::of_process(pid)?;
-        processes.push(Watched { process, file: Some(executable.id()) });
+        processes.push(Watched::new(process, Some(executable.id())));
         match executables.iter_mut().find(|(known, _)| known.id() == executable.id()) {
             Some((_, same)) if same.contains(&pid) => {}
             Some((_, same)) => same.push(pid),
@@ -102,7 +99,7 @@ fn open_pids(pids: &[Pid]) -> anyhow::Result<Opened> {
     }
     let executables =
         executables.into_iter().map(|(executable, pids)| (executable, Scope::Processes(pids))).collect();
-    Ok(Opened { executables, processes, waiting: None })
+    Ok(Opened { executables, watch: Watch::of(processes), waiting: None })
 }
 
 fn no_process(pid: Pid, error: &io::Error) -> anyhow::Error {
@@ -143,14 +140,19 @@ struct Running {
     plans: Vec<Plan>,
     ingest: JoinHandle<Result<Totals, LoadError>>,
     output: JoinHandle<io::Result<Output>>,
+    requests: Sender<Request>,
+    messages: Sender<Message>,
     done: Arc<AtomicBool>,
     output_closed: Arc<AtomicBool>,
-    cpu: CpuTime,
+    watch: Watch,
+    window: Arc<Window>,
 }
 
 impl Running {
-    fn start(traced: Vec<Traced>, sink: BoxedSink) -> anyhow::Result<Self> {
+    fn start(traced: Vec<Traced>, mut watch: Watch, sink: BoxedSink) -> anyhow::Result<Self> {
         let started = Instant::now();
+        let doorbell = watch.open().context("the processes cannot be watched")?;
+        let window = Arc::new(Window::open());
         let (messages, received) = bounded(QUEUE);
         let output = Output::new(sink);
         let output = spawn("goflow-sink", move || output.run(&received))?;
@@ -163,43 +165,100 @@ impl Running {
             sources.push(source);
         }
         let (done, output_closed) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-        let ingest = Ingest::new(sources, messages, Arc::clone(&done), Arc::clone(&output_closed));
+        let (requests, requested) = unbounded();
+        let ingest = Ingest::new(
+            sources,
+            messages.clone(),
+            Arc::clone(&window),
+            requested,
+            doorbell,
+            Arc::clone(&done),
+            Arc::clone(&output_closed),
+        );
         let ingest = spawn("goflow-ingest", move || ingest.run())?;
-        Ok(Self { started, attached, plans, ingest, output, done, output_closed, cpu: CpuTime::default() })
+        Ok(Self {
+            started,
+            attached,
+            plans,
+            ingest,
+            output,
+            requests,
+            messages,
+            done,
+            output_closed,
+            watch,
+            window,
+        })
     }
 
     /// Waits for the end of the session and says which it was.
-    fn wait(&mut self, processes: &[Watched], duration: Option<Duration>, signals: &Signals) -> Ended {
-        self.cpu = CpuTime::start(processes);
+    fn wait(&mut self, duration: Option<Duration>, signals: &Signals) -> Ended {
         let deadline = duration.map(|duration| self.started + duration);
+        let mut progress_due = self.started + PROGRESS;
         loop {
             let now = Instant::now();
+            if now >= progress_due {
+                self.tell_progress();
+                progress_due = now + PROGRESS;
+            }
             if deadline.is_some_and(|deadline| now >= deadline) {
                 return Ended::Duration;
             }
             let left = deadline.map_or(TICK, |deadline| (deadline - now).min(TICK));
-            if let Some(signal) = signals.wait(processes, left) {
+            if let Some(signal) = signals.wait(self.watch.descriptors(), left) {
                 return signal;
             }
-            self.cpu.sample(processes);
+            self.look();
             if self.output_closed.load(Ordering::Acquire) {
                 return Ended::OutputClosed;
             }
-            if !processes.is_empty() && processes.iter().all(|watched| watched.process.has_ended()) {
+            if self.watch.is_over() {
                 return Ended::TargetsExited;
             }
-            if !processes.is_empty() && processes.iter().all(Watched::runs_something_else) {
+            if self.watch.is_replaced() {
                 return Ended::TargetsReplaced;
             }
         }
     }
 
+    /// Reads the targets' clocks, and has the stream tell who has ended.
+    fn look(&mut self) {
+        for pid in self.watch.look() {
+            let t = MonotonicNs(host::monotonic_ns());
+            // A thread that is gone says why when it is joined.
+            let _ = self.requests.send(Request::Exit(ProcessExit { pid, t }));
+        }
+    }
+
+    /// What has been counted; `None` when the ingest thread has failed.
+    fn tally(&self) -> Option<Tally> {
+        let (answer, answered) = bounded(1);
+        self.requests.send(Request::Tally(answer)).ok()?;
+        answered.recv().ok()
+    }
+
+    fn tell_progress(&self) {
+        let Some(Tally { hits_in_window, events, lost }) = self.tally() else { return };
+        let progress = Progress {
+            elapsed_ns: self.window.elapsed_ns(),
+            events,
+            lost,
+            cost_ns: cost_ns(&self.plans, &hits_in_window),
+            target_cpu_ns: self.watch.cpu_ns().ok(),
+        };
+        // Where events wait for room, so could this, and nobody would miss it.
+        let _ = self.messages.try_send(Message::Progress(progress));
+    }
+
     /// Takes the probes out, lets what is on the way arrive, and writes the summary.
-    fn finish(mut self, processes: &[Watched], ended: Ended) -> anyhow::Result<()> {
-        let duration_ns = self.started.elapsed().as_nanos() as u64;
+    fn finish(mut self, ended: Ended) -> anyhow::Result<()> {
+        // Taking probes out takes up to seconds, in which some are in and some are not: cost and CPU time are those of
+        // the time in which all were in, or the one would not be a part of the other.
+        self.look();
+        let duration_ns = self.window.close();
+        // The sink thread ends with the last of these.
+        drop(self.messages);
         let detach: Duration = self.attached.into_iter().map(Attached::detach).sum();
-        // Taking perf events out takes seconds, in which the last of them are still hit.
-        self.cpu.sample(processes);
         self.done.store(true, Ordering::Release);
         let totals = join(self.ingest)??;
         let output = match join(self.output)? {
@@ -208,15 +267,14 @@ impl Running {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             Err(error) => return Err(anyhow!(error).context("the output could not be written")),
         };
-        let hits = probe_hits(&self.plans, &totals);
         let summary = Summary {
             duration_ns,
             detach_ns: detach.as_nanos() as u64,
             counts: output.counts(),
             lost: lost(&totals),
-            cost_ns: hits.iter().map(|probe| probe.cost_ns).sum(),
-            hits,
-            target_cpu_ns: self.cpu.used(),
+            hits: probe_hits(&self.plans, &totals.hits),
+            cost_ns: cost_ns(&self.plans, &totals.hits_in_window),
+            target_cpu_ns: self.watch.cpu_ns(),
             processes: totals.processes,
             ended: ended.sentence().to_owned(),
         };
@@ -225,9 +283,9 @@ impl Running {
 }
 
 /// What the kernel counted, and what that is estimated to have cost.
-fn probe_hits(plans: &[Plan], totals: &Totals) -> Vec<ProbeHits> {
+fn probe_hits(plans: &[Plan], hits: &[Hits]) -> Vec<ProbeHits> {
     let mut list = Vec::new();
-    for (plan, hits) in plans.iter().zip(&totals.hits) {
+    for (plan, hits) in plans.iter().zip(hits) {
         for probe in ProbeId::ALL {
             let Some(planned) = plan.sites.iter().find(|planned| planned.spec.probe == probe) else {
                 continue;
@@ -240,11 +298,8 @@ fn probe_hits(plans: &[Plan], totals: &Totals) -> Vec<ProbeHits> {
     list
 }
 
-impl Watched {
-    fn runs_something_else(&self) -> bool {
-        let Some(file) = self.file else { return false };
-        Executable::id_of_process(self.process.pid()).is_ok_and(|now| now != file)
-    }
+fn cost_ns(plans: &[Plan], hits: &[Hits]) -> u64 {
+    probe_hits(plans, hits).iter().map(|probe| probe.cost_ns).sum()
 }
 
 fn lost(totals: &Totals) -> Vec<(LossPoint, u64)> {
@@ -291,42 +346,13 @@ fn outlive(
         return Ok(None);
     }
     let process = Process::open(Pid(child.id()))?;
-    let processes = [Watched { process, file: None }];
     tracing::info!(pid = child.id(), "tracing is over; waiting for the command to end");
-    while !processes[0].process.has_ended() {
-        if signals.wait(&processes, TICK).is_some() {
+    while !process.has_ended() {
+        if signals.wait([process.as_fd()], TICK).is_some() {
             return Ok(None);
         }
     }
     Ok(Some(child.wait()?))
-}
-
-/// CPU time that the watched processes have used since the session began.
-#[derive(Default)]
-struct CpuTime {
-    /// By process: at the start, and last seen.
-    spans: Vec<Option<(u64, u64)>>,
-}
-
-impl CpuTime {
-    fn start(processes: &[Watched]) -> Self {
-        let span = |watched: &Watched| watched.process.cpu_ns().map(|now| (now, now));
-        Self { spans: processes.iter().map(span).collect() }
-    }
-
-    fn sample(&mut self, processes: &[Watched]) {
-        for (span, watched) in self.spans.iter_mut().zip(processes) {
-            if let (Some((_, last)), Some(now)) = (span, watched.process.cpu_ns()) {
-                *last = now;
-            }
-        }
-    }
-
-    /// `None` when no process was watched or none could be read.
-    fn used(&self) -> Option<u64> {
-        let known: Vec<u64> = self.spans.iter().flatten().map(|(start, last)| last - start).collect();
-        (!known.is_empty()).then(|| known.iter().sum())
-    }
 }
 
 /// SIGINT and SIGTERM, as bytes on a socket.
@@ -347,13 +373,11 @@ impl Signals {
         Ok(read)
     }
 
-    /// Waits for a signal, the end of a process or the timeout; says so if it was a signal.
-    fn wait(&self, processes: &[Watched], timeout: Duration) -> Option<Ended> {
+    /// Waits for a signal, one of `others` to become readable or the timeout; says so if it was a signal.
+    fn wait<'a>(&self, others: impl IntoIterator<Item = BorrowedFd<'a>>, timeout: Duration) -> Option<Ended> {
         let mut fds =
             vec![PollFd::new(&self.interrupt, PollFlags::IN), PollFd::new(&self.terminate, PollFlags::IN)];
-        // A process that has ended stays readable; only the others can wake us.
-        let alive = processes.iter().filter(|watched| !watched.process.has_ended());
-        fds.extend(alive.map(|watched| PollFd::new(&watched.process, PollFlags::IN)));
+        fds.extend(others.into_iter().map(|other| PollFd::from_borrowed_fd(other, PollFlags::IN)));
         let timeout =
             Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
         if poll(&mut fds, Some(&timeout)).is_err() {

@@ -1,22 +1,24 @@
 //! The ingest thread: empties the ring buffers of all binaries on a timer and passes events on without ever waiting.
 
-use super::Message;
 use super::names::ProcessStart;
 use super::outbox::Outbox;
+use super::watch::Doorbell;
+use super::{Message, ProcessExit};
 use crate::binary::addr::{LinkAddr, LoadBias};
 use crate::ingest::decode::Decoded;
 use crate::ingest::event::{LossPoint, MonotonicNs};
-use crate::ingest::ring::RingReader;
+use crate::ingest::order::HOLD_NS;
+use crate::ingest::ring::{MOST_PER_DRAIN, RingReader};
 use crate::probe::load::LoadError;
 use crate::probe::plan::Plan;
 use crate::target::Pid;
 use crate::target::executable::Executable;
 use crate::target::host::monotonic_ns;
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 use goflow_common::probe::ProbeId;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -35,12 +37,65 @@ pub(super) struct Source {
     sites: HashMap<ProbeId, Vec<LinkAddr>>,
     /// Processes known so far, with where each is loaded.
     known: HashMap<Pid, LoadBias>,
+    /// Records from before all probes were in, or after the first came out.
+    outside: Hits,
+}
+
+/// What control wants of the ingest thread.
+pub(super) enum Request {
+    /// Tell the sinks, after the last event of the process.
+    Exit(ProcessExit),
+    /// The counters as they are now.
+    Tally(Sender<Tally>),
+}
+
+/// What has been counted so far.
+pub(super) struct Tally {
+    /// Of each binary.
+    pub(super) hits_in_window: Vec<Hits>,
+    /// Events passed on.
+    pub(super) events: u64,
+    /// Events lost, at any place.
+    pub(super) lost: u64,
+}
+
+/// Hits of one binary, by probe.
+pub(super) type Hits = [u64; ProbeId::COUNT];
+
+/// The time in which every probe is in.
+pub(super) struct Window {
+    opened: MonotonicNs,
+    closed_ns: AtomicU64,
+}
+
+impl Window {
+    /// It begins now.
+    pub(super) fn open() -> Self {
+        Self { opened: MonotonicNs(monotonic_ns()), closed_ns: AtomicU64::new(u64::MAX) }
+    }
+
+    /// It ends now; returns how long it was, in nanoseconds.
+    pub(super) fn close(&self) -> u64 {
+        let now = monotonic_ns();
+        self.closed_ns.store(now, Ordering::Release);
+        now - self.opened.0
+    }
+
+    /// How long it has been, in nanoseconds.
+    pub(super) fn elapsed_ns(&self) -> u64 {
+        monotonic_ns() - self.opened.0
+    }
+
+    fn contains(&self, t: MonotonicNs) -> bool {
+        self.opened <= t && t.0 <= self.closed_ns.load(Ordering::Acquire)
+    }
 }
 
 /// What the ingest thread reports when it ends.
 pub(super) struct Totals {
     pub(super) lost: BTreeMap<LossPoint, u64>,
-    pub(super) hits: Vec<[u64; ProbeId::COUNT]>,
+    pub(super) hits: Vec<Hits>,
+    pub(super) hits_in_window: Vec<Hits>,
     pub(super) processes: Vec<Pid>,
 }
 
@@ -50,7 +105,16 @@ impl Source {
         for planned in &plan.sites {
             sites.entry(planned.spec.probe).or_default().push(planned.site.address);
         }
-        Self { executable, reader, sites, known: HashMap::new() }
+        Self { executable, reader, sites, known: HashMap::new(), outside: [0; ProbeId::COUNT] }
+    }
+
+    /// Hits so far in the window. What was lost has no time, and counts as in it.
+    fn hits_in_window(&self) -> Result<Hits, LoadError> {
+        let mut hits = self.reader.hits()?;
+        for (hits, outside) in hits.iter_mut().zip(self.outside) {
+            *hits -= outside;
+        }
+        Ok(hits)
     }
 
     /// Takes note of a process that was there before the first event.
@@ -63,6 +127,14 @@ impl Source {
 pub(super) struct Ingest {
     sources: Vec<Source>,
     outbox: Outbox,
+    window: Arc<Window>,
+    requests: Receiver<Request>,
+    /// Rung for each process that was not known from the start.
+    doorbell: Option<Doorbell>,
+    /// Processes that have ended, and perhaps have events on the way.
+    ending: Vec<ProcessExit>,
+    /// Every process seen.
+    processes: BTreeSet<Pid>,
     /// Set by control when the probes are out.
     done: Arc<AtomicBool>,
     /// Set here when the output is closed.
@@ -74,10 +146,25 @@ impl Ingest {
     pub(super) fn new(
         sources: Vec<Source>,
         messages: Sender<Message>,
+        window: Arc<Window>,
+        requests: Receiver<Request>,
+        doorbell: Option<Doorbell>,
         done: Arc<AtomicBool>,
         output_closed: Arc<AtomicBool>,
     ) -> Self {
-        Self { sources, outbox: Outbox::new(messages), done, output_closed, lost: BTreeMap::new() }
+        let processes = sources.iter().flat_map(|source| source.known.keys()).copied().collect();
+        Self {
+            sources,
+            outbox: Outbox::new(messages),
+            window,
+            requests,
+            doorbell,
+            ending: Vec::new(),
+            processes,
+            done,
+            output_closed,
+            lost: BTreeMap::new(),
+        }
     }
 
     /// The thread's body.
@@ -94,20 +181,25 @@ impl Ingest {
 
     /// One look at every buffer; returns the number of records taken.
     fn round(&mut self) -> Result<usize, LoadError> {
-        let mut taken = 0;
+        self.answer()?;
+        let started = monotonic_ns();
+        let (mut taken, mut is_drained) = (0, true);
         for index in 0..self.sources.len() {
             let now = MonotonicNs(monotonic_ns());
             let source = &mut self.sources[index];
             let mut appeared = Vec::new();
             let mut events = Vec::new();
-            let Source { executable, reader, sites, known } = source;
+            let Source { executable, reader, sites, known, outside } = source;
             let mut seen = |decoded: &Decoded| {
+                outside[decoded.probe as usize] += u64::from(!self.window.contains(decoded.event.t));
                 appeared.extend(appearance(executable, sites, known, decoded));
             };
-            taken += reader.drain(now, &mut seen, &mut events);
+            let records = reader.drain(now, &mut seen, &mut events);
+            is_drained &= records < MOST_PER_DRAIN;
+            taken += records;
             let losses = reader.losses(now)?;
             for start in appeared {
-                self.outbox.push(Message::Process(start));
+                self.meet(start);
             }
             for lost in losses {
                 *self.lost.entry(lost.at).or_default() += lost.count;
@@ -115,8 +207,58 @@ impl Ingest {
             }
             self.outbox.push_events(events);
         }
+        if is_drained {
+            // What is as old as this has been put in order and passed on.
+            self.tell_exits(MonotonicNs(started.saturating_sub(HOLD_NS)));
+        }
         self.pass_on(Outbox::pump);
         Ok(taken)
+    }
+
+    fn answer(&mut self) -> Result<(), LoadError> {
+        for request in self.requests.try_iter() {
+            match request {
+                Request::Exit(exit) => self.ending.push(exit),
+                Request::Tally(answer) => {
+                    // Control has given up if it does not listen.
+                    let _ = answer.send(self.tally()?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tally(&self) -> Result<Tally, LoadError> {
+        Ok(Tally {
+            hits_in_window: self.sources.iter().map(Source::hits_in_window).collect::<Result<_, _>>()?,
+            events: self.outbox.total_taken(),
+            lost: self.lost.values().sum::<u64>() + self.outbox.total_dropped(),
+        })
+    }
+
+    fn meet(&mut self, start: ProcessStart) {
+        if let Some(doorbell) = &mut self.doorbell {
+            doorbell.announce(start.pid);
+        }
+        self.processes.insert(start.pid);
+        self.outbox.push(Message::Process(start));
+    }
+
+    /// Passes on the ends that were found by `until`: what those processes did has been passed on before. Their pids may
+    /// come again, as other processes.
+    fn tell_exits(&mut self, until: MonotonicNs) {
+        for exit in self.ending.extract_if(.., |exit| exit.t <= until) {
+            let mut is_known = false;
+            for source in &mut self.sources {
+                is_known |= source.known.remove(&exit.pid).is_some();
+            }
+            if let Some(doorbell) = &mut self.doorbell {
+                doorbell.forget(exit.pid);
+            }
+            if is_known {
+                self.outbox.push(Message::Exit(exit));
+            }
+        }
     }
 
     fn pass_on(&mut self, how: fn(&mut Outbox)) {
@@ -128,12 +270,12 @@ impl Ingest {
 
     fn finish(mut self) -> Result<Totals, LoadError> {
         let mut rest = Vec::new();
-        let mut hits = Vec::new();
-        let mut processes = Vec::new();
+        let (mut hits, mut hits_in_window) = (Vec::new(), Vec::new());
+        self.answer()?;
         for source in &mut self.sources {
             source.reader.finish(&mut rest);
             hits.push(source.reader.hits()?);
-            processes.extend(source.known.keys().copied());
+            hits_in_window.push(source.hits_in_window()?);
         }
         // The probes are out: nothing can be lost by waiting now.
         self.pass_on(Outbox::flush);
@@ -141,9 +283,10 @@ impl Ingest {
             self.outbox.push_events(rest.drain(..rest.len().min(REST)).collect());
             self.pass_on(Outbox::flush);
         }
+        self.tell_exits(MonotonicNs(u64::MAX));
+        self.pass_on(Outbox::flush);
         *self.lost.entry(LossPoint::Sink).or_default() += self.outbox.total_dropped();
-        processes.sort_unstable();
-        Ok(Totals { lost: self.lost, hits, processes })
+        Ok(Totals { lost: self.lost, hits, hits_in_window, processes: self.processes.into_iter().collect() })
     }
 }
 

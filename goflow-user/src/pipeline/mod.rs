@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! ring buffer ──▶ ingest thread ──Message, bounded──▶ sink thread ──▶ terminal, file
-//!                      ▲                                   │
+//!              Request ▲  │ new processes                  │
+//!                      │  ▼                                ▼
 //!    signals, pidfds, clock ──▶ control (the caller's thread) ◀── closed output
 //! ```
 //!
@@ -16,11 +17,12 @@ mod names;
 mod outbox;
 mod output;
 mod session;
+mod watch;
 
-use crate::ingest::event::{Event, Lost};
+use crate::ingest::event::{Event, Lost, MonotonicNs};
 use crate::probe::catalog::Level;
 use crate::probe::load::AttachMethod;
-use crate::sink::record::{Meta, Sink};
+use crate::sink::record::{Meta, Progress, Sink};
 use crate::target::Pid;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -64,12 +66,21 @@ pub struct Outcome {
     pub command: Option<ExitStatus>,
 }
 
+/// A process has ended, found at a time.
+#[derive(Clone, Copy)]
+struct ProcessExit {
+    pid: Pid,
+    t: MonotonicNs,
+}
+
 /// What travels from the ingest thread and control to the sink thread.
 enum Message {
     Meta(Box<Meta>),
     Process(names::ProcessStart),
+    Exit(ProcessExit),
     Events(Vec<Event>),
     Lost(Lost),
+    Progress(Progress),
 }
 
 /// An output that can be handed to the sink thread.

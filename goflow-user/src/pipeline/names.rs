@@ -28,6 +28,11 @@ impl Processes {
         self.by_pid.insert(start.pid, start);
     }
 
+    /// Forgets a process that has ended.
+    pub(super) fn remove(&mut self, pid: Pid) {
+        self.by_pid.remove(&pid);
+    }
+
     fn at(&self, pid: Pid, address: RuntimeAddr) -> Option<(&Executable, LinkAddr)> {
         let process = self.by_pid.get(&pid)?;
         Some((&process.executable, process.bias.to_link(address)))

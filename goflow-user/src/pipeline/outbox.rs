@@ -23,6 +23,8 @@ pub(super) struct Outbox {
     events: usize,
     /// Dropped since the last event that was taken.
     dropped: Option<Lost>,
+    /// Taken in all.
+    total_taken: u64,
     /// Dropped in all.
     total_dropped: u64,
     closed: bool,
@@ -31,12 +33,17 @@ pub(super) struct Outbox {
 impl Outbox {
     pub(super) fn new(channel: Sender<Message>) -> Self {
         let waiting = VecDeque::new();
-        Self { channel, waiting, events: 0, dropped: None, total_dropped: 0, closed: false }
+        Self { channel, waiting, events: 0, dropped: None, total_taken: 0, total_dropped: 0, closed: false }
     }
 
     /// True once nobody reads the channel any more.
     pub(super) fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// Events taken so far.
+    pub(super) fn total_taken(&self) -> u64 {
+        self.total_taken
     }
 
     /// Events dropped so far.
@@ -61,6 +68,7 @@ impl Outbox {
 
     fn append(&mut self, events: Vec<Event>) {
         self.events += events.len();
+        self.total_taken += events.len() as u64;
         let mut events = events.into_iter().peekable();
         if let Some(Message::Events(last)) = self.waiting.back_mut() {
             let room = BATCH.saturating_sub(last.len());
@@ -119,7 +127,11 @@ impl Outbox {
 fn events_in(message: &Message) -> usize {
     match message {
         Message::Events(events) => events.len(),
-        Message::Meta(_) | Message::Process(_) | Message::Lost(_) => 0,
+        Message::Meta(_)
+        | Message::Process(_)
+        | Message::Exit(_)
+        | Message::Lost(_)
+        | Message::Progress(_) => 0,
     }
 }
 
@@ -148,7 +160,7 @@ mod tests {
             match message {
                 Message::Events(events) => times.extend(events.iter().map(|event| event.t.0)),
                 Message::Lost(window) => lost.push((window.from.0, window.to.0, window.count)),
-                Message::Meta(_) | Message::Process(_) => {}
+                Message::Meta(_) | Message::Process(_) | Message::Exit(_) | Message::Progress(_) => {}
             }
         }
         (times, lost)
@@ -179,7 +191,7 @@ mod tests {
         let most = MOST_WAITING as u64;
         outbox.push_events(events(0..most + 5));
         outbox.push_events(events(most + 5..most + 7));
-        assert_eq!(outbox.total_dropped(), 7);
+        assert_eq!((outbox.total_taken(), outbox.total_dropped()), (most, 7));
         outbox.pump();
         outbox.push_events(events(most + 7..most + 9));
         outbox.flush();

@@ -1,7 +1,7 @@
 //! The sink thread: the only one that formats and writes.
 
 use super::names::Processes;
-use super::{BoxedSink, Message};
+use super::{BoxedSink, Message, ProcessExit};
 use crate::ingest::event::MonotonicNs;
 use crate::sink::record::{Record, Summary};
 use crate::sink::words::{KINDS, kind_index};
@@ -51,6 +51,10 @@ impl Output {
                 self.processes.insert(start);
                 self.record(&record)
             }
+            Message::Exit(ProcessExit { pid, t }) => {
+                self.processes.remove(pid);
+                self.record(&Record::ProcessExit { pid, t })
+            }
             Message::Events(events) => {
                 for event in events {
                     self.counts[kind_index(&event.kind)] += 1;
@@ -59,6 +63,7 @@ impl Output {
                 Ok(())
             }
             Message::Lost(lost) => self.record(&Record::Lost(lost)),
+            Message::Progress(progress) => self.record(&Record::Progress(progress)),
         }
     }
 

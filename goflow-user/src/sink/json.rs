@@ -60,7 +60,12 @@ impl<W: Write> Sink for Json<W> {
                 self.fragments.forget(*pid);
                 documents::process(&mut self.out, *pid, binary)?;
             }
+            Record::ProcessExit { pid, t } => {
+                self.fragments.forget(*pid);
+                documents::process_exit(&mut self.out, *pid, *t)?;
+            }
             Record::Lost(lost) => documents::lost(&mut self.out, lost)?,
+            Record::Progress(_) => return Ok(()),
             Record::Summary(summary) => documents::summary(&mut self.out, summary)?,
         }
         self.out.push(b'\n');

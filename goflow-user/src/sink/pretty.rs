@@ -17,7 +17,7 @@ use anstyle::{AnsiColor, Style};
 use self::book::Book;
 use self::fold::{Channels, Detail, Fold, Key, Row};
 use self::layout::{Line, cut_end, cut_start, grouped};
-use super::record::{Meta, Names, Record, Sink};
+use super::record::{Meta, Names, Progress, Record, Sink};
 use super::words;
 use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, LossPoint, Lost, MonotonicNs, Pid};
 
@@ -29,6 +29,9 @@ const FOLD_ROWS: usize = 15;
 
 /// How long one fold lasts, in nanoseconds.
 const WINDOW_NS: u64 = 1_000_000_000;
+
+/// Back to the start of the line, and nothing on it (ECMA-48 CR, EL 2).
+const CLEAR_LINE: &str = "\r\x1b[2K";
 
 pub(super) const DIM: Style = Style::new().dimmed();
 pub(super) const PLAIN: Style = Style::new();
@@ -70,10 +73,12 @@ pub struct View {
     pub colour: bool,
     /// Which events are shown.
     pub events: Events,
+    /// Whether one line may be written over and over with how far the session is: only on a terminal of its own.
+    pub progress: bool,
 }
 
 /// Writes a session for a person.
-pub struct Pretty<W> {
+pub struct Pretty<W: Write> {
     writer: W,
     out: String,
     view: View,
@@ -83,6 +88,8 @@ pub struct Pretty<W> {
     first_pid: Option<Pid>,
     many_processes: bool,
     has_column_titles: bool,
+    /// The last line on the screen is one that will be written over.
+    has_progress: bool,
 }
 
 /// The current second.
@@ -94,7 +101,15 @@ struct Window {
     fold_from: MonotonicNs,
     fold: Fold,
     lost: u64,
-    processes: u64,
+    /// New processes, and those that have ended.
+    started: u64,
+    ended: u64,
+}
+
+impl Window {
+    fn is_fold_empty(&self) -> bool {
+        self.fold.events() + self.started + self.ended == 0
+    }
 }
 
 /// Widths of the columns that depend on the terminal's.
@@ -117,6 +132,7 @@ impl<W: Write> Pretty<W> {
             first_pid: None,
             many_processes: false,
             has_column_titles: false,
+            has_progress: false,
         }
     }
 
@@ -147,7 +163,7 @@ impl<W: Write> Pretty<W> {
             window.is_folding = true;
         }
         if window.is_folding {
-            if window.fold.events() + window.processes == 0 {
+            if window.is_fold_empty() {
                 window.fold_from = t;
             }
             return false;
@@ -167,14 +183,15 @@ impl<W: Write> Pretty<W> {
 
     fn close_window(&mut self, end: MonotonicNs) {
         let folded = self.window.fold.events();
-        if folded + self.window.processes > 0 {
+        if !self.window.is_fold_empty() {
             self.fold_table(end);
         }
         self.window.fold.clear();
         self.window.from = None;
         self.window.lines = 0;
         self.window.lost = 0;
-        self.window.processes = 0;
+        self.window.started = 0;
+        self.window.ended = 0;
         self.window.is_folding = folded > LINES_PER_SECOND;
         if self.book.make_room() {
             self.line(Line::default().text(
@@ -305,10 +322,12 @@ impl<W: Write> Pretty<W> {
             lost => format!("{} LOST", grouped(lost)),
         };
         let lost_style = if window.lost > 0 { ALARM } else { DIM };
-        let processes = match window.processes {
-            0 => String::new(),
-            count => format!(", {} new processes", grouped(count)),
-        };
+        let mut processes = String::new();
+        for (count, what) in [(window.started, "new processes"), (window.ended, "processes ended")] {
+            if count > 0 {
+                processes.push_str(&format!(", {} {what}", grouped(count)));
+            }
+        }
         let line = Line::default()
             .text(BOLD, format!("{:>11} s  ", self.seconds(end)))
             .text(BOLD, format!("{} events", grouped(window.fold.events())))
@@ -351,7 +370,22 @@ impl<W: Write> Pretty<W> {
             let text = format!("process {} runs {}", pid.0, layout::printable(binary));
             self.line(Line::default().text(DIM, format!("{:>11}  {text}", "")));
         } else {
-            self.window.processes += 1;
+            self.window.started += 1;
+        }
+    }
+
+    fn process_exit(&mut self, pid: Pid, t: MonotonicNs) {
+        self.book.forget(pid);
+        if self.view.events == Events::None {
+            return;
+        }
+        self.roll(t);
+        self.window.from.get_or_insert(t);
+        if self.is_line_due(t) {
+            let line = self.stamp(t, None).text(DIM, format!("process {} has ended", pid.0));
+            self.line(line);
+        } else {
+            self.window.ended += 1;
         }
     }
 
@@ -417,7 +451,24 @@ impl<W: Write> Pretty<W> {
         Columns { who, what, site: rest.saturating_sub(what).max(8) }
     }
 
+    fn progress(&mut self, progress: &Progress) {
+        if !self.view.progress {
+            return;
+        }
+        self.clear_progress();
+        let line = report::progress(progress).finish(self.view.width, self.view.colour);
+        self.out.push_str(line.trim_end_matches('\n'));
+        self.has_progress = true;
+    }
+
+    fn clear_progress(&mut self) {
+        if std::mem::take(&mut self.has_progress) {
+            self.out.push_str(CLEAR_LINE);
+        }
+    }
+
     fn line(&mut self, line: Line) {
+        self.clear_progress();
         let text = line.finish(self.view.width, self.view.colour);
         self.out.push_str(&text);
     }
@@ -435,6 +486,8 @@ impl<W: Write> Sink for Pretty<W> {
             Record::Event(event) => self.event(event, names),
             Record::Lost(lost) => self.lost(lost),
             Record::ProcessStart { pid, binary } => self.process(*pid, binary),
+            Record::Progress(progress) => self.progress(progress),
+            Record::ProcessExit { pid, t } => self.process_exit(*pid, *t),
             Record::Meta(meta) => {
                 for line in report::header(meta) {
                     self.line(line);
@@ -448,7 +501,8 @@ impl<W: Write> Sink for Pretty<W> {
                 self.first_meta.get_or_insert_with(|| (**meta).clone());
             }
             Record::Summary(summary) => {
-                let end = MonotonicNs(self.zero().0.saturating_add(summary.duration_ns));
+                let attach_ns = self.first_meta.as_ref().map_or(0, |meta| meta.attach_ns);
+                let end = MonotonicNs(self.zero().0.saturating_add(attach_ns + summary.duration_ns));
                 self.close_window(end);
                 for line in report::summary(summary, self.first_meta.as_ref(), self.view.events) {
                     self.line(line);
@@ -462,6 +516,14 @@ impl<W: Write> Sink for Pretty<W> {
         self.roll(now);
         self.drain()?;
         self.writer.flush()
+    }
+}
+
+impl<W: Write> Drop for Pretty<W> {
+    fn drop(&mut self) {
+        self.clear_progress();
+        // After an error there may be nobody to write to.
+        let _ = self.drain();
     }
 }
 

@@ -21,10 +21,19 @@ pub enum Record {
         /// [`Meta::binary`] of the binary it runs.
         binary: Arc<str>,
     },
+    /// A process that was announced has ended: no event of it follows, and its pid may come again as another's.
+    ProcessExit {
+        /// The process.
+        pid: Pid,
+        /// When goflow found it ended: after its last event, and some milliseconds late.
+        t: MonotonicNs,
+    },
     /// A probe was hit.
     Event(Event),
     /// Events are missing.
     Lost(Lost),
+    /// How far the session is, about once a second: for a person who waits, no part of what is recorded.
+    Progress(Progress),
     /// The end.
     Summary(Box<Summary>),
 }
@@ -92,10 +101,25 @@ pub struct Unavailable {
     pub why: String,
 }
 
+/// How far a session is.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// Since all probes were in, nanoseconds.
+    pub elapsed_ns: u64,
+    /// Events passed on so far.
+    pub events: u64,
+    /// Events lost so far, at any place.
+    pub lost: u64,
+    /// Estimated CPU time taken from the targets so far, nanoseconds.
+    pub cost_ns: u64,
+    /// CPU time the targets used so far, nanoseconds; `None` when it is not known.
+    pub target_cpu_ns: Option<u64>,
+}
+
 /// Totals of a session.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    /// From the first probe in to the last probe out, nanoseconds.
+    /// The window: from when all probes were in until goflow began to take them out, nanoseconds.
     pub duration_ns: u64,
     /// How long taking the probes out took, nanoseconds.
     pub detach_ns: u64,
@@ -103,12 +127,12 @@ pub struct Summary {
     pub counts: Vec<(&'static str, u64)>,
     /// Events lost, by place.
     pub lost: Vec<(LossPoint, u64)>,
-    /// Hits per probe as the kernel counted them.
+    /// Hits per probe, also outside the window.
     pub hits: Vec<ProbeHits>,
-    /// Estimated CPU time taken from the targets, nanoseconds.
+    /// Estimated CPU time that the hits of the window took from the targets, nanoseconds.
     pub cost_ns: u64,
-    /// CPU time the targets used while traced, nanoseconds; `None` when it could not be read.
-    pub target_cpu_ns: Option<u64>,
+    /// CPU time the targets used in the window, nanoseconds; or why it is not known.
+    pub target_cpu_ns: Result<u64, String>,
     /// Processes seen.
     pub processes: Vec<Pid>,
     /// Why the session ended, as a sentence fragment ("duration reached", "interrupted", "target exited").

@@ -21,6 +21,12 @@ pub fn monotonic_ns() -> u64 {
     clock_ns(ClockId::Monotonic) as u64
 }
 
+/// Nanoseconds since boot, suspended time included: the clock of a process's start time.
+#[must_use]
+pub fn boot_ns() -> u64 {
+    clock_ns(ClockId::Boottime) as u64
+}
+
 /// What to add to a monotonic time to get nanoseconds since the Unix epoch, now.
 #[must_use]
 pub fn wall_clock_offset_ns() -> i64 {

@@ -7,7 +7,7 @@ use rustix::process::{PidfdFlags, pidfd_open};
 use rustix::time::Timespec;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 /// A process that existed when this was opened.
 pub struct Process {
@@ -39,7 +39,8 @@ impl Process {
         matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(ready) if ready > 0)
     }
 
-    /// CPU time it has used since it started, all threads, user and system, in nanoseconds; `None` once it is gone.
+    /// CPU time it has used since it started, all threads, user and system, in nanoseconds; `None` once it has ended and
+    /// its parent has taken note of that.
     #[must_use]
     pub fn cpu_ns(&self) -> Option<u64> {
         // The per-process CPU clock of clock_getcpuclockid(3): nanoseconds, where /proc/PID/stat has ticks of 10 ms.
@@ -47,10 +48,30 @@ impl Process {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: `time` is valid for writing; an unknown clock id is an error, not undefined.
         let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
-        if result != 0 || self.has_ended() {
+        // Asked afterwards: a pid that still belongs to this process belonged to it at the reading.
+        if result != 0 || self.has_ended() && !self.keeps_its_pid() {
             return None;
         }
         Some(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+    }
+
+    /// False once the parent has taken note of the end, from when on the pid may be another process's.
+    fn keeps_its_pid(&self) -> bool {
+        // pidfd_open(2): `Pid` in the descriptor's fdinfo is -1 for a process that has been reaped.
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", self.pidfd.as_raw_fd()));
+        info.is_ok_and(|info| {
+            let pid = info.lines().find_map(|line| line.strip_prefix("Pid:"));
+            pid.and_then(|pid| pid.trim().parse::<i32>().ok()).is_some_and(|pid| pid > 0)
+        })
+    }
+
+    /// When it started, in nanoseconds since boot, in steps of a clock tick (10 ms); `None` once it is gone.
+    #[must_use]
+    pub fn started_ns(&self) -> Option<u64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        // proc_pid_stat(5): starttime is field 22; the name, field 2, may contain anything but ends at the last `)`.
+        let ticks: u64 = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()?;
+        Some(ticks * (1_000_000_000 / rustix::param::clock_ticks_per_second()))
     }
 }
 

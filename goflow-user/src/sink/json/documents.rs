@@ -6,7 +6,7 @@ use std::io;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::SCHEMA_VERSION;
-use crate::ingest::event::{LossPoint, Lost, Pid};
+use crate::ingest::event::{LossPoint, Lost, MonotonicNs, Pid};
 use crate::sink::record::{Meta, ProbeHits, ProbeMeta, Summary, Unavailable};
 use crate::sink::words;
 
@@ -56,6 +56,13 @@ struct ProcessLine<'a> {
 }
 
 #[derive(serde::Serialize)]
+struct ProcessExitLine {
+    r#type: &'static str,
+    t_ns: u64,
+    pid: u32,
+}
+
+#[derive(serde::Serialize)]
 struct LostLine {
     r#type: &'static str,
     from_ns: u64,
@@ -75,6 +82,8 @@ struct SummaryLine<'a> {
     hits: Vec<HitsLine<'a>>,
     cost_ns: u64,
     target_cpu_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_cpu_unknown: Option<&'a str>,
     processes: Vec<u32>,
 }
 
@@ -137,6 +146,11 @@ pub(super) fn process(out: &mut Vec<u8>, pid: Pid, binary: &str) -> io::Result<(
     Ok(serde_json::to_writer(out, &ProcessLine { r#type: "process", pid: pid.0, binary })?)
 }
 
+/// Writes a `process_exit` line, without its line feed.
+pub(super) fn process_exit(out: &mut Vec<u8>, pid: Pid, t: MonotonicNs) -> io::Result<()> {
+    Ok(serde_json::to_writer(out, &ProcessExitLine { r#type: "process_exit", t_ns: t.0, pid: pid.0 })?)
+}
+
 /// Writes a `lost` line, without its line feed.
 pub(super) fn lost(out: &mut Vec<u8>, lost: &Lost) -> io::Result<()> {
     let line = LostLine {
@@ -166,7 +180,8 @@ pub(super) fn summary(out: &mut Vec<u8>, summary: &Summary) -> io::Result<()> {
         },
         hits: summary.hits.iter().map(hits_line).collect(),
         cost_ns: summary.cost_ns,
-        target_cpu_ns: summary.target_cpu_ns,
+        target_cpu_ns: summary.target_cpu_ns.as_ref().ok().copied(),
+        target_cpu_unknown: summary.target_cpu_ns.as_ref().err().map(String::as_str),
         processes: summary.processes.iter().map(|pid| pid.0).collect(),
     };
     Ok(serde_json::to_writer(out, &line)?)

@@ -220,7 +220,7 @@ fn losses_are_lines_of_their_own_and_the_summary_names_every_place() {
         lost: vec![(LossPoint::Ring, 2), (LossPoint::Ring, 5)],
         hits: Vec::new(),
         cost_ns: 9,
-        target_cpu_ns: None,
+        target_cpu_ns: Err("the CPU time of 1 of 1 processes could not be read to their end".to_owned()),
         processes: vec![Pid(1)],
         ended: "interrupted".to_owned(),
     };
@@ -231,7 +231,7 @@ fn losses_are_lines_of_their_own_and_the_summary_names_every_place() {
             r#"{"type":"lost","from_ns":1,"to_ns":2,"at":"decode","count":4}"#,
             "\n",
             r#"{"type":"summary","ended":"interrupted","duration_ns":10,"detach_ns":1,"counts":{"park":3},"#,
-            r#""lost":{"ring":7,"sink":0,"decode":0},"hits":[],"cost_ns":9,"target_cpu_ns":null,"processes":[1]}"#,
+            r#""lost":{"ring":7,"sink":0,"decode":0},"hits":[],"cost_ns":9,"target_cpu_ns":null,"target_cpu_unknown":"the CPU time of 1 of 1 processes could not be read to their end","processes":[1]}"#,
             "\n",
         )
     );

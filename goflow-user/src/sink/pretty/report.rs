@@ -4,7 +4,7 @@
 
 use super::layout::{Line, grouped, printable, span};
 use super::{ALARM, BOLD, DIM, Events, PLAIN};
-use crate::sink::record::{Meta, ProbeHits, Summary};
+use crate::sink::record::{Meta, ProbeHits, Progress, Summary};
 use crate::sink::words;
 
 /// Share of the target's CPU time, in percent, above which the summary advises to trace less. It is the default
@@ -129,22 +129,46 @@ fn probes(summary: &Summary) -> Vec<Line> {
 }
 
 /// Cost in percent of the CPU time the target used, which includes that cost.
-#[expect(clippy::cast_precision_loss, reason = "an estimate, shown with one decimal")]
 fn cost_percent(summary: &Summary) -> Option<f64> {
-    let used = summary.target_cpu_ns.filter(|used| *used > 0)?;
-    Some(summary.cost_ns as f64 * 100.0 / used as f64)
+    percent(summary.cost_ns, summary.target_cpu_ns.as_ref().ok().copied())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate, shown with one decimal")]
+fn percent(cost_ns: u64, used_ns: Option<u64>) -> Option<f64> {
+    let used = used_ns.filter(|used| *used > 0)?;
+    Some(cost_ns as f64 * 100.0 / used as f64)
+}
+
+/// How far it is, for who waits.
+pub(super) fn progress(progress: &Progress) -> Line {
+    let seconds = progress.elapsed_ns / 1_000_000_000;
+    let elapsed = format!("{}:{:02}", seconds / 60, seconds % 60);
+    let (lost_style, lost) = match progress.lost {
+        0 => (DIM, "none lost".to_owned()),
+        lost => (ALARM, format!("{} LOST", grouped(lost))),
+    };
+    let line = Line::default()
+        .text(DIM, format!("{elapsed}  "))
+        .text(BOLD, format!("{} events", grouped(progress.events)))
+        .text(DIM, ", ")
+        .text(lost_style, lost);
+    match percent(progress.cost_ns, progress.target_cpu_ns) {
+        Some(percent) => line.text(DIM, format!(", cost ≈ {percent:.1} %")),
+        None => line,
+    }
 }
 
 fn cost(summary: &Summary) -> Line {
     let cost = format!("≈ {} of the target's CPU time (estimate)", span(summary.cost_ns));
-    match (cost_percent(summary), summary.target_cpu_ns) {
-        (Some(percent), Some(used)) => {
+    match (cost_percent(summary), &summary.target_cpu_ns) {
+        (Some(percent), Ok(used)) => {
             let style = if percent > COSTLY_PERCENT { ALARM } else { BOLD };
             entry("cost")
                 .text(style, format!("≈ {percent:.1} %"))
-                .text(PLAIN, format!(", {cost}, which was {}", span(used)))
+                .text(PLAIN, format!(", {cost}, which was {}", span(*used)))
         }
-        _ => entry("cost").text(PLAIN, format!("{cost}; the time it used in all could not be read")),
+        (_, Ok(_)) => entry("cost").text(PLAIN, format!("{cost}, which was none")),
+        (_, Err(why)) => entry("cost").text(PLAIN, format!("{cost}; of how much is not known: {why}")),
     }
 }
 

@@ -116,7 +116,7 @@ fn create(ms: u64, child: u64) -> Record {
     )
 }
 
-const WIDE: View = View { width: Some(120), colour: false, events: Events::Folded };
+const WIDE: View = View { width: Some(120), colour: false, events: Events::Folded, progress: false };
 
 fn screen(view: View, records: &[Record], flush_at_ms: u64) -> Vec<String> {
     let mut out = Vec::new();
@@ -325,6 +325,32 @@ fn processes_are_told_apart_once_there_are_two() {
 }
 
 #[test]
+fn the_end_of_a_process_is_a_line_or_in_the_fold_of_its_second() {
+    let exit = |ms: u64, pid| Record::ProcessExit { pid: Pid(pid), t: MonotonicNs((1_000 + ms) * MS) };
+    let lines = body(WIDE, [make(1, 0xc000_0100, 8), exit(2, 1), send(3, 57)]);
+    assert_eq!(lines[1], "   0.002000  process 1 has ended");
+    assert!(lines[2].contains("chan 0xc0000100"), "a name of a process that has ended: {lines:#?}");
+    let busy = (0..100).map(|ms| send(ms, 57)).chain([exit(100, 1), exit(101, 2), send(1_500, 57)]);
+    let lines = body(WIDE, busy);
+    assert!(lines[40].contains("by kind and site, 2 processes ended, none lost"), "{lines:#?}");
+}
+
+#[test]
+fn a_share_that_is_not_known_is_not_guessed() {
+    let of_cpu = |target_cpu_ns| {
+        let Record::Summary(mut summary) = summary_of(9, 0, 40 * MS) else { unreachable!() };
+        summary.target_cpu_ns = target_cpu_ns;
+        let lines = screen(WIDE, &[meta(), Record::Summary(summary)], 0);
+        lines.into_iter().find(|line| line.starts_with("  cost")).unwrap()
+    };
+    assert_eq!(of_cpu(Ok(0)), "  cost    ≈ 40.0 ms of the target's CPU time (estimate), which was none");
+    assert_eq!(
+        of_cpu(Err("nobody could read it".to_owned())),
+        "  cost    ≈ 40.0 ms of the target's CPU time (estimate); of how much is not known: nobody could read it"
+    );
+}
+
+#[test]
 fn a_pid_that_runs_something_new_does_not_keep_the_old_names() {
     let start = || Record::ProcessStart { pid: Pid(1), binary: Arc::from("/srv/app") };
     let lines = body(WIDE, [start(), make(1, 0xc000_0100, 8), start(), send(2, 57)]);
@@ -358,7 +384,7 @@ fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
             },
         ],
         cost_ns,
-        target_cpu_ns: Some(8_000 * MS),
+        target_cpu_ns: Ok(8_000 * MS),
         processes: vec![Pid(1)],
         ended: "duration reached".to_owned(),
     }))
@@ -452,6 +478,35 @@ fn where_events_go_elsewhere_only_header_losses_and_summary_are_shown() {
     assert!(lines.iter().any(|line| line.contains("LOST 1,234")), "{lines:#?}");
     assert!(!lines.iter().any(|line| line.contains("g42")), "{lines:#?}");
     assert!(lines.iter().any(|line| line.starts_with("summary")), "{lines:#?}");
+}
+
+#[test]
+fn how_far_it_is_stands_in_one_line_that_makes_way_for_others() {
+    let progress = |seconds: u64, lost, target_cpu_ns| {
+        let elapsed_ns = seconds * 1_000_000_000;
+        Record::Progress(Progress { elapsed_ns, events: 12_345, lost, cost_ns: 5 * MS, target_cpu_ns })
+    };
+    let records = [meta(), progress(1, 0, Some(1_000 * MS)), progress(62, 7, None), loss(2)];
+    let shown = |view: View| {
+        let mut out = Vec::new();
+        let mut sink = Pretty::new(&mut out, view);
+        records.iter().for_each(|record| sink.write(record, &Fake).unwrap());
+        sink.write(&progress(63, 0, None), &Fake).unwrap();
+        drop(sink);
+        String::from_utf8(out).unwrap()
+    };
+    let view = View { events: Events::None, progress: true, ..WIDE };
+    let text = shown(view);
+    let (_, text) = text.split_once("recording; Ctrl-C ends it\n").unwrap();
+    let pieces: Vec<&str> = text.split(CLEAR_LINE).collect();
+    assert_eq!(pieces[..2], ["0:01  12,345 events, none lost, cost ≈ 0.5 %", "1:02  12,345 events, 7 LOST"]);
+    assert!(pieces[2].starts_with("   0.102000  LOST 1,234 events"), "{pieces:?}");
+    assert!(pieces[2].ends_with("\n1:03  12,345 events, none lost"), "{pieces:?}");
+    // What is written after a failure starts on an empty line.
+    assert_eq!(pieces[3..], [""]);
+    let narrow = shown(View { width: Some(12), ..view });
+    assert!(narrow.split(['\r', '\n']).all(|line| line.chars().count() <= 12 + 4), "{narrow:?}");
+    assert!(!shown(View { progress: false, ..view }).contains("12,345"));
 }
 
 #[test]

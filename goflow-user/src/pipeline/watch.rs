@@ -1,0 +1,323 @@
+//! The processes of a session: which have ended, and the CPU time they use while every probe is in.
+//!
+//! In: processes that are known from the start, and under `--binary` those that the ingest thread meets ([`Doorbell`]);
+//! out: ends, and a sum. The hard thing: the clock of a process that has ended can be read only until its parent takes
+//! note of the end. A process that was gone too early for a reading that tells makes the sum unknown, not wrong.
+
+use crate::target::executable::{Executable, FileId};
+use crate::target::process::Process;
+use crate::target::{Pid, host};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::collections::HashSet;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+/// The last reading of a process that has ended counts if it is not older than this part of the time it was watched.
+const STALE_PART: u32 = 10;
+
+/// A process whose end is waited for.
+pub(super) struct Watched {
+    process: Process,
+    /// The file it ran when it was named; `None` where that does not matter or is not executed yet.
+    file: Option<FileId>,
+    cpu: Option<CpuSpan>,
+}
+
+impl Watched {
+    pub(super) fn new(process: Process, file: Option<FileId>) -> Self {
+        Self { process, file, cpu: None }
+    }
+
+    fn runs_something_else(&self) -> bool {
+        let Some(file) = self.file else { return false };
+        Executable::id_of_process(self.process.pid()).is_ok_and(|now| now != file)
+    }
+}
+
+/// What a process used since it was first looked at.
+#[derive(Clone, Copy)]
+struct CpuSpan {
+    since: Instant,
+    from_ns: u64,
+    last_ns: u64,
+    read: Instant,
+}
+
+impl CpuSpan {
+    fn start(process: &Process) -> Option<Self> {
+        let now_ns = process.cpu_ns()?;
+        let now = Instant::now();
+        Some(Self { since: now, from_ns: now_ns, last_ns: now_ns, read: now })
+    }
+
+    fn read(&mut self, process: &Process) {
+        if let Some(now_ns) = process.cpu_ns() {
+            self.last_ns = now_ns;
+            self.read = Instant::now();
+        }
+    }
+
+    fn used_ns(&self) -> u64 {
+        self.last_ns.saturating_sub(self.from_ns)
+    }
+
+    /// Does the last reading tell what a process used that was found ended at `end`?
+    fn is_telling(&self, end: Instant) -> bool {
+        (end - self.read) * STALE_PART <= end - self.since
+    }
+}
+
+/// What the processes that have ended used.
+#[derive(Default)]
+struct Account {
+    processes: u64,
+    used_ns: u64,
+    /// Of those, how many ended before a reading that tells.
+    untold: u64,
+}
+
+impl Account {
+    fn close(&mut self, cpu: Option<CpuSpan>) {
+        self.processes += 1;
+        match cpu.filter(|cpu| cpu.is_telling(Instant::now())) {
+            Some(cpu) => self.used_ns += cpu.used_ns(),
+            None => self.untold += 1,
+        }
+    }
+}
+
+/// The processes of a session.
+pub(super) struct Watch {
+    watched: Vec<Watched>,
+    arrivals: Option<Arrivals>,
+    ended: Account,
+}
+
+/// Where processes come from that were not known from the start.
+struct Arrivals {
+    queue: Receiver<Arrival>,
+    bell: UnixStream,
+}
+
+struct Arrival {
+    pid: Pid,
+    process: io::Result<Process>,
+    cpu: Option<CpuSpan>,
+}
+
+/// The ingest thread's end: tells control of a process that it meets for the first time.
+pub(super) struct Doorbell {
+    queue: Sender<Arrival>,
+    bell: UnixStream,
+    /// When all probes were in, since boot.
+    opened_ns: u64,
+    /// Who has been announced and has not ended.
+    announced: HashSet<Pid>,
+}
+
+impl Watch {
+    /// Processes that are known from the start; the session ends with the last of them.
+    pub(super) fn of(watched: Vec<Watched>) -> Self {
+        Self { watched, arrivals: None, ended: Account::default() }
+    }
+
+    /// Nobody from the start, and whoever comes.
+    pub(super) fn of_arrivals() -> Self {
+        Self::of(Vec::new())
+    }
+
+    /// From now on CPU time counts. Without processes from the start, returns what announces those that come.
+    ///
+    /// # Errors
+    /// The system has no more descriptors.
+    pub(super) fn open(&mut self) -> io::Result<Option<Doorbell>> {
+        for watched in &mut self.watched {
+            watched.cpu = CpuSpan::start(&watched.process);
+        }
+        if !self.watched.is_empty() {
+            return Ok(None);
+        }
+        let (read, write) = UnixStream::pair()?;
+        read.set_nonblocking(true)?;
+        write.set_nonblocking(true)?;
+        let (sender, receiver) = unbounded();
+        self.arrivals = Some(Arrivals { queue: receiver, bell: read });
+        Ok(Some(Doorbell {
+            queue: sender,
+            bell: write,
+            opened_ns: host::boot_ns(),
+            announced: HashSet::new(),
+        }))
+    }
+
+    /// Reads every clock, and returns the processes that have ended since the last look.
+    pub(super) fn look(&mut self) -> Vec<Pid> {
+        let mut gone = self.admit();
+        let ended = &mut self.ended;
+        self.watched.retain_mut(|watched| {
+            // In this order: the reading of a process found ended is its last.
+            let has_ended = watched.process.has_ended();
+            if let Some(cpu) = &mut watched.cpu {
+                cpu.read(&watched.process);
+            }
+            if has_ended {
+                ended.close(watched.cpu);
+                gone.push(watched.process.pid());
+            }
+            !has_ended
+        });
+        gone
+    }
+
+    /// Takes in who has come; returns who has gone again already.
+    fn admit(&mut self) -> Vec<Pid> {
+        let Some(arrivals) = &self.arrivals else { return Vec::new() };
+        // Emptied before the queue: who rings in between is seen now, and rings in vain.
+        while (&arrivals.bell).read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
+        let mut gone = Vec::new();
+        for Arrival { pid, process, cpu } in arrivals.queue.try_iter() {
+            match process {
+                Ok(process) => self.watched.push(Watched { process, file: None, cpu }),
+                Err(error) => {
+                    self.ended.close(None);
+                    if error.raw_os_error() == Some(libc::ESRCH) {
+                        gone.push(pid);
+                    } else {
+                        tracing::warn!(%pid, %error, "a process cannot be watched; its end will not be told");
+                    }
+                }
+            }
+        }
+        gone
+    }
+
+    /// CPU time in nanoseconds since [`Watch::open`], as of the last look; or why it is not known.
+    pub(super) fn cpu_ns(&self) -> Result<u64, String> {
+        let alive = self.watched.iter().map(|watched| watched.cpu.map(|cpu| cpu.used_ns()));
+        let unread = self.ended.untold + alive.clone().filter(Option::is_none).count() as u64;
+        if unread > 0 {
+            let all = self.ended.processes + self.watched.len() as u64;
+            return Err(format!(
+                "the CPU time of {unread} of {all} processes could not be read to their end"
+            ));
+        }
+        Ok(self.ended.used_ns + alive.flatten().sum::<u64>())
+    }
+
+    /// True once every process that was there from the start has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.arrivals.is_none() && self.watched.is_empty()
+    }
+
+    /// True once every process that lives runs another program than the one that is traced.
+    pub(super) fn is_replaced(&self) -> bool {
+        !self.watched.is_empty() && self.watched.iter().all(Watched::runs_something_else)
+    }
+
+    /// What becomes readable when there is something to [`Watch::look`] at.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let bell = self.arrivals.iter().map(|arrivals| arrivals.bell.as_fd());
+        self.watched.iter().map(|watched| watched.process.as_fd()).chain(bell)
+    }
+}
+
+impl Doorbell {
+    /// Tells of a process whose first event has come. Once for each: a process may execute its program anew.
+    pub(super) fn announce(&mut self, pid: Pid) {
+        if !self.announced.insert(pid) {
+            return;
+        }
+        let process = Process::open(pid);
+        let cpu = process.as_ref().ok().and_then(|process| self.first_reading(process));
+        // Control may have ended already, and a bell that is full rings anyway.
+        let _ = self.queue.send(Arrival { pid, process, cpu });
+        let _ = self.bell.write(&[1]);
+    }
+
+    /// The pid of a process that has ended may come again.
+    pub(super) fn forget(&mut self, pid: Pid) {
+        self.announced.remove(&pid);
+    }
+
+    /// All that a process has used counts if it started after the probes were in, and else what it uses from now on.
+    fn first_reading(&self, process: &Process) -> Option<CpuSpan> {
+        let cpu = CpuSpan::start(process)?;
+        let Some(age) = process.started_ns().and_then(|started| started.checked_sub(self.opened_ns)) else {
+            return Some(cpu);
+        };
+        let lived = Duration::from_nanos(host::boot_ns().saturating_sub(self.opened_ns + age));
+        Some(CpuSpan { from_ns: 0, since: cpu.since.checked_sub(lived).unwrap_or(cpu.since), ..cpu })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn child(script: &str) -> (std::process::Child, Process) {
+        let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let process = Process::open(Pid(child.id())).unwrap();
+        (child, process)
+    }
+
+    /// A look every 10 ms until somebody has ended.
+    fn first_end(watch: &mut Watch) -> Vec<Pid> {
+        for _ in 0..1000 {
+            let ended = watch.look();
+            if !ended.is_empty() {
+                return ended;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("nobody ended");
+    }
+
+    #[test]
+    fn the_clock_of_a_process_that_ended_is_read_while_its_parent_has_not_taken_note() {
+        let (mut child, process) = child("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done");
+        let pid = process.pid();
+        let mut watch = Watch::of(vec![Watched::new(process, None)]);
+        watch.open().unwrap();
+        while !Process::open(pid).unwrap().has_ended() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(watch.look(), [pid]);
+        assert!(watch.is_over());
+        assert!(watch.cpu_ns().unwrap() > 1_000_000, "{:?}", watch.cpu_ns());
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_that_was_gone_before_a_telling_reading_makes_the_sum_unknown() {
+        let (mut child, process) = child("read line < /dev/null");
+        let mut watch = Watch::of(vec![Watched::new(process, None)]);
+        watch.open().unwrap();
+        child.wait().unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        first_end(&mut watch);
+        let why = watch.cpu_ns().unwrap_err();
+        assert_eq!(why, "the CPU time of 1 of 1 processes could not be read to their end");
+    }
+
+    #[test]
+    fn a_process_that_comes_later_is_watched_from_its_own_start_to_its_end() {
+        let mut watch = Watch::of_arrivals();
+        let mut doorbell = watch.open().unwrap().unwrap();
+        assert!(!watch.is_over());
+        std::thread::sleep(Duration::from_millis(30));
+        let (mut child, process) = child("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 0.2");
+        std::thread::sleep(Duration::from_millis(100));
+        doorbell.announce(process.pid());
+        assert_eq!(first_end(&mut watch), [process.pid()]);
+        child.wait().unwrap();
+        doorbell.forget(process.pid());
+        // Also what it used before it was announced.
+        assert!(watch.cpu_ns().unwrap() > 1_000_000, "{:?}", watch.cpu_ns());
+        doorbell.announce(process.pid());
+        assert_eq!(first_end(&mut watch), [process.pid()]);
+        assert!(watch.cpu_ns().unwrap_err().contains("of 1 of 2 processes"), "{:?}", watch.cpu_ns());
+    }
+}
