@@ -39,9 +39,24 @@ pub(super) struct ManArgs {
 
 pub(super) fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut super::command(), "goflow", &mut script);
+    clap_complete::generate(args.shell, &mut visible(&super::command()), "goflow", &mut script);
     io::stdout().write_all(&script).context("the script could not be written")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The command line without what is hidden: clap_complete offers everything it is given.
+fn visible(command: &clap::Command) -> clap::Command {
+    // clap wants names that live for ever. These are a few, and the program ends after this.
+    let mut shown = clap::Command::new(&*command.get_name().to_owned().leak())
+        .args(command.get_arguments().filter(|argument| !argument.is_hide_set()).cloned())
+        .subcommands(command.get_subcommands().filter(|command| !command.is_hide_set()).map(visible));
+    if let Some(about) = command.get_about() {
+        shown = shown.about(about.clone());
+    }
+    if let Some(version) = command.get_version() {
+        shown = shown.version(&*version.to_owned().leak()).propagate_version(true);
+    }
+    shown
 }
 
 pub(super) fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
@@ -79,4 +94,26 @@ fn section(page: &mut String, command: &mut clap::Command) {
         let _ = writeln!(page, "{}", line.trim_end());
     }
     page.push_str("```\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn completions_offer_what_help_shows_and_nothing_that_is_hidden() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::Elvish, Shell::PowerShell] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut visible(&crate::cli::command()), "goflow", &mut script);
+            let script = String::from_utf8(script).unwrap();
+            for word in ["stack-depth", "inspect", "color", "version"] {
+                assert!(script.contains(word), "{shell} does not offer {word}");
+            }
+            for word in ["attach", "uprobe-multi"] {
+                let offered = script.lines().find(|line| line.contains(&format!("-{word}")));
+                assert_eq!(offered, None, "{shell} offers {word}");
+            }
+            assert!(!script.contains("man pages"), "{shell} offers the hidden command man");
+        }
+    }
 }
