@@ -1,14 +1,14 @@
 //! `goflow trace -- CMD`: traced from its first instruction, on its own terminal, as its own user, with its own status.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use goflow_tests::PATIENCE;
-use goflow_tests::goflow::{Finished, Goflow, binary, run};
+use goflow_tests::goflow::{Finished, Goflow, binary, on_a_terminal, run};
 use goflow_tests::programs::{Program, go_versions};
 use goflow_tests::script::Script;
 use goflow_tests::stream::{Kind, Session};
@@ -86,6 +86,9 @@ fn a_command_is_traced_from_the_creation_of_its_main_goroutine() -> Result<()> {
         ensure!(start.function() == "runtime.main", "it starts in {start:?}");
         let sends = session.of_kind("chan_send").filter(|event| event.goid == Some(1)).count();
         ensure!(sends == 5, "{sends} sends of 5");
+        ensure!(session.exits.iter().map(|exit| exit.pid).eq([pid]), "its end: {:?}", session.exits);
+        // Its parent, goflow, has not taken note of its end before its clock was read.
+        ensure!(session.summary.target_cpu_ns > Some(0), "{:?}", session.summary);
     }
     Ok(())
 }
@@ -157,22 +160,29 @@ fn ctrl_c_on_the_terminal_ends_the_command_and_the_session_in_order() -> Result<
 }
 
 #[test]
-fn a_command_under_sudo_runs_as_the_invoking_user() -> Result<()> {
-    let (uid, gid) = (65534, 65534);
+fn a_command_under_sudo_runs_as_the_invoking_user_on_its_terminal_with_its_status() -> Result<()> {
+    let user = User::new()?;
     let recording = Recording::new()?;
-    let program = Program::named("short").build()?;
     // The user must be able to execute the program, and the cache may be in root's home.
     let copy = recording.directory.path().join("short");
-    fs::copy(&program, &copy)?;
+    fs::copy(Program::named("short").build()?, &copy)?;
     open_to_all(recording.directory.path())?;
-    let mut command = recording.command(&copy, &["1", "1"])?;
-    command.env("SUDO_UID", uid.to_string()).env("SUDO_GID", gid.to_string()).env("SUDO_USER", "nobody");
-    let finished = Goflow::spawn(&mut command)?.finish()?;
-    ensure!(finished.status.success(), "{}: {}", finished.status, finished.stderr);
+    let command = recording.command(&copy, &["1", "0", "7"])?;
+    let mut goflow = Goflow::spawn(&mut on_a_terminal(&user.sudo(&command)))?;
+    goflow.stdin().context("no stdin")?.write_all(b"typed\n")?;
+    let finished = goflow.finish()?;
+    let shown = String::from_utf8_lossy(&finished.stdout).into_owned();
+    ensure!(finished.status.code() == Some(7), "{}: {shown}", finished.status);
     let short = Short::parse(&finished.stdout)?;
-    ensure!((short.uid, short.gid) == (uid, gid), "ran as {}:{}", short.uid, short.gid);
-    let sends = recording.session(&finished)?.of_kind("chan_send").count();
+    ensure!((short.uid, short.gid) == (user.uid, user.gid), "ran as {}:{}: {shown}", short.uid, short.gid);
+    ensure!(short.terminal, "no terminal: {shown}");
+    ensure!(shown.matches("typed").count() >= 2, "the line typed did not reach the program: {shown:?}");
+
+    let session = recording.session(&finished)?;
+    let sends = session.of_kind("chan_send").filter(|event| event.pid == short.pid).count();
     ensure!(sends >= 1, "not traced");
+    let file = fs::metadata(recording.path())?;
+    ensure!((file.uid(), file.gid()) == (user.uid, user.gid), "the file is {}:{}", file.uid(), file.gid());
     Ok(())
 }
 
@@ -196,17 +206,53 @@ fn a_command_that_cannot_be_run_is_refused_with_its_name() -> Result<()> {
     run(&["trace", "--", "/bin/true"])?.assert_refused(&["/bin/true", "Go"])
 }
 
-/// The same command on a pseudo-terminal of its own.
-fn on_a_terminal(command: &Command) -> Command {
-    let words: Vec<&OsStr> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
-    let quoted: Vec<String> =
-        words.iter().map(|word| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"))).collect();
-    let mut script = Command::new("script");
-    script.args(["--quiet", "--flush", "--return", "--command", &quoted.join(" "), "/dev/null"]);
-    script
+/// A user that exists as long as this, may run goflow as root by sudo, and nothing else.
+struct User {
+    name: String,
+    uid: u32,
+    gid: u32,
+    rule: PathBuf,
+}
+
+impl User {
+    fn new() -> Result<Self> {
+        let name = format!("goflow-test-{}", std::process::id());
+        succeed(Command::new("useradd").args(["--no-create-home", "--user-group", &name]))?;
+        let id = |what: &str| -> Result<u32> {
+            let output = Command::new("id").args([what, &name]).output()?;
+            Ok(String::from_utf8(output.stdout)?.trim().parse()?)
+        };
+        // From here on Drop tidies up.
+        let mut user =
+            Self { uid: 0, gid: 0, rule: Path::new("/etc/sudoers.d").join(&name), name: name.clone() };
+        (user.uid, user.gid) = (id("-u")?, id("-g")?);
+        fs::write(&user.rule, format!("{name} ALL=(root) NOPASSWD: {}\n", binary()?.display()))?;
+        fs::set_permissions(&user.rule, fs::Permissions::from_mode(0o440))?;
+        Ok(user)
+    }
+
+    /// `sudo COMMAND`, by this user.
+    fn sudo(&self, command: &Command) -> Command {
+        let mut sudo = Command::new("runuser");
+        sudo.args(["-u", &self.name, "--", "sudo"]).arg(command.get_program()).args(command.get_args());
+        sudo
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        // What cannot be removed stays behind under a name that tells where it is from.
+        let _ = fs::remove_file(&self.rule);
+        let _ = Command::new("userdel").arg(&self.name).status();
+    }
+}
+
+fn succeed(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 fn open_to_all(directory: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
     Ok(fs::set_permissions(directory, fs::Permissions::from_mode(0o777))?)
 }

@@ -171,6 +171,13 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         get: Get::Task { says: "npm's packages, unpacked into the cache", run: services::get_esbuilds },
     },
     Requirement {
+        name: "sudo",
+        why: "see that a command traced through it runs as its user",
+        scope: Scope::Test,
+        look: |_| program("sudo"),
+        get: Get::Packages(&["sudo"]),
+    },
+    Requirement {
         name: "bpftrace",
         why: "compare the cost of a probe",
         scope: Scope::Bench,
