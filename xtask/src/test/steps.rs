@@ -51,6 +51,7 @@ const SUITES: &[Suite] = &[
     suite("go_trace", true, false),
     suite("matrix", true, false),
     suite("output", true, true),
+    suite("schema", true, true),
     suite("services", true, false),
     suite("signals", true, true),
     suite("stack_growth", true, false),
