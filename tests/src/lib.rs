@@ -49,6 +49,16 @@ pub fn cache_dir() -> Result<PathBuf> {
         .context("none of GOFLOW_CACHE, XDG_CACHE_HOME and HOME is set: there is no place for the cache")
 }
 
+/// A function's name as the runtime prints it: since Go 1.21 it shortens type arguments (runtime/traceback.go
+/// `funcNameForPrint`), before that the function table had them shortened already; ELF symbols never have.
+#[must_use]
+pub fn printed_name(name: &str) -> String {
+    match (name.find('['), name.rfind(']')) {
+        (Some(open), Some(close)) if open < close => format!("{}[...]{}", &name[..open], &name[close + 1..]),
+        _ => name.to_owned(),
+    }
+}
+
 /// Waits for a child to end.
 ///
 /// # Errors

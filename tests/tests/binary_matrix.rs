@@ -6,6 +6,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use gimli::{EndianSlice, LittleEndian};
+use goflow_tests::printed_name;
 use goflow_tests::programs::{Flavour, Program, go_versions};
 use goflow_user::binary::GoBinary;
 use goflow_user::binary::addr::{LinkAddr, LoadBias, RuntimeAddr};
@@ -203,15 +204,6 @@ fn shown(frame: Option<&Frame<'_>>) -> String {
     let Some(frame) = frame else { return "nothing".to_owned() };
     let (file, line) = (frame.file.unwrap_or("?"), frame.line.unwrap_or(0));
     format!("{} {file}:{line}", printed_name(frame.function))
-}
-
-/// Since Go 1.21 the runtime shortens the type arguments when it prints a name (runtime/traceback.go
-/// `funcNameForPrint`); the table has them.
-fn printed_name(name: &str) -> String {
-    match (name.find('['), name.rfind(']')) {
-        (Some(open), Some(close)) if open < close => format!("{}[...]{}", &name[..open], &name[close + 1..]),
-        _ => name.to_owned(),
-    }
 }
 
 fn module_data_is_where_dwarf_says(subject: &Subject) -> Result<()> {

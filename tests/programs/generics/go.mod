@@ -1,0 +1,3 @@
+module goflow.test/generics
+
+go 1.18

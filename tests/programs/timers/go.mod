@@ -1,0 +1,3 @@
+module goflow.test/timers
+
+go 1.18
