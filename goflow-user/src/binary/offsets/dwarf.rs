@@ -80,7 +80,6 @@ pub(super) fn read(load: &SectionLoader<'_, '_>) -> Result<Offsets, DwarfError> 
         sema_table: types.sema_table()?,
         timer: types.required()?,
         ancestor_info: types.required()?,
-        module_data: types.required()?,
         type_descriptor: types.required()?,
         scase: types.optional()?,
         timer_when: types.optional()?,

@@ -288,60 +288,6 @@ layouts! {
         gopc: u32 = "gopc",
     }
 
-    /// `runtime.moduledata` (src/runtime/symtab.go). Slices are pointer, length and capacity.
-    ModuleData from "runtime.moduledata" {
-        /// Size of the struct.
-        size: u32 = "sizeof",
-        /// Pointer to the pclntab header.
-        pc_header: u32 = "pcHeader",
-        /// Slice of function names.
-        funcnametab: u32 = "funcnametab",
-        /// Slice of function records.
-        pclntable: u32 = "pclntable",
-        /// Slice of (entry, record) pairs.
-        ftab: u32 = "ftab",
-        /// Address of the function lookup table.
-        findfunctab: u32 = "findfunctab",
-        /// First address of a function.
-        minpc: u32 = "minpc",
-        /// End of the last function.
-        maxpc: u32 = "maxpc",
-        /// Start of Go's text; function entries count from here.
-        text: u32 = "text",
-        /// End of Go's text.
-        etext: u32 = "etext",
-        /// Start of the data without pointers.
-        noptrdata: u32 = "noptrdata",
-        /// End of the data without pointers.
-        enoptrdata: u32 = "enoptrdata",
-        /// Start of the data with pointers.
-        data: u32 = "data",
-        /// End of the data with pointers.
-        edata: u32 = "edata",
-        /// Start of the zeroed data with pointers.
-        bss: u32 = "bss",
-        /// End of the zeroed data with pointers.
-        ebss: u32 = "ebss",
-        /// Start of the zeroed data without pointers.
-        noptrbss: u32 = "noptrbss",
-        /// End of the zeroed data without pointers.
-        enoptrbss: u32 = "enoptrbss",
-        /// End of the module.
-        end: u32 = "end",
-        /// Start of the type information; type offsets count from here.
-        types: u32 = "types",
-        /// End of the type information.
-        etypes: u32 = "etypes",
-        /// Start of the read-only data.
-        rodata: u32 = "rodata",
-        /// Base of the offsets in function records (`go:func.*`).
-        gofunc: u32 = "gofunc",
-        /// Slice of text sections, for programs with more than one.
-        textsectmap: u32 = "textsectmap",
-        /// Pointer to the next module.
-        next: u32 = "next",
-    }
-
     /// Type descriptor: `internal/abi.Type` (src/internal/abi/type.go), up to Go 1.20 `runtime._type` (src/runtime/type.go).
     TypeDescriptor from "internal/abi.Type" | "runtime._type" {
         /// Size of the descriptor's common part.

@@ -17,8 +17,8 @@ mod table;
 pub use dwarf::{DwarfError, SectionLoader};
 use layout::Layout;
 pub use layout::{
-    AncestorInfo, Cond, G, Hchan, M, ModuleData, Mutex, NotifyList, P, PollDesc, RwMutex, Scase, SemaRoot,
-    Sudog, Timer, TimerWhen, TypeDescriptor, WaitGroup, Waitq,
+    AncestorInfo, Cond, G, Hchan, M, Mutex, NotifyList, P, PollDesc, RwMutex, Scase, SemaRoot, Sudog, Timer,
+    TimerWhen, TypeDescriptor, WaitGroup, Waitq,
 };
 pub use select::{OffsetSource, OffsetsError, select, wait_reasons};
 
@@ -45,8 +45,6 @@ pub struct Offsets {
     pub timer: Timer,
     /// An ancestor of a goroutine.
     pub ancestor_info: AncestorInfo,
-    /// The runtime's description of the program.
-    pub module_data: ModuleData,
     /// A type's descriptor.
     pub type_descriptor: TypeDescriptor,
     /// A case of a select; `None` when the program has no select.
@@ -88,7 +86,6 @@ impl Offsets {
         SemaRoot::GO,
         Timer::GO,
         AncestorInfo::GO,
-        ModuleData::GO,
         TypeDescriptor::GO,
         Scase::GO,
         TimerWhen::GO,
