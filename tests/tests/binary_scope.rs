@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use goflow_tests::goflow::Goflow;
+use goflow_tests::goflow::{Goflow, binary};
 use goflow_tests::programs::{Flavour, Program, go_versions};
 use goflow_tests::script::Script;
 use goflow_tests::stream::Session;
@@ -167,7 +167,14 @@ fn a_process_in_another_mount_and_pid_namespace_on_an_overlay_is_covered() -> Re
 fn a_fork_and_exec_storm_misses_no_process() -> Result<()> {
     const SENDS: u64 = 7;
     let copy = Copy::of("forkstorm")?;
-    let goflow = attach(&copy.path())?;
+    // With fewer descriptors to start with than there are processes at a time.
+    let mut limited = Command::new("prlimit");
+    limited
+        .arg("--nofile=100:")
+        .arg(binary()?)
+        .args(["trace", "--format", "json", "--binary"])
+        .arg(copy.path());
+    let goflow = Goflow::spawn(&mut limited)?.attached()?;
     // 1 + 6 + 36 + 216 processes that live 100 ms each.
     let output = Command::new(copy.path()).args(["3", "6", &SENDS.to_string(), "100"]).output()?;
     ensure!(output.status.success(), "the storm ended with {}", output.status);
