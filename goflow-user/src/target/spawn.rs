@@ -5,13 +5,13 @@
 //! returns only after `exec`, so it runs on a thread of its own while the caller attaches.
 
 use super::Pid;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use thiserror::Error;
 
@@ -173,24 +173,41 @@ impl InvokingUser {
     }
 }
 
+/// Home directory of a user, as `getent passwd` tells it.
 fn home_of(uid: libc::uid_t) -> Option<OsString> {
-    // SAFETY: the result is copied before any other call could overwrite it; no other thread asks yet.
-    unsafe {
-        let entry = libc::getpwuid(uid);
-        if entry.is_null() {
-            return None;
-        }
-        let home = std::ffi::CStr::from_ptr((*entry).pw_dir);
-        Some(OsStr::from_bytes(home.to_bytes()).to_owned())
-    }
+    let entry = ask("/usr/bin/getent", &["passwd".as_ref(), uid.to_string().as_ref()])?;
+    // passwd(5): name, password, uid, gid, comment, home, shell.
+    entry.trim_end().split(':').nth(5).map(OsString::from)
 }
 
+/// All groups of a user; where they cannot be had, the one that is known.
 fn groups_of(name: &OsStr, gid: libc::gid_t) -> Vec<libc::gid_t> {
-    let Ok(name) = CString::new(name.as_bytes()) else { return vec![gid] };
-    let mut count = 256;
-    let mut groups = vec![gid; 256];
-    // SAFETY: `groups` has room for `count` entries, and the call writes at most that many.
-    let result = unsafe { libc::getgrouplist(name.as_ptr(), gid, groups.as_mut_ptr(), &raw mut count) };
-    groups.truncate(usize::try_from(count).unwrap_or(1).max(1));
-    if result < 0 { vec![gid] } else { groups }
+    let listed = ask("/usr/bin/id", &["-G".as_ref(), "--".as_ref(), name]);
+    let groups = listed.and_then(|list| list.split_whitespace().map(|id| id.parse().ok()).collect());
+    groups.unwrap_or_else(|| {
+        tracing::warn!(user = %name.display(), "its groups cannot be had: the command runs with the primary one only");
+        vec![gid]
+    })
+}
+
+/// What a program of the system prints. The functions of libc that know users load plug-ins of the machine's glibc
+/// (nsswitch.conf(5)), which a static goflow does not survive: getpwuid(3) ended in a segmentation fault on Debian 12.
+/// The path is absolute because this runs as root.
+fn ask(program: &str, arguments: &[&OsStr]) -> Option<String> {
+    let output =
+        Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8(output.stdout).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_has_a_home_and_groups_and_an_unknown_one_has_what_is_known() {
+        assert_eq!(home_of(0).unwrap(), "/root");
+        assert!(groups_of("root".as_ref(), 7).contains(&0));
+        assert_eq!(home_of(4_000_000_000), None);
+        assert_eq!(groups_of("no-such-user-here".as_ref(), 7), [7]);
+    }
 }
