@@ -1,23 +1,8 @@
 //! A decoded event: what a probe saw, in types, before anything is looked up or named.
 
 use crate::binary::addr::RuntimeAddr;
+pub use crate::target::id::{ChanAddr, Goid, MonotonicNs, SyncPrimitive, WaitReason};
 pub use crate::target::{Pid, Tid};
-
-/// Nanoseconds of `CLOCK_MONOTONIC`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MonotonicNs(pub u64);
-
-/// Goroutine id; 0 is the runtime itself on a system stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Goid(pub u64);
-
-/// A wait reason as this binary numbers it; its text is in the binary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WaitReason(pub u8);
-
-/// Address of an `hchan`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChanAddr(pub u64);
 
 /// One hit of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,21 +101,6 @@ pub struct ChanOp {
     pub blocking: bool,
     /// Where.
     pub site: Option<RuntimeAddr>,
-}
-
-/// Kind of sync object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum SyncPrimitive {
-    /// A runtime semaphore (under every other primitive, and `x/sync/semaphore`'s is not one).
-    Semaphore,
-    /// `sync.Mutex`, slow path.
-    Mutex,
-    /// `sync.RWMutex`, a writer.
-    RwMutex,
-    /// `sync.WaitGroup.Wait`.
-    WaitGroup,
-    /// `sync.Cond.Wait`.
-    Cond,
 }
 
 /// A window of time in which the kernel side had to drop events.

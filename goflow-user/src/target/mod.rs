@@ -1,11 +1,14 @@
-//! Stage 2: a live process: identity, the executable it runs, where that is mapped, and how a new one is started.
+//! Stage 2: a live process: identity, the executable it runs, where that is mapped, what its memory says, and how a new
+//! one is started.
 //!
-//! In: a pid, a path or a command line; out: analysed executables and handles that notice the end of a process. The
-//! target is only ever read: nothing here stops, signals or writes to it.
+//! In: a pid, a path or a command line; out: analysed executables, handles that notice the end of a process, and
+//! snapshots of what its goroutines are doing. The target is only ever read: nothing here stops, signals or writes to it.
 
 pub mod executable;
 pub mod host;
+pub mod id;
 pub mod process;
+pub mod snapshot;
 pub mod spawn;
 
 /// Process (thread group) id in the initial pid namespace.
