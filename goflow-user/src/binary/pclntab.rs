@@ -436,6 +436,17 @@ impl<'d> Pclntab<'d> {
         self.steps(table, u32::MAX).find(|step| offset < step.end).map(|step| step.value)
     }
 
+    /// How many bytes lie between the stack pointer and the return address at the instruction at `pc` (`funcspdelta` in
+    /// runtime/symtab.go).
+    #[must_use]
+    pub fn stack_depth(&self, pc: LinkAddr) -> Option<u64> {
+        let record = self.find_pc(pc)?;
+        let offset = u32::try_from(pc.0 - self.text?.0).ok()? - record.entry;
+        let table = u32_at(self.functions, record.at + 16)?;
+        let step = self.steps(table, record.end - record.entry).find(|step| offset < step.end)?;
+        u64::try_from(step.value).ok()
+    }
+
     /// The runs of equal values of a pc-value table, up to `limit` bytes of code.
     fn steps(&self, table: u32, limit: u32) -> Steps<'d> {
         let data = match usize::try_from(table) {

@@ -7,6 +7,7 @@
 pub mod executable;
 pub mod host;
 pub mod id;
+pub mod memory;
 pub mod process;
 pub mod snapshot;
 pub mod spawn;

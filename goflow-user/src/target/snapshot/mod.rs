@@ -8,7 +8,17 @@
 
 pub mod channel;
 pub mod goroutine;
+pub mod reader;
 pub mod sync;
+
+mod found;
+mod labels;
+mod raw;
+mod reason;
+mod semaphore;
+mod stack;
+mod threads;
+mod waits;
 
 pub use self::channel::{ChanTimer, Channel, Waiter};
 pub use self::goroutine::{Blocked, BlockedOn, Direction, Goroutine, Label, Stack, StackEnd, State};
