@@ -8,6 +8,7 @@ mod doctor;
 mod inspect;
 mod output;
 pub mod reference;
+mod snapshot;
 mod trace;
 
 use std::ffi::OsString;
@@ -29,6 +30,7 @@ Examples:
   sudo goflow trace --duration 10s -- ./svc a command from its first instruction, for ten seconds
   sudo goflow trace --pid 1234 --level blocking
                                             only who blocks and who wakes whom: cheaper
+  sudo goflow snapshot --pid 1234           what every goroutine is doing now
   goflow inspect ./svc                      what is known of a program, and where probes would go
   goflow doctor                             whether this machine can trace, and how to mend it
 
@@ -61,6 +63,7 @@ struct Global {
 #[derive(Subcommand)]
 enum Command {
     Trace(trace::TraceArgs),
+    Snapshot(snapshot::SnapshotArgs),
     Inspect(inspect::InspectArgs),
     Doctor(doctor::DoctorArgs),
     Completions(reference::CompletionsArgs),
@@ -109,6 +112,7 @@ pub fn run() -> ExitCode {
     log_to_stderr(cli.global.verbose);
     let result = match cli.command {
         Command::Trace(args) => trace::run(&args),
+        Command::Snapshot(args) => snapshot::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => reference::completions(&args),

@@ -10,6 +10,7 @@ pub mod record;
 
 pub mod json;
 pub mod pretty;
+pub mod snapshot;
 
 use std::io;
 

@@ -4,6 +4,7 @@
 //! In: a pid, a path or a command line; out: analysed executables, handles that notice the end of a process, and
 //! snapshots of what its goroutines are doing. The target is only ever read: nothing here stops, signals or writes to it.
 
+pub mod core;
 pub mod executable;
 pub mod host;
 pub mod id;

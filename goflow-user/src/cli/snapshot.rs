@@ -1,0 +1,330 @@
+//! `goflow snapshot`: what every goroutine of a process, or of a core file, is doing.
+//!
+//! In: arguments; out: the goroutines in one of four forms. The target is read, never stopped. A process that ends or
+//! replaces its program while it is read is an error, not half a snapshot.
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::{ArgGroup, Args, ValueEnum};
+
+use super::output::OutputFile;
+use crate::advice::Advise as _;
+use crate::binary::GoBinary;
+use crate::binary::addr::LoadBias;
+use crate::sink::snapshot::group::{By, groups};
+use crate::sink::snapshot::{Origin, View, folded, json, pprof, text};
+use crate::target::Pid;
+use crate::target::core::CoreFile;
+use crate::target::executable::Executable;
+use crate::target::host::wall_clock_offset_ns;
+use crate::target::memory::{Memory, MemoryError, ProcessMemory};
+use crate::target::process::{self, Process};
+use crate::target::snapshot::Snapshot;
+use crate::target::snapshot::reader::{Options, Reader, SnapshotError};
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo goflow snapshot --pid 1234
+      Every goroutine, as Go itself prints them after a panic.
+  sudo goflow snapshot --pid 1234 --group-by reason
+      How many goroutines wait for what.
+  sudo goflow snapshot --pid 1234 --group-by creation --top 10
+      Where the most goroutines were created: who leaks them.
+  sudo goflow snapshot --pid 1234 --format json | jq -r '.channels[] | select(.senders | length > 0)'
+      Channels that somebody cannot send to.
+  sudo goflow snapshot --pid 1234 --format pprof --output goroutines.pb.gz && go tool pprof -top goroutines.pb.gz
+      As a profile.
+  goflow snapshot --core core.1234 --binary ./svc
+      Of a process that is gone.
+
+Exit status: 0 done, 2 error. Reading a process needs the right to trace it: the same user, or CAP_SYS_PTRACE.";
+
+/// Show what every goroutine of a process is doing now
+///
+/// Reads goroutines, channels and sync objects out of the memory of a running process, or of a core file. The process is
+/// not stopped, not signalled and not written to, and no probe is placed, so it costs the process nothing. Stripped
+/// programs are as good as any.
+#[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
+#[command(group = ArgGroup::new("source").args(["pid", "core"]).required(true))]
+pub(super) struct SnapshotArgs {
+    /// Read this process
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pid: Option<u32>,
+    /// Read this core file
+    #[arg(long, value_name = "FILE")]
+    core: Option<PathBuf>,
+    /// The executable that the core file is of; without it, the one that the core file names
+    #[arg(long, value_name = "FILE", requires = "core")]
+    binary: Option<PathBuf>,
+    /// How to write the goroutines
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    format: Format,
+    /// Write to this file instead of standard output (`-`)
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Only goroutines in these states (state=waiting,syscall) or with these wait reasons ("reason=chan receive")
+    ///
+    /// States: idle, runnable, running, syscall, waiting, copystack, preempted, leaked. May be given several times; then
+    /// all must hold.
+    #[arg(long, value_name = "KEY=VALUES", value_parser = parse_filter)]
+    filter: Vec<Filter>,
+    /// Count goroutines that have this in common, the largest group first
+    #[arg(long, value_enum, value_name = "WHAT")]
+    group_by: Option<GroupBy>,
+    /// Only the N largest groups, or without --group-by the N goroutines that have waited longest
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
+    /// Leave the stacks out, which makes it several times quicker
+    #[arg(long)]
+    no_stacks: bool,
+}
+
+/// How goroutines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// As Go prints them (debug=2): without the runtime's own goroutines and frames
+    Text,
+    /// One JSON object with everything; docs/snapshot.md explains the fields
+    Json,
+    /// A profile for go tool pprof, compressed
+    Pprof,
+    /// Folded stacks for flame-graph tools: outermost;…;innermost count
+    Folded,
+}
+
+/// What goroutines are grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum GroupBy {
+    /// The go statement that created them
+    Creation,
+    /// Where they stand
+    Stack,
+    /// Why they wait, or what they do
+    Reason,
+}
+
+/// A condition on goroutines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Filter {
+    State(Vec<String>),
+    Reason(Vec<String>),
+}
+
+impl SnapshotArgs {
+    fn file(&self) -> Option<&Path> {
+        self.output.as_deref().filter(|path| *path != Path::new("-"))
+    }
+
+    fn options(&self) -> Options {
+        Options { stacks: !self.no_stacks, ..Options::default() }
+    }
+}
+
+pub(super) fn run(args: &SnapshotArgs) -> anyhow::Result<ExitCode> {
+    if args.group_by.is_some() && matches!(args.format, Format::Pprof | Format::Folded) {
+        return Err(anyhow!("--group-by belongs to --format text or json"))
+            .advise(|| "a profile and folded stacks are grouped already, by stack");
+    }
+    match (args.pid, &args.core) {
+        (Some(pid), _) => of_process(args, Pid(pid))?,
+        (None, Some(core)) => of_core(args, core)?,
+        (None, None) => bail!("nothing to read: give --pid PID or --core FILE"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn of_process(args: &SnapshotArgs, pid: Pid) -> anyhow::Result<()> {
+    let process = Process::open(pid)
+        .with_context(|| format!("there is no process {pid}"))
+        .advise(|| "`pgrep -l NAME` finds the pid of a program")?;
+    let executable = Executable::of_process(pid).map_err(anyhow::Error::from).or_else(advise)?;
+    let lowest = executable.binary().image().lowest_address();
+    let bias = process::load_bias(pid, lowest)
+        .with_context(|| format!("where process {pid} has its program is not known"))
+        .or_else(advise)?;
+    let snapshot = take(args, executable.binary(), bias, &ProcessMemory::of(pid)).or_else(advise)?;
+    if process.has_ended() {
+        bail!("process {pid} ended while it was read");
+    }
+    if Executable::id_of_process(pid).ok() != Some(executable.id()) {
+        return Err(anyhow!("process {pid} replaced its program (exec) while it was read"))
+            .advise(|| "run the command again");
+    }
+    let origin = Origin {
+        pid: Some(pid),
+        core: None,
+        binary: executable.path().display().to_string(),
+        wall_clock_offset_ns: Some(wall_clock_offset_ns()),
+    };
+    write(args, &snapshot, executable.binary(), bias, origin)
+}
+
+fn of_core(args: &SnapshotArgs, path: &Path) -> anyhow::Result<()> {
+    let core = CoreFile::open(path)
+        .advise(|| "give --core the file that the kernel, gcore or systemd-coredump wrote")?;
+    let binary = args.binary.as_deref().or(core.executable());
+    let binary = binary
+        .with_context(|| format!("{} does not name its program", path.display()))
+        .advise(|| "give the program with --binary FILE")?;
+    let executable = Executable::open(binary)
+        .advise(|| "give the very program that the core file is of with --binary FILE")?;
+    let other = || "give the very program that the core file is of with --binary FILE";
+    let memory = core.memory(executable.binary(), executable.path()).advise(other)?;
+    let taken = take(args, executable.binary(), memory.bias(), &memory);
+    let snapshot = match taken {
+        Err(error) if core.is_truncated() => {
+            return Err(error.context(format!("{} is cut short", path.display())))
+                .advise(|| "raise the limit on core files (`ulimit -c unlimited`) and copy it whole");
+        }
+        taken => taken.advise(other)?,
+    };
+    if core.is_truncated() {
+        tracing::warn!("{} is cut short; what it lacks is told as unknown", path.display());
+    }
+    let origin = Origin {
+        pid: core.pid(),
+        core: Some(path.display().to_string()),
+        binary: executable.path().display().to_string(),
+        wall_clock_offset_ns: None,
+    };
+    // When a core was made it does not say; a time of goflow's own would be wrong.
+    let snapshot = Snapshot { started: Default::default(), ended: Default::default(), ..snapshot };
+    write(args, &snapshot, executable.binary(), memory.bias(), origin)
+}
+
+fn take(
+    args: &SnapshotArgs,
+    binary: &GoBinary<'_>,
+    bias: LoadBias,
+    memory: &dyn Memory,
+) -> anyhow::Result<Snapshot> {
+    let snapshot = Reader::new(binary, bias)?.take(memory, args.options())?;
+    let took = snapshot.ended.0 - snapshot.started.0;
+    tracing::info!(goroutines = snapshot.goroutines.len(), took_ns = took, "snapshot");
+    Ok(snapshot)
+}
+
+/// Adds what helps against the failures that have one remedy.
+fn advise<T>(error: anyhow::Error) -> anyhow::Result<T> {
+    let refused = error.chain().any(|link| {
+        let io = link.downcast_ref::<io::Error>().map(io::Error::kind);
+        let memory = match link.downcast_ref::<SnapshotError>() {
+            Some(SnapshotError::Memory(memory)) => Some(memory),
+            _ => link.downcast_ref::<MemoryError>(),
+        };
+        io == Some(io::ErrorKind::PermissionDenied) || matches!(memory, Some(MemoryError::Refused { .. }))
+    });
+    if refused {
+        return Err(error).advise(|| {
+            "reading a process needs CAP_SYS_PTRACE, or the same user and kernel.yama.ptrace_scope=0: run it with sudo"
+        });
+    }
+    Err(error)
+}
+
+fn write(
+    args: &SnapshotArgs,
+    snapshot: &Snapshot,
+    binary: &GoBinary<'_>,
+    bias: LoadBias,
+    origin: Origin,
+) -> anyhow::Result<()> {
+    let mut view = View::new(snapshot, binary, bias, origin);
+    let mut chosen = std::mem::take(&mut view.chosen);
+    chosen.retain(|goroutine| {
+        args.filter.iter().all(|filter| match filter {
+            Filter::State(states) => states.iter().any(|state| state == goroutine.state.name()),
+            Filter::Reason(reasons) => view.wait_reason(goroutine).is_some_and(|it| reasons.contains(&it)),
+        })
+    });
+    view.chosen = chosen;
+    let groups = args.group_by.map(|by| {
+        let mut groups = groups(&view, by.into());
+        groups.truncate(args.top.unwrap_or(usize::MAX));
+        groups
+    });
+    if let (None, Some(top)) = (args.group_by, args.top) {
+        // Known waits first, the longest first.
+        view.chosen
+            .sort_by_key(|goroutine| (goroutine.wait_since.is_none(), goroutine.wait_since, goroutine.goid));
+        view.chosen.truncate(top);
+    }
+    let destination: Box<dyn Write> = match args.file() {
+        Some(path) => Box::new(OutputFile::open(path)?),
+        None => Box::new(io::stdout().lock()),
+    };
+    let mut out = BufWriter::with_capacity(1 << 16, destination);
+    match (args.format, &groups) {
+        (Format::Json, _) => json::write(&view, groups.as_deref(), &mut out),
+        (Format::Text, Some(groups)) => text::write_groups(groups, &mut out),
+        (Format::Text, None) => text::write(&view, &mut out),
+        (Format::Folded, _) => folded::write(&view, &mut out),
+        (Format::Pprof, _) => pprof::write(&view, &mut out),
+    }
+    .and_then(|()| out.flush())
+    .context("the snapshot could not be written")?;
+    if args.format != Format::Json {
+        tell_unknown(snapshot)?;
+    }
+    Ok(())
+}
+
+/// On standard error, what the other forms have no place for.
+fn tell_unknown(snapshot: &Snapshot) -> anyhow::Result<()> {
+    const SHOWN: usize = 5;
+    let mut stderr = io::stderr().lock();
+    for unknown in snapshot.unknown.iter().take(SHOWN) {
+        writeln!(stderr, "goflow: unknown: {}: {}", unknown.what, unknown.why)?;
+    }
+    if let Some(more @ 1..) = snapshot.unknown.len().checked_sub(SHOWN) {
+        writeln!(stderr, "goflow: and {more} more unknown; --format json has them all")?;
+    }
+    Ok(())
+}
+
+impl From<GroupBy> for By {
+    fn from(by: GroupBy) -> Self {
+        match by {
+            GroupBy::Creation => Self::Creation,
+            GroupBy::Stack => Self::Stack,
+            GroupBy::Reason => Self::Reason,
+        }
+    }
+}
+
+fn parse_filter(text: &str) -> Result<Filter, String> {
+    const STATES: [&str; 8] =
+        ["idle", "runnable", "running", "syscall", "waiting", "copystack", "preempted", "leaked"];
+    let values = |list: &str| list.split(',').map(|value| value.trim().to_owned()).collect::<Vec<_>>();
+    match text.split_once('=') {
+        Some(("state", list)) => {
+            let states = values(list);
+            match states.iter().find(|state| !STATES.contains(&state.as_str())) {
+                Some(state) => Err(format!("{state:?} is no state; they are {}", STATES.join(", "))),
+                None => Ok(Filter::State(states)),
+            }
+        }
+        Some(("reason", list)) => Ok(Filter::Reason(values(list))),
+        _ => Err("it is state=… or reason=…, such as state=waiting".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_name_what_they_do_not_know() {
+        assert_eq!(
+            parse_filter("state=waiting, running"),
+            Ok(Filter::State(vec!["waiting".into(), "running".into()]))
+        );
+        assert_eq!(parse_filter("reason=chan send"), Ok(Filter::Reason(vec!["chan send".into()])));
+        assert!(parse_filter("state=blocked").is_err_and(|error| error.contains("\"blocked\" is no state")));
+        assert!(parse_filter("goid=1").is_err_and(|error| error.contains("state=waiting")));
+    }
+}
