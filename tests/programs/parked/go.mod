@@ -1,3 +1,3 @@
-module parked
+module goflow.test/parked
 
 go 1.18

@@ -55,6 +55,7 @@ const SUITES: &[Suite] = &[
     suite("schema", true, true),
     suite("services", true, false),
     suite("signals", true, true),
+    suite("snapshot", true, false),
     suite("stack_growth", true, false),
 ];
 

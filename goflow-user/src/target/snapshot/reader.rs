@@ -25,6 +25,7 @@ use crate::target::host::monotonic_ns;
 use crate::target::id::{ChanAddr, Goid, MonotonicNs, SyncPrimitive, WaitReason};
 use crate::target::memory::{Memory, MemoryError, read_each};
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use thiserror::Error;
 
 /// How often a goroutine that moves is read.
@@ -92,6 +93,8 @@ pub struct Reader<'b> {
     globals: Globals,
     release: (u32, u32),
     reasons: Vec<Reason>,
+    /// Where every goroutine's first function returns to.
+    goexit: Range<u64>,
     /// Kinds of start functions and of call sites, which are asked for again and again.
     starts: Map<Start>,
     calls: Map<Option<Call>>,
@@ -153,7 +156,11 @@ impl<'b> Reader<'b> {
             semtable: address(Global::Semtable).ok(),
         };
         let reason = |number| binary.wait_reason(number).map_or(Reason::Other, Reason::of);
+        let goexit = binary.function("runtime.goexit").map_or(0..0, |function| {
+            bias.to_runtime(function.range.start).0..bias.to_runtime(function.range.end).0
+        });
         Ok(Self {
+            goexit,
             binary,
             bias,
             offsets,
@@ -416,7 +423,8 @@ impl<'b> Reader<'b> {
             let link = self.bias.to_link(RuntimeAddr(pc));
             self.binary.pclntab().ok().and_then(|table| table.stack_depth(link))
         };
-        let walks = stack::walk(session.memory, &raws, most, &keep, &depth_at)?;
+        let program = stack::Program { depth_at: &depth_at, goexit: self.goexit.clone(), most };
+        let walks = stack::walk(session.memory, &raws, &keep, &program)?;
         for (&n, mut walk) in chosen.iter().zip(walks) {
             details[n].has_parts = true;
             let is_evidence = self.reason(&all[n]).needs_stack();

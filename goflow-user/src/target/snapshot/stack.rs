@@ -9,6 +9,7 @@ use super::StackEnd;
 use super::raw::Raw;
 use crate::binary::read::u64_at;
 use crate::target::memory::{Memory, MemoryError, read_each};
+use std::ops::Range;
 
 /// Bytes read at a time, up from the stack or frame pointer. Most parked goroutines have less on their stack.
 const WINDOW: usize = 512;
@@ -31,21 +32,30 @@ struct Step {
     hi: u64,
 }
 
-/// How to start where no frame pointer is saved: the depth of the stack at this instruction, in bytes, from the
-/// function table.
-pub(super) type DepthAt<'f> = dyn Fn(u64) -> Option<u64> + 'f;
+/// Functions without a frame that are passed before one that saved the frame pointer.
+const MOST_FRAMELESS: usize = 8;
 
-/// Walks the stacks of `goroutines`, at most `most` frames each; keeps the words of those for which `keep` says so.
+/// What is known of the program whose stacks are walked.
+pub(super) struct Program<'f> {
+    /// The depth of the stack at an instruction, in bytes, from the function table: how to start where no frame pointer is
+    /// saved.
+    pub(super) depth_at: &'f dyn Fn(u64) -> Option<u64>,
+    /// Instructions of `runtime.goexit`, into which every goroutine's first function returns; empty when not known.
+    pub(super) goexit: Range<u64>,
+    /// Most frames of a stack.
+    pub(super) most: usize,
+}
+
+/// Walks the stacks of `goroutines`, and keeps the words of those for which `keep` says so.
 pub(super) fn walk(
     memory: &dyn Memory,
     goroutines: &[&Raw],
-    most: usize,
     keep: &dyn Fn(&Raw) -> bool,
-    depth_at: &DepthAt<'_>,
+    program: &Program<'_>,
 ) -> Result<Vec<Walk>, MemoryError> {
     let mut walks = Vec::with_capacity(goroutines.len());
     for chunk in goroutines.chunks(CHUNK) {
-        walks.extend(walk_chunk(memory, chunk, most, keep, depth_at)?);
+        walks.extend(walk_chunk(memory, chunk, keep, program)?);
     }
     Ok(walks)
 }
@@ -53,9 +63,8 @@ pub(super) fn walk(
 fn walk_chunk(
     memory: &dyn Memory,
     goroutines: &[&Raw],
-    most: usize,
     keep: &dyn Fn(&Raw) -> bool,
-    depth_at: &DepthAt<'_>,
+    program: &Program<'_>,
 ) -> Result<Vec<Walk>, MemoryError> {
     let mut walks: Vec<Walk> = goroutines
         .iter()
@@ -81,9 +90,9 @@ fn walk_chunk(
                 walk.words = window.chunks_exact(8).filter_map(|word| u64_at(word, 0)).collect();
             }
             if first && step.bp == 0 {
-                begin(&mut step, walk, raw, &window, depth_at);
+                begin(&mut step, walk, raw, &window, program);
             }
-            if let Some(from) = follow(&mut step, walk, from, &window, most) {
+            if let Some(from) = follow(&mut step, walk, from, &window, program) {
                 next.push((step, from));
             }
         }
@@ -108,24 +117,38 @@ fn read_windows(memory: &dyn Memory, steps: &[(Step, u64)]) -> Result<Vec<Vec<u8
     Ok(windows)
 }
 
-/// Starts a walk without a saved frame pointer from what the function table says of the depth.
-fn begin(step: &mut Step, walk: &mut Walk, raw: &Raw, window: &[u8], depth_at: &DepthAt<'_>) {
-    let Some(depth) = depth_at(raw.pc).and_then(|depth| usize::try_from(depth).ok()) else { return };
-    let caller = u64_at(window, depth);
-    walk.frames.extend(caller.filter(|&caller| caller != 0));
-    // The function saved the frame pointer below its return address, if it has a frame at all.
-    step.bp = depth.checked_sub(8).and_then(|at| u64_at(window, at)).unwrap_or(0);
+/// Starts a walk without a saved frame pointer from what the function table says of the depth, through functions without
+/// a frame to the first that has one.
+fn begin(step: &mut Step, walk: &mut Walk, raw: &Raw, window: &[u8], program: &Program<'_>) {
+    let (mut pc, mut sp) = (raw.pc, 0_usize);
+    for _ in 0..MOST_FRAMELESS {
+        let depth = (program.depth_at)(pc).and_then(|depth| usize::try_from(depth).ok());
+        let Some(at) = depth.and_then(|depth| sp.checked_add(depth)) else { return };
+        let Some(caller) = u64_at(window, at).filter(|&caller| caller != 0) else { return };
+        walk.frames.push(caller);
+        if at > sp {
+            // A function with a frame saved the frame pointer right below its return address.
+            step.bp = at.checked_sub(8).and_then(|at| u64_at(window, at)).unwrap_or(0);
+            return;
+        }
+        if program.goexit.contains(&caller) {
+            return;
+        }
+        (pc, sp) = (caller, at + 8);
+    }
 }
 
 /// Follows frame pointers as far as the window has them; gives where to read on.
-fn follow(step: &mut Step, walk: &mut Walk, from: u64, window: &[u8], most: usize) -> Option<u64> {
+fn follow(step: &mut Step, walk: &mut Walk, from: u64, window: &[u8], program: &Program<'_>) -> Option<u64> {
     let mut lowest = from;
     loop {
         if step.bp == 0 {
-            walk.end = if walk.frames.len() > 1 { StackEnd::Complete } else { StackEnd::Broken };
+            let last = walk.frames.last();
+            let whole = last.is_some_and(|pc| program.goexit.is_empty() || program.goexit.contains(pc));
+            walk.end = if whole { StackEnd::Complete } else { StackEnd::Broken };
             return None;
         }
-        if walk.frames.len() >= most {
+        if walk.frames.len() >= program.most {
             walk.end = StackEnd::Cut;
             return None;
         }

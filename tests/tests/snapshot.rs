@@ -1,0 +1,439 @@
+//! `goflow snapshot` against what the runtime says of itself: the same goroutines, states, reasons, frames and creators, in
+//! each Go and without symbols, of a process that runs, of one that is busy, and of a core file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use goflow_tests::goflow::{Finished, run};
+use goflow_tests::programs::{Flavour, Program};
+use goflow_tests::repository;
+use goflow_tests::target::Target;
+use serde_json::Value;
+
+/// A Go of each layout that snapshots depend on.
+const VERSIONS: [&str; 7] = ["1.18.10", "1.20.14", "1.21.13", "1.23.12", "1.25.7", "1.26.8", "1.27.4"];
+
+/// How many goroutines of tests/programs/parked stand in which function that `main.start` started.
+const PARKED: [(&str, usize, &str); 18] = [
+    ("main.sendUnbuffered", 3, "chan send"),
+    ("main.sendFull", 2, "chan send"),
+    ("main.receive", 4, "chan receive"),
+    ("main.receiveNil", 1, "chan receive (nil chan)"),
+    ("main.sendNil", 1, "chan send (nil chan)"),
+    ("main.tick", 1, "chan receive"),
+    ("main.sleep", 2, "sleep"),
+    ("main.lock", 3, "sync.Mutex.Lock"),
+    ("main.lockRead", 2, "sync.RWMutex.RLock"),
+    ("main.lockWrite", 2, ""),
+    ("main.waitGroup", 2, "sync.WaitGroup.Wait"),
+    ("main.waitCond", 3, "sync.Cond.Wait"),
+    ("main.selectTwo", 2, "select"),
+    ("main.selectNothing", 1, "select (no cases)"),
+    ("main.readPipe", 2, ""),
+    ("main.locked", 1, "chan receive"),
+    ("main.labelled", 1, "chan receive"),
+    ("main.deep", 1, "chan receive"),
+];
+
+fn snapshot(target: &Target, more: &[&str]) -> Result<Finished> {
+    let pid = target.pid().to_string();
+    let finished = run(&[&["snapshot", "--pid", &pid], more].concat())?;
+    ensure!(finished.status.success(), "{}: {}", finished.status, finished.stderr);
+    Ok(finished)
+}
+
+fn json(target: &Target) -> Result<Value> {
+    Ok(serde_json::from_slice(&snapshot(target, &["--format", "json"])?.stdout)?)
+}
+
+fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
+    value[key].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value[key].as_str().unwrap_or_default()
+}
+
+/// Each of the program's own answers.
+struct Answer {
+    dump: String,
+    objects: BTreeMap<String, u64>,
+    now: u64,
+}
+
+fn ask(target: &mut Target) -> Result<Answer> {
+    let answer: Value = serde_json::from_str(&target.ask()?)?;
+    let objects = answer["objects"].as_object().context("objects")?;
+    Ok(Answer {
+        dump: text(&answer, "dump").to_owned(),
+        objects: objects.iter().map(|(name, at)| (name.clone(), at.as_u64().unwrap_or(0))).collect(),
+        now: answer["now"].as_u64().context("now")?,
+    })
+}
+
+/// A goroutine of a dump: what it does, its frames, and where it was created, without arguments.
+#[derive(Debug, PartialEq, Eq)]
+struct Dumped {
+    header: String,
+    lines: Vec<String>,
+}
+
+fn parse(dump: &str) -> Result<BTreeMap<u64, Dumped>> {
+    let mut goroutines = BTreeMap::new();
+    for block in dump.trim().split("\n\n") {
+        let mut lines = block.lines();
+        let header = lines.next().context("an empty block")?;
+        let rest = header.strip_prefix("goroutine ").with_context(|| header.to_owned())?;
+        let (goid, header) = rest.split_once(' ').context("a goid")?;
+        let without_arguments = |line: &str| match line.rfind('(') {
+            Some(at) if line.ends_with(')') && !line.starts_with("created by") => line[..at].to_owned(),
+            _ => line.to_owned(),
+        };
+        let lines = lines.map(without_arguments).collect();
+        let known = goroutines.insert(goid.parse()?, Dumped { header: header.to_owned(), lines });
+        ensure!(known.is_none(), "goroutine {goid} is there twice");
+    }
+    Ok(goroutines)
+}
+
+fn each_version(check: impl Fn(&mut Target, &str, Flavour) -> Result<()>) -> Result<()> {
+    for version in VERSIONS {
+        for flavour in [Flavour::Plain, Flavour::Stripped] {
+            let program = Program::named("parked").go(version).flavour(flavour).build()?;
+            let mut target = Target::start::<&str>(&program, &[])?;
+            check(&mut target, version, flavour)
+                .with_context(|| format!("Go {version}, {}", flavour.name()))?;
+            target.finish()?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn it_reads_like_the_runtimes_own_dump() -> Result<()> {
+    each_version(|target, _, _| {
+        let finished = snapshot(target, &[])?;
+        ensure!(finished.stderr.is_empty(), "{}", finished.stderr);
+        let (ours, own) = (parse(&String::from_utf8(finished.stdout)?)?, parse(&ask(target)?.dump)?);
+        let goids = |dump: &BTreeMap<u64, Dumped>| dump.keys().copied().collect::<Vec<_>>();
+        ensure!(goids(&ours) == goids(&own), "{:?}, and the runtime has {:?}", goids(&ours), goids(&own));
+        ensure!(ours.len() == 35, "{} goroutines", ours.len());
+        // The first one reads its stdin while goflow looks, and prints while the runtime does.
+        for goid in goids(&ours).into_iter().filter(|&goid| goid != 1) {
+            ensure!(ours[&goid] == own[&goid], "goroutine {goid}: {:#?}\n{:#?}", ours[&goid], own[&goid]);
+        }
+        let main = &ours[&1];
+        ensure!(main.header == "[syscall]:" && main.lines.iter().any(|it| it == "main.main"), "{main:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn every_wait_names_its_object_and_every_object_its_waiters() -> Result<()> {
+    each_version(|target, version, _| {
+        let snapshot = json(target)?;
+        let answer = ask(target)?;
+        ensure!(list(&snapshot, "unknown").is_empty(), "{}", snapshot["unknown"]);
+        let newer = |minor: u32| -> bool {
+            version.split('.').nth(1).and_then(|it| it.parse().ok()).is_some_and(|it: u32| it >= minor)
+        };
+        let at = |name: &str| Value::String(format!("{:#x}", answer.objects[name]));
+        let mut goids: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        for goroutine in list(&snapshot, "goroutines") {
+            let goid = goroutine["goid"].as_u64().context("goid")?;
+            ensure!(goid <= answer.now, "goroutine {goid} of {}", answer.now);
+            if text(&goroutine["created_at"], "function") != "main.start" {
+                continue;
+            }
+            ensure!(goroutine["system"] == false && text(goroutine, "state") == "waiting", "{goroutine}");
+            ensure!(text(&goroutine["created_at"], "file").ends_with("parked/main.go"), "{goroutine}");
+            let parent = if newer(21) { Value::from(1) } else { Value::Null };
+            ensure!(goroutine["parent_goid"] == parent, "{goroutine}");
+            ensure!(text(goroutine, "stack_end") == "complete", "{goroutine}");
+            goids.entry(text(&goroutine["start"], "function")).or_default().push(goid);
+        }
+        let of = |goid: u64| list(&snapshot, "goroutines").iter().find(|it| it["goid"] == goid);
+        for (function, count, reason) in PARKED {
+            let found = goids.get(function).map_or(&[][..], Vec::as_slice);
+            ensure!(found.len() == count, "{function}: {found:?}");
+            // Up to Go 1.19 every semaphore is one reason, and until 1.24 or 1.25 a WaitGroup's still is.
+            let named = !reason.starts_with("sync.") || function == "main.waitCond";
+            for &goid in found {
+                let reported = text(of(goid).context("gone")?, "wait_reason");
+                let old =
+                    reported == "semacquire" && (!newer(20) || !newer(25) && reason == "sync.WaitGroup.Wait");
+                ensure!(reason.is_empty() || reported == reason || !named && old, "{function}: {reported}");
+            }
+        }
+        let waits = |function: &str| -> Result<Vec<&Value>> {
+            let mut waits = Vec::new();
+            for &goid in goids.get(function).context("nobody")? {
+                waits.extend(list(of(goid).context("gone")?, "blocked_on"));
+            }
+            Ok(waits)
+        };
+        for (function, kind, object, direction) in [
+            ("main.sendUnbuffered", "channel", "sends", "send"),
+            ("main.sendFull", "channel", "full", "send"),
+            ("main.receive", "channel", "receives", "receive"),
+            ("main.tick", "channel", "ticks", "receive"),
+            ("main.lock", "mutex", "mutex", ""),
+            ("main.lockRead", "rwmutex", "written", "read"),
+            ("main.lockWrite", "rwmutex", "read", "write"),
+            ("main.waitGroup", "waitgroup", "group", ""),
+            ("main.waitCond", "cond", "cond", ""),
+        ] {
+            let count = PARKED.iter().find(|it| it.0 == function).map_or(0, |it| it.1);
+            let waits = waits(function)?;
+            ensure!(waits.len() == count, "{function}: {waits:?}");
+            for wait in waits {
+                let right = text(wait, "kind") == kind && wait["address"] == at(object);
+                ensure!(right && text(wait, "direction") == direction, "{function}: {wait}");
+            }
+            let mut expected: BTreeSet<u64> = goids[function].iter().copied().collect();
+            if object == "receives" {
+                expected
+                    .extend(["main.locked", "main.labelled", "main.deep"].iter().flat_map(|it| &goids[it]));
+            }
+            let (place, key) = match (kind, direction) {
+                ("channel", "send") => ("channels", "senders"),
+                ("channel", _) => ("channels", "receivers"),
+                _ => ("sync", "waiters"),
+            };
+            let entry = list(&snapshot, place).iter().find(|it| it["address"] == at(object));
+            let entry = entry.with_context(|| format!("{object} is not in {place}"))?;
+            let waiters = list(entry, key).iter().filter_map(Value::as_u64);
+            ensure!(waiters.collect::<BTreeSet<_>>() == expected, "{object}: {entry}");
+        }
+        let cases: Vec<_> = waits("main.selectTwo")?
+            .into_iter()
+            .map(|wait| (text(wait, "direction"), wait["address"].clone()))
+            .collect();
+        let of_case = |case| cases.iter().filter(|it| **it == case).count();
+        ensure!(
+            of_case(("receive", at("selected"))) == 2 && of_case(("send", at("selects"))) == 2,
+            "{cases:?}"
+        );
+        let pipe = waits("main.readPipe")?;
+        let descriptor =
+            pipe.iter().find(|wait| text(wait, "kind") == "fd").context("nobody waits for it")?;
+        ensure!(
+            descriptor["fd"] == answer.objects["pipe"] && text(descriptor, "direction") == "read",
+            "{pipe:?}"
+        );
+        ensure!(pipe.iter().any(|wait| text(wait, "kind") == "semaphore"), "{pipe:?}");
+        for wait in waits("main.sleep")? {
+            let until = wait["until_ns"].as_u64().context("no end")?;
+            let left = until.saturating_sub(snapshot["meta"]["ended_ns"].as_u64().context("ended_ns")?);
+            ensure!((3_000..=3_600).contains(&(left / 1_000_000_000)), "{wait}");
+        }
+        let full = list(&snapshot, "channels").iter().find(|it| it["address"] == at("full"));
+        let full = full.context("full")?;
+        ensure!(
+            full["len"] == 2
+                && full["cap"] == 2
+                && full["elem_size"] == 16
+                && text(full, "elem_type") == "string",
+            "{full}"
+        );
+        let labels = &of(goids["main.labelled"][0]).context("gone")?["labels"];
+        ensure!(*labels == serde_json::json!({"tenant": "blue", "job": "nightly"}), "{labels}");
+        let locked = of(goids["main.locked"][0]).context("gone")?;
+        ensure!(locked["locked_to_thread"] == true, "{locked}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_busy_process_is_read_without_inventing_goroutines() -> Result<()> {
+    let program = Program::named("storm").flavour(Flavour::Stripped).build()?;
+    let mut target = Target::start::<&str>(&program, &[])?;
+    let mut ids = 0;
+    let mut details = 0;
+    for round in 0..200 {
+        let snapshot = json(&target).with_context(|| format!("round {round}"))?;
+        let all = list(&snapshot, "goroutines");
+        let user: Vec<&Value> = all.iter().filter(|goroutine| goroutine["system"] == false).collect();
+        // main, four that make batches, and eight for each batch under way.
+        ensure!((5..=5 + 4 * 9 + 8).contains(&user.len()), "{} goroutines", user.len());
+        let seen: BTreeSet<u64> = all.iter().filter_map(|goroutine| goroutine["goid"].as_u64()).collect();
+        ensure!(seen.len() == all.len() && !seen.contains(&0), "a goid twice");
+        let starts: BTreeSet<&str> = user.iter().map(|it| text(&it["start"], "function")).collect();
+        ensure!(
+            starts.is_subset(&["runtime.main", "main.main.func1", "main.batch.func1"].into()),
+            "{starts:?}"
+        );
+        let makers = user.iter().filter(|it| text(&it["start"], "function") == "main.main.func1").count();
+        ensure!(makers == 4, "{makers} of the four that are always there: {snapshot}");
+        ensure!(user.iter().any(|it| it["goid"] == 1), "the first one is missing");
+        let newest = seen.last().copied().unwrap_or(0);
+        // Ids only grow, by at most eight a batch.
+        ids = newest.max(ids);
+        details += all.iter().filter(|it| !list(it, "blocked_on").is_empty()).count();
+    }
+    let batches = target.operations()?;
+    ensure!(ids <= 8 * (batches + 8) + 100 * 16, "goroutine {ids} after {batches} batches");
+    ensure!(details > 0, "no wait was ever seen");
+    target.finish()
+}
+
+#[test]
+fn a_core_file_has_the_same_goroutines() -> Result<()> {
+    for flavour in [Flavour::Stripped, Flavour::Pie] {
+        let program = Program::named("parked").flavour(flavour).build()?;
+        let mut target = Target::start::<&str>(&program, &[])?;
+        let directory = tempfile::tempdir()?;
+        let prefix = directory.path().join("core");
+        let gcore = Command::new("gcore")
+            .arg("-o")
+            .arg(&prefix)
+            .arg(target.pid().to_string())
+            .stdin(Stdio::null())
+            .output()
+            .context("gcore is missing; `cargo xtask setup` installs gdb")?;
+        ensure!(gcore.status.success(), "{}", String::from_utf8_lossy(&gcore.stderr));
+        let core = prefix.with_extension(target.pid().to_string());
+        let core = core.to_str().context("a path")?;
+        let finished = run(&["snapshot", "--core", core])?;
+        ensure!(finished.status.success(), "{}", finished.stderr);
+        let (ours, own) = (parse(&String::from_utf8(finished.stdout)?)?, parse(&ask(&mut target)?.dump)?);
+        ensure!(ours.len() == own.len(), "{} and {}", ours.len(), own.len());
+        for (goid, dumped) in ours.iter().filter(|(goid, _)| **goid != 1) {
+            ensure!(Some(dumped) == own.get(goid), "goroutine {goid}: {dumped:#?}\n{:#?}", own.get(goid));
+        }
+        if flavour == Flavour::Stripped {
+            refuses_bad_cores(core, directory.path(), target.pid())?;
+        }
+        target.finish()?;
+    }
+    Ok(())
+}
+
+fn refuses_bad_cores(core: &str, directory: &Path, pid: u32) -> Result<()> {
+    let other = Program::named("idle").go("1.21.13").build()?;
+    let refused = run(&["snapshot", "--core", core, "--binary", other.to_str().context("a path")?])?;
+    refused
+        .assert_refused(&["another program", "--binary"])
+        .or_else(|_| refused.assert_refused(&["not that of this program", "--binary"]))?;
+    let bytes = fs::read(core)?;
+    let cut = directory.join("cut");
+    fs::write(&cut, &bytes[..bytes.len() / 50])?;
+    run(&["snapshot", "--core", cut.to_str().context("a path")?])?.assert_refused(&["cut"])?;
+    run(&["snapshot", "--core", "/proc/self/exe"])?.assert_refused(&["no core", "--core"])?;
+    let both = run(&["snapshot", "--core", core, "--pid", &pid.to_string()])?;
+    both.assert_refused(&["cannot be used with"])
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_with_a_way_on() -> Result<()> {
+    run(&["snapshot", "--pid", "4194304"])?.assert_refused(&["no process 4194304", "pgrep"])?;
+    run(&["snapshot"])?.assert_refused(&["--pid"])?;
+    let sleep = Target::spawn(Command::new("sleep").arg("60"), Path::new("/bin/sleep"))?;
+    run(&["snapshot", "--pid", &sleep.pid().to_string()])?.assert_refused(&["not a Go program"])?;
+    let target = Target::start::<&str>(&Program::named("idle").build()?, &[])?;
+    let pid = target.pid().to_string();
+    let filter = run(&["snapshot", "--pid", &pid, "--filter", "state=blocked"])?;
+    filter.assert_refused(&["blocked", "waiting"])?;
+    let grouped = run(&["snapshot", "--pid", &pid, "--format", "folded", "--group-by", "stack"])?;
+    grouped.assert_refused(&["--group-by"])?;
+    target.finish()
+}
+
+#[test]
+fn a_stopped_process_is_read_like_any() -> Result<()> {
+    use rustix::process::{Pid, Signal, kill_process};
+    let target = Target::start::<&str>(&Program::named("parked").build()?, &[])?;
+    let pid = Pid::from_raw(i32::try_from(target.pid())?).context("a pid")?;
+    kill_process(pid, Signal::STOP)?;
+    let stopped = snapshot(&target, &[]);
+    kill_process(pid, Signal::CONT)?;
+    ensure!(parse(&String::from_utf8(stopped?.stdout)?)?.len() == 35);
+    target.finish()
+}
+
+#[test]
+fn groups_filters_and_folded_stacks_count_the_same_goroutines() -> Result<()> {
+    let target = Target::start::<&str>(&Program::named("parked").build()?, &[])?;
+    let words = |more: &[&str]| -> Result<String> { Ok(String::from_utf8(snapshot(&target, more)?.stdout)?) };
+    let reasons = words(&["--group-by", "reason", "--top", "2"])?;
+    ensure!(reasons == "       8  chan receive\n       5  chan send\n", "{reasons}");
+    let creation = words(&["--group-by", "creation", "--top", "1", "--filter", "state=waiting"])?;
+    ensure!(creation.trim_start().starts_with("34  main.start "), "{creation}");
+    let folded = words(&["--format", "folded", "--filter", "reason=chan send"])?;
+    ensure!(folded.lines().count() == 2, "{folded}");
+    ensure!(
+        folded.contains("runtime.goexit;main.sendFull;runtime.chansend1;runtime.chansend;runtime.gopark 2\n")
+    );
+    let waiting = words(&["--filter", "state=waiting", "--filter", "reason=select"])?;
+    ensure!(parse(&waiting)?.len() == 2, "{waiting}");
+    target.finish()
+}
+
+#[test]
+fn go_tool_pprof_opens_the_profile() -> Result<()> {
+    let target = Target::start::<&str>(&Program::named("parked").build()?, &[])?;
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("goroutines.pb.gz");
+    snapshot(&target, &["--format", "pprof", "--output", file.to_str().context("a path")?])?;
+    let pprof = Command::new("go").args(["tool", "pprof", "-top", "-cum"]).arg(&file).output()?;
+    let top = String::from_utf8(pprof.stdout)?;
+    ensure!(pprof.status.success(), "{}", String::from_utf8_lossy(&pprof.stderr));
+    let row = top.lines().find(|line| line.contains("main.sendUnbuffered")).context("no row")?;
+    ensure!(row.split_whitespace().nth(3) == Some("3"), "{row}\n{top}");
+    ensure!(top.contains("Type: goroutine"), "{top}");
+    target.finish()
+}
+
+#[test]
+fn panicparse_reads_the_dump() -> Result<()> {
+    let program = Program::named("parsedump").build()?;
+    let target = Target::start::<&str>(&Program::named("parked").build()?, &[])?;
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("dump");
+    snapshot(&target, &["--output", file.to_str().context("a path")?])?;
+    let parsed = Command::new(program).stdin(fs::File::open(&file)?).output()?;
+    ensure!(parsed.status.success(), "{}", String::from_utf8_lossy(&parsed.stderr));
+    let goroutines: Vec<Value> = serde_json::from_slice(&parsed.stdout)?;
+    ensure!(goroutines.len() == 35, "{}", goroutines.len());
+    let sends = goroutines.iter().filter(|it| text(it, "state") == "chan send");
+    ensure!(sends.clone().count() == 5, "{goroutines:?}");
+    for goroutine in sends {
+        let names = list(goroutine, "calls").iter().filter_map(Value::as_str).collect::<Vec<_>>();
+        ensure!(names.last().is_some_and(|name| name.starts_with("main.send")), "{goroutine}");
+        ensure!(text(goroutine, "created_by") == "main.start", "{goroutine}");
+    }
+    target.finish()
+}
+
+#[test]
+fn every_key_is_explained_on_its_page() -> Result<()> {
+    let page = fs::read_to_string(repository().join("docs/snapshot.md"))?;
+    let explained: BTreeSet<&str> = page.split('`').skip(1).step_by(2).collect();
+    let target = Target::start::<&str>(&Program::named("parked").build()?, &[])?;
+    let snapshot = json(&target)?;
+    let mut keys = BTreeSet::new();
+    collect_keys(&snapshot, &mut keys);
+    ensure!(keys.len() > 40, "{keys:?}");
+    let missing: Vec<_> = keys.iter().filter(|key| !explained.contains(key.as_str())).collect();
+    ensure!(missing.is_empty(), "not in docs/snapshot.md: {missing:?}");
+    target.finish()
+}
+
+/// Every key of an object and of what is in it, but not the names of labels.
+fn collect_keys(value: &Value, keys: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                keys.insert(key.clone());
+                if key != "labels" {
+                    collect_keys(value, keys);
+                }
+            }
+        }
+        Value::Array(array) => array.iter().for_each(|value| collect_keys(value, keys)),
+        _ => {}
+    }
+}
