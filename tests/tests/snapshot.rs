@@ -61,7 +61,6 @@ fn text<'v>(value: &'v Value, key: &str) -> &'v str {
 struct Answer {
     dump: String,
     objects: BTreeMap<String, u64>,
-    now: u64,
 }
 
 fn ask(target: &mut Target) -> Result<Answer> {
@@ -70,7 +69,6 @@ fn ask(target: &mut Target) -> Result<Answer> {
     Ok(Answer {
         dump: text(&answer, "dump").to_owned(),
         objects: objects.iter().map(|(name, at)| (name.clone(), at.as_u64().unwrap_or(0))).collect(),
-        now: answer["now"].as_u64().context("now")?,
     })
 }
 
@@ -144,7 +142,6 @@ fn every_wait_names_its_object_and_every_object_its_waiters() -> Result<()> {
         let mut goids: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
         for goroutine in list(&snapshot, "goroutines") {
             let goid = goroutine["goid"].as_u64().context("goid")?;
-            ensure!(goid <= answer.now, "goroutine {goid} of {}", answer.now);
             if text(&goroutine["created_at"], "function") != "main.start" {
                 continue;
             }
@@ -262,10 +259,9 @@ fn a_busy_process_is_read_without_inventing_goroutines() -> Result<()> {
         let seen: BTreeSet<u64> = all.iter().filter_map(|goroutine| goroutine["goid"].as_u64()).collect();
         ensure!(seen.len() == all.len() && !seen.contains(&0), "a goid twice");
         let starts: BTreeSet<&str> = user.iter().map(|it| text(&it["start"], "function")).collect();
-        ensure!(
-            starts.is_subset(&["runtime.main", "main.main.func1", "main.batch.func1"].into()),
-            "{starts:?}"
-        );
+        // `go func(w int) {…}(w)` starts in a wrapper that the compiler makes.
+        let known = ["runtime.main", "main.main.func1", "main.batch.func1", "main.batch.gowrap1"];
+        ensure!(starts.is_subset(&known.into()), "{starts:?}");
         let makers = user.iter().filter(|it| text(&it["start"], "function") == "main.main.func1").count();
         ensure!(makers == 4, "{makers} of the four that are always there: {snapshot}");
         ensure!(user.iter().any(|it| it["goid"] == 1), "the first one is missing");
@@ -403,7 +399,7 @@ fn panicparse_reads_the_dump() -> Result<()> {
     for goroutine in sends {
         let names = list(goroutine, "calls").iter().filter_map(Value::as_str).collect::<Vec<_>>();
         ensure!(names.last().is_some_and(|name| name.starts_with("main.send")), "{goroutine}");
-        ensure!(text(goroutine, "created_by") == "main.start", "{goroutine}");
+        ensure!(text(goroutine, "created_by") == "main.start in goroutine 1", "{goroutine}");
     }
     target.finish()
 }

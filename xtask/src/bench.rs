@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// What to measure
     #[arg(value_enum)]
     what: What,
-    /// Sections of it, such as per-hit or session (default: all)
+    /// Sections of it, such as per-hit, session, time or cost (default: all)
     sections: Vec<String>,
 }
 
@@ -26,6 +26,8 @@ pub(crate) struct Args {
 enum What {
     /// `goflow trace`: cost per hit, attach and detach, throughput, memory
     Trace,
+    /// `goflow snapshot`: how long one takes, and what it costs the target
+    Snapshot,
 }
 
 impl What {
@@ -33,6 +35,7 @@ impl What {
     fn bench(self) -> &'static str {
         match self {
             Self::Trace => "trace",
+            Self::Snapshot => "snapshot",
         }
     }
 }

@@ -1,18 +1,15 @@
 // Parked has a known number of goroutines in each kind of wait, and tells what it knows of them itself.
 //
 // What one sees: "running" once all are parked, then for each line on stdin one line of JSON: `dump`, what runtime.Stack
-// says of all goroutines, `objects`, the addresses of what they wait for, and `now`, the highest goroutine id so far. It
-// ends with 0 when stdin closes.
+// says of all goroutines, and `objects`, the addresses of what they wait for. It ends with 0 when stdin closes.
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"os"
 	"runtime"
 	"runtime/pprof"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -154,23 +151,11 @@ func main() {
 func answer() {
 	buffer := make([]byte, 1<<20)
 	dump := string(buffer[:runtime.Stack(buffer, true)])
-	line, err := json.Marshal(map[string]any{"dump": dump, "objects": objects(), "now": newest()})
+	line, err := json.Marshal(map[string]any{"dump": dump, "objects": objects()})
 	if err != nil {
 		panic(err)
 	}
 	os.Stdout.Write(append(line, '\n'))
-}
-
-// newest is the id of a goroutine that has just been created.
-func newest() uint64 {
-	id := make(chan uint64)
-	go func() {
-		buffer := make([]byte, 64)
-		words := bytes.Fields(buffer[:runtime.Stack(buffer, false)])
-		number, _ := strconv.ParseUint(string(words[1]), 10, 64)
-		id <- number
-	}()
-	return <-id
 }
 
 func objects() map[string]uint64 {

@@ -89,3 +89,6 @@ impl fmt::Display for Entity {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

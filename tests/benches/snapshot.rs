@@ -1,0 +1,131 @@
+//! What snapshots take, and what they cost the target: run by `cargo xtask bench snapshot`.
+
+#[path = "trace/stats.rs"]
+mod stats;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use goflow_tests::programs::{Flavour, Program};
+use goflow_tests::target::Target;
+use goflow_user::target::Pid;
+use goflow_user::target::executable::Executable;
+use goflow_user::target::memory::ProcessMemory;
+use goflow_user::target::process::load_bias;
+use goflow_user::target::snapshot::reader::{Options, Reader};
+use stats::{median, spread};
+
+/// Goroutines, rounds, and the time promised in milliseconds.
+const SIZES: [(usize, usize, f64); 3] = [(2_000, 51, 2.0), (100_000, 11, 100.0), (1_000_000, 5, 1500.0)];
+
+/// Between two snapshots of the cost section.
+const EVERY: Duration = Duration::from_millis(100);
+/// Pairs of rounds, with and without snapshots.
+const PAIRS: usize = 15;
+/// How long a round is.
+const ROUND: Duration = Duration::from_millis(1000);
+
+fn main() -> Result<()> {
+    // `cargo bench` passes `--bench`; anything else selects sections by name.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let run = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
+    if run("time") {
+        time()?;
+    }
+    if run("cost") {
+        cost()?;
+    }
+    Ok(())
+}
+
+fn many(goroutines: usize, workers: usize) -> Result<Target> {
+    let program = Program::named("many").flavour(Flavour::Stripped).build()?;
+    Target::start(&program, &[goroutines.to_string(), workers.to_string()])
+}
+
+/// What a snapshot takes, in this process, with everything that is known of the binary at hand.
+fn time() -> Result<()> {
+    println!("One snapshot, ms (median and worst of the rounds)\n");
+    println!(
+        "  {:>10} {:>9} {:>9} {:>9}   {:>9} {:>9}",
+        "goroutines", "promised", "median", "worst", "stacks", "worst"
+    );
+    for (goroutines, rounds, promised) in SIZES {
+        let target = many(goroutines, 0)?;
+        let (plain, worst) = measure(&target, goroutines, rounds, false)?;
+        let (stacks, worst_stacks) = measure(&target, goroutines, rounds.min(5), true)?;
+        println!(
+            "  {goroutines:>10} {promised:>9.1} {plain:>9.2} {worst:>9.2}   {stacks:>9.2} {worst_stacks:>9.2}"
+        );
+        target.finish()?;
+    }
+    println!();
+    Ok(())
+}
+
+fn measure(target: &Target, goroutines: usize, rounds: usize, stacks: bool) -> Result<(f64, f64)> {
+    let pid = Pid(target.pid());
+    let executable = Executable::of_process(pid)?;
+    let bias = load_bias(pid, executable.binary().image().lowest_address())?;
+    let mut reader = Reader::new(executable.binary(), bias)?;
+    let memory = ProcessMemory::of(pid);
+    let options = Options { stacks, ..Options::default() };
+    let mut took = Vec::new();
+    for _ in 0..rounds {
+        let start = Instant::now();
+        let snapshot = reader.take(&memory, options)?;
+        took.push(start.elapsed().as_secs_f64() * 1e3);
+        ensure!(snapshot.goroutines.len() > goroutines, "{} goroutines", snapshot.goroutines.len());
+        ensure!(snapshot.unknown.is_empty(), "{:?}", &snapshot.unknown[..1]);
+    }
+    Ok((median(&took), took.iter().copied().fold(0.0, f64::max)))
+}
+
+/// The throughput of a target with 2,000 goroutines while it is read ten times a second, against rounds in which it is not.
+fn cost() -> Result<()> {
+    let mut target = many(2_000, 1)?;
+    let pid = Pid(target.pid());
+    let executable = Executable::of_process(pid)?;
+    let bias = load_bias(pid, executable.binary().image().lowest_address())?;
+    let mut ratios = Vec::new();
+    let mut taken = 0_usize;
+    for pair in 0..PAIRS {
+        // Which comes first alternates, so that a drift of the machine disturbs both alike.
+        let rates = [pair % 2 == 0, pair % 2 != 0].map(|reads| -> Result<(bool, f64)> {
+            let stop = AtomicBool::new(false);
+            thread::scope(|scope| {
+                let reading = scope.spawn(|| -> Result<usize> {
+                    let mut reader = Reader::new(executable.binary(), bias)?;
+                    let mut count = 0;
+                    while reads && !stop.load(Ordering::Relaxed) {
+                        reader
+                            .take(&ProcessMemory::of(pid), Options { stacks: false, ..Options::default() })?;
+                        count += 1;
+                        thread::sleep(EVERY);
+                    }
+                    Ok(count)
+                });
+                let rate = target.rate(ROUND);
+                stop.store(true, Ordering::Relaxed);
+                taken += reading.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
+                Ok((reads, rate?))
+            })
+        });
+        let [first, second] = rates;
+        let (first, second) = (first?, second?);
+        let (with, without) = if first.0 { (first.1, second.1) } else { (second.1, first.1) };
+        ratios.push(with / without);
+    }
+    target.finish().context("the target")?;
+    println!(
+        "Throughput with 10 snapshots a second of 2,000 goroutines, as a ratio ({PAIRS} pairs of {ROUND:?})\n"
+    );
+    println!(
+        "  promised 0.98   median {:.3}   ± {:.3}   {taken} snapshots",
+        median(&ratios),
+        spread(&ratios)
+    );
+    Ok(())
+}

@@ -1,0 +1,3 @@
+module goflow.test/many
+
+go 1.18
