@@ -297,7 +297,7 @@ mod tests {
             found[index] = bytes.map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()));
         })
         .unwrap();
-        assert!((0..100_000).all(|n| found[n as usize] == Some(n.wrapping_mul(7919) % 100_000)));
+        assert!((0..100_000_u64).all(|n| found[n as usize] == Some(n.wrapping_mul(7919) % 100_000)));
     }
 
     #[test]

@@ -262,7 +262,8 @@ impl<'b> Reader<'b> {
         snapshot: &mut Snapshot,
     ) -> Result<(), SnapshotError> {
         let addresses = self.all_goroutines(session.memory)?;
-        let (mut pending, mut suspects) = (Vec::new(), Vec::new());
+        let mut pending = Vec::with_capacity(addresses.len());
+        let mut suspects = Vec::new();
         self.slots(session.memory, &addresses, |address, slot| match slot {
             Slot::Live(raw) => pending.push(raw),
             Slot::Dead => snapshot.dead += 1,
@@ -273,36 +274,42 @@ impl<'b> Reader<'b> {
             let details = self.details(session, &pending)?;
             let mut now: Vec<u64> = pending.iter().map(|raw| raw.addr).collect();
             now.extend(suspects.iter().map(|&(address, _)| address));
-            let mut found = Map::default();
-            self.slots(session.memory, &now, |address, slot| {
-                found.insert(address, slot);
-            })?;
+            let later = self.again(session.memory, &now, &pending)?;
+            let mut later = later.into_iter();
             let mut again = Vec::new();
             let mut odd = Vec::new();
-            for (raw, details) in std::mem::take(&mut pending).into_iter().zip(details) {
-                match found.remove(&raw.addr) {
+            for ((raw, details), later) in
+                std::mem::take(&mut pending).into_iter().zip(details).zip(&mut later)
+            {
+                let moved = match later {
+                    Later::Still => None,
+                    Later::Moved(slot) => Some(*slot),
+                };
+                match moved {
                     Some(Slot::Dead) => snapshot.dead += 1,
-                    Some(Slot::Live(later)) => {
-                        let settled = if details.has_parts { raw.still(&later) } else { raw.same(&later) };
-                        let whole = details.wait_unknown.is_none();
-                        if settled && (whole || last) {
-                            self.finish(session, snapshot, &raw, details);
-                        } else if last && raw.same(&later) {
+                    Some(Slot::Nonsense(why)) => odd.push((raw.addr, why)),
+                    Some(Slot::Live(later)) if details.has_parts || !raw.same(&later) => {
+                        if last && raw.same(&later) {
                             self.finish(session, snapshot, &later, self.moving(session, &later));
                         } else {
                             again.push(later);
                         }
                     }
-                    Some(Slot::Nonsense(why)) => odd.push((raw.addr, why)),
-                    None => {}
+                    // It stands where it stood, or nothing was read that a move could have torn.
+                    None | Some(Slot::Live(_)) if details.wait_unknown.is_none() || last => {
+                        self.finish(session, snapshot, &raw, details);
+                    }
+                    None | Some(Slot::Live(_)) => again.push(raw),
                 }
             }
-            for (address, _) in suspects {
-                match found.remove(&address) {
-                    Some(Slot::Live(raw)) => again.push(raw),
-                    Some(Slot::Dead) => snapshot.dead += 1,
-                    Some(Slot::Nonsense(why)) => odd.push((address, why)),
-                    None => {}
+            for ((address, why), later) in suspects.into_iter().zip(later) {
+                match later {
+                    Later::Moved(slot) => match *slot {
+                        Slot::Live(raw) => again.push(raw),
+                        Slot::Dead => snapshot.dead += 1,
+                        Slot::Nonsense(why) => odd.push((address, why)),
+                    },
+                    Later::Still => odd.push((address, why)),
                 }
             }
             (pending, suspects) = (again, odd);
@@ -324,11 +331,30 @@ impl<'b> Reader<'b> {
     ) -> Result<(), MemoryError> {
         read_each(memory, addresses, Raw::span(&self.offsets), |index, bytes| {
             let address = addresses[index];
-            let slot = bytes.map_or(Slot::Nonsense("its memory is not mapped"), |bytes| {
-                Raw::decode(address, bytes, &self.offsets.g)
-            });
+            let slot = bytes
+                .map_or(Slot::Nonsense(NOT_MAPPED), |bytes| Raw::decode(address, bytes, &self.offsets.g));
             each(address, slot);
         })
+    }
+
+    /// Reads the goroutines at `addresses`, of which the first ones were `before`, once more.
+    fn again(
+        &self,
+        memory: &dyn Memory,
+        addresses: &[u64],
+        before: &[Raw],
+    ) -> Result<Vec<Later>, MemoryError> {
+        let mut later: Vec<Later> = addresses.iter().map(|_| Later::Still).collect();
+        read_each(memory, addresses, Raw::span(&self.offsets), |index, bytes| {
+            let slot = bytes.map_or(Slot::Nonsense(NOT_MAPPED), |bytes| {
+                Raw::decode(addresses[index], bytes, &self.offsets.g)
+            });
+            let still = matches!((&slot, before.get(index)), (Slot::Live(now), Some(raw)) if raw.still(now));
+            if !still {
+                later[index] = Later::Moved(Box::new(slot));
+            }
+        })?;
+        Ok(later)
     }
 
     fn give_up(&self, snapshot: &mut Snapshot, pending: &[Raw], suspects: &[(u64, &'static str)]) {
@@ -545,18 +571,14 @@ impl<'b> Reader<'b> {
 
     /// The channels of a goroutine's sudogs. In a select the queue that a sudog stands in tells the direction.
     fn cases(&self, session: &Session<'_>, raw: &Raw, direction: Option<Direction>) -> Vec<Blocked> {
-        let mut blocked = Vec::new();
-        let sudogs: Vec<(u64, u64)> =
-            session.waits.of(raw).map(|(address, sudog)| (address, sudog.c)).collect();
-        for (sudog, c) in sudogs {
-            if c == 0 {
-                continue;
-            }
-            let direction = direction.or_else(|| session.waits.sides.get(&sudog).copied());
-            let address = Some(RuntimeAddr(c));
-            blocked.push(Blocked { on: BlockedOn::Channel, address, direction, until: None });
-        }
-        blocked
+        let at_channels = session.waits.of(raw).filter(|(_, sudog)| sudog.c != 0);
+        let blocked = at_channels.map(|(_, sudog)| Blocked {
+            on: BlockedOn::Channel,
+            address: Some(RuntimeAddr(sudog.c)),
+            direction: direction.or(sudog.side),
+            until: None,
+        });
+        blocked.collect()
     }
 
     /// The sync object whose semaphore a goroutine waits for.
@@ -676,17 +698,15 @@ impl<'b> Reader<'b> {
         }
         let waits = matches!(raw.state, State::Waiting | State::Leaked);
         if details.wait_unknown.is_none() && waits {
-            let cases: Vec<_> = session
-                .waits
-                .of(raw)
-                .filter(|(_, sudog)| sudog.c != 0)
-                .map(|(address, sudog)| (sudog.c, address, goid, sudog.select))
-                .zip(&details.blocked_on)
-                .map(|(case, blocked)| (case, blocked.direction))
-                .collect();
-            for ((channel, sudog, goid, select), direction) in cases {
-                session.sudog_of.push(Stands { channel, sudog, goid, select, direction });
-            }
+            let Session { waits, sudog_of, .. } = session;
+            let at_channels = waits.of(raw).filter(|(_, sudog)| sudog.c != 0);
+            sudog_of.extend(at_channels.zip(&details.blocked_on).map(|((address, sudog), blocked)| Stands {
+                channel: sudog.c,
+                sudog: address,
+                goid,
+                select: sudog.select,
+                direction: blocked.direction,
+            }));
         }
         let address = |word: u64| (word != 0).then_some(RuntimeAddr(word));
         let thread = session.threads.get(&raw.m);
@@ -798,6 +818,14 @@ impl<'b> Reader<'b> {
     }
 }
 
+const NOT_MAPPED: &str = "its memory is not mapped";
+
+/// What a goroutine was found to be once more. Nearly all have not moved, so that takes no room.
+enum Later {
+    Still,
+    Moved(Box<Slot>),
+}
+
 /// What belongs to one snapshot under way.
 struct Session<'m> {
     memory: &'m dyn Memory,
@@ -899,7 +927,7 @@ fn sync_objects(session: &Session<'_>, snapshot: &mut Snapshot) {
 
 /// Goroutines in the order of their ids. Two of one id are a contradiction, and neither is believed.
 fn only_once(snapshot: &mut Snapshot) {
-    snapshot.goroutines.sort_by_key(|goroutine| goroutine.goid);
+    snapshot.goroutines.sort_by_cached_key(|goroutine| goroutine.goid);
     let twice: HashSet<Goid> = snapshot
         .goroutines
         .windows(2)

@@ -34,6 +34,10 @@ pub(super) struct Sudog {
     pub(super) c: u64,
     pub(super) waitlink: u64,
     pub(super) select: bool,
+    /// The queue of its channel that it was last seen in.
+    pub(super) side: Option<Direction>,
+    /// The attempt in which it was read.
+    attempt: u32,
 }
 
 impl Sudog {
@@ -48,6 +52,8 @@ impl Sudog {
             c: word(layout.c)?,
             waitlink: word(layout.waitlink)?,
             select: u8_at(bytes, layout.is_select as usize)? != 0,
+            side: None,
+            attempt: 0,
         })
     }
 }
@@ -104,8 +110,8 @@ impl Hchan {
 pub(super) struct Waits {
     pub(super) sudogs: Map<Sudog>,
     pub(super) channels: Map<Hchan>,
-    /// The queue that each sudog was last seen in.
-    pub(super) sides: Map<Direction>,
+    /// Which attempt this is.
+    attempt: u32,
 }
 
 impl Waits {
@@ -118,8 +124,9 @@ impl Waits {
         waiting: &[&Raw],
     ) -> Result<HashSet<usize>, MemoryError> {
         let mut breached = HashSet::new();
-        let mut mine = Set::default();
-        let mut channels = Set::default();
+        self.attempt += 1;
+        self.sudogs.reserve(waiting.len());
+        let mut channels = Vec::new();
         let mut frontier: Vec<(usize, u64)> = waiting
             .iter()
             .enumerate()
@@ -137,14 +144,20 @@ impl Waits {
                 let (index, address) = frontier[at];
                 let sudog = bytes.and_then(|bytes| Sudog::decode(bytes, offsets));
                 let sudog = sudog.filter(|sudog| sudog.g == waiting[index].addr);
-                let (Some(sudog), true) = (sudog, mine.len() < MOST_SUDOGS && mine.insert(address)) else {
+                let Some(sudog) = sudog.map(|sudog| Sudog { attempt: self.attempt, ..sudog }) else {
                     breached.insert(index);
                     return;
                 };
-                self.sudogs.insert(address, sudog);
+                let before = self.sudogs.insert(address, sudog);
+                // Met twice in one attempt: a cycle, or two lists that meet.
+                let again = before.is_some_and(|before| before.attempt == self.attempt);
+                if again || self.sudogs.len() > MOST_SUDOGS {
+                    breached.insert(index);
+                    return;
+                }
                 // Without a channel it waits for a semaphore, whose list of others `waitlink` is.
                 if sudog.c != 0 {
-                    channels.insert(sudog.c);
+                    channels.push(sudog.c);
                     if sudog.waitlink != 0 {
                         next.push((index, sudog.waitlink));
                     }
@@ -161,10 +174,11 @@ impl Waits {
         &mut self,
         memory: &dyn Memory,
         offsets: &Offsets,
-        channels: Set,
+        mut addresses: Vec<u64>,
     ) -> Result<(), MemoryError> {
-        let mut addresses: Vec<u64> = channels.into_iter().collect();
         addresses.sort_unstable();
+        addresses.dedup();
+        self.channels.reserve(addresses.len());
         read_each(memory, &addresses, offsets.hchan.size as usize, |at, bytes| {
             match bytes.and_then(|bytes| Hchan::decode(bytes, offsets)) {
                 Some(hchan) => self.channels.insert(addresses[at], hchan),
@@ -175,10 +189,9 @@ impl Waits {
         for address in addresses {
             let Some(hchan) = self.channels.get(&address) else { continue };
             let (senders, receivers) = (hchan.first_sender, hchan.first_receiver);
-            let senders = self.queue(memory, offsets, address, senders, &mut late)?;
-            let receivers = self.queue(memory, offsets, address, receivers, &mut late)?;
-            self.sides.extend(senders.iter().map(|&sudog| (sudog, Direction::Send)));
-            self.sides.extend(receivers.iter().map(|&sudog| (sudog, Direction::Receive)));
+            let senders = self.queue(memory, offsets, (address, Direction::Send), senders, &mut late)?;
+            let receivers =
+                self.queue(memory, offsets, (address, Direction::Receive), receivers, &mut late)?;
             if let Some(hchan) = self.channels.get_mut(&address) {
                 (hchan.senders, hchan.receivers) = (senders, receivers);
             }
@@ -191,7 +204,7 @@ impl Waits {
         &mut self,
         memory: &dyn Memory,
         offsets: &Offsets,
-        channel: u64,
+        (channel, direction): (u64, Direction),
         first: u64,
         late: &mut usize,
     ) -> Result<Vec<u64>, MemoryError> {
@@ -199,9 +212,12 @@ impl Waits {
         let mut at = first;
         // No queue is longer than all sudogs there are; a cycle is.
         while at != 0 && queue.len() <= self.sudogs.len() {
-            let known = self.sudogs.get(&at).copied();
+            let known = self.sudogs.get_mut(&at);
             let sudog = match known {
-                Some(sudog) => Some(sudog),
+                Some(sudog) => {
+                    sudog.side = Some(direction);
+                    Some(*sudog)
+                }
                 None if *late > 0 => {
                     *late -= 1;
                     let mut bytes = vec![0; offsets.sudog.size as usize];
