@@ -170,6 +170,9 @@ pub fn write(view: &View<'_>, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
+/// Locations and labels, which goroutines of one sample share.
+type Stand = (Vec<u64>, Vec<(i64, i64)>);
+
 fn profile(view: &View<'_>) -> Profile {
     let mut tables = Tables::default();
     // The first string is empty by definition.
@@ -184,7 +187,7 @@ fn profile(view: &View<'_>) -> Profile {
         has_line_numbers: true,
         has_inline_frames: true,
     };
-    let mut samples: HashMap<(Vec<u64>, Vec<(i64, i64)>), i64> = HashMap::new();
+    let mut samples: HashMap<Stand, i64> = HashMap::new();
     for &goroutine in &view.chosen {
         let locations = goroutine.stack.frames.iter().map(|&pc| tables.location(view, pc)).collect();
         let labels = goroutine.labels.iter();

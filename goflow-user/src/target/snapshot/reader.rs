@@ -20,7 +20,7 @@ use crate::binary::GoBinary;
 use crate::binary::addr::{LoadBias, RuntimeAddr};
 use crate::binary::globals::{Global, GlobalError};
 use crate::binary::offsets::{Offsets, OffsetsError};
-use crate::binary::read::{u8_at, u64_at};
+use crate::binary::read::u64_at;
 use crate::target::host::monotonic_ns;
 use crate::target::id::{ChanAddr, Goid, MonotonicNs, SyncPrimitive, WaitReason};
 use crate::target::memory::{Memory, MemoryError, read_each};
@@ -804,13 +804,12 @@ impl<'b> Reader<'b> {
         read_each(memory, &addresses, layout.size as usize, |index, bytes| {
             let Some(bytes) = bytes else { return };
             let word = |offset: u32| u64_at(bytes, offset as usize).unwrap_or(0);
-            // A timer that is in no heap fires only while somebody waits; its state says whether it is armed at all.
-            let armed = layout.state.is_none_or(|state| u8_at(bytes, state as usize).is_some());
+            // The runtime sets it to 0 when the timer is stopped or has fired.
             let when = word(layout.when);
             let period = word(layout.period);
             snapshot.channels[timers[index].0].timer = Some(ChanTimer {
                 address: RuntimeAddr(addresses[index]),
-                when: (armed && when != 0).then_some(MonotonicNs(when)),
+                when: (when != 0).then_some(MonotonicNs(when)),
                 period_ns: (period != 0).then_some(period),
             });
         })?;

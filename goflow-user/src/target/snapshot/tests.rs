@@ -4,6 +4,7 @@ use super::raw::{Raw, Slot};
 use super::stack::{self, Program};
 use super::waits::Waits;
 use super::{StackEnd, found, labels, semaphore, threads};
+use crate::binary::addr::RuntimeAddr;
 use crate::binary::offsets::Offsets;
 use crate::binary::version::GoVersion;
 use crate::binary::{elf::Arch, offsets};
@@ -78,10 +79,10 @@ proptest! {
         for n in 0..COUNT as u64 - 64 {
             let address = BASE + 8 * n;
             let mut bytes = vec![0; Raw::span(&offsets)];
-            if memory.read(crate::binary::addr::RuntimeAddr(address), &mut bytes).unwrap() {
-                if let Slot::Live(raw) = Raw::decode(address, &bytes, &offsets.g) {
-                    live.push(raw);
-                }
+            let whole = memory.read(RuntimeAddr(address), &mut bytes).unwrap();
+            match Raw::decode(address, &bytes, &offsets.g) {
+                Slot::Live(raw) if whole => live.push(raw),
+                _ => {}
             }
         }
         let raws: Vec<&Raw> = live.iter().collect();
