@@ -1,0 +1,219 @@
+//! A goroutine of the model, and which changes of its state are possible.
+
+use super::history::{History, Step};
+use crate::binary::addr::RuntimeAddr;
+use crate::target::id::{Goid, MonotonicNs, WaitReason};
+use crate::target::snapshot::{self, Blocked};
+
+/// What a goroutine is known to do.
+///
+/// Events do not tell whether a goroutine that is awake runs, is in a run queue or makes a system call: that takes a probe
+/// on the scheduler, the most frequent function there is. [`Goroutine::seen`] has the runtime's own word of the last
+/// snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Nothing is known yet.
+    Unknown,
+    /// Runnable, running or in a system call.
+    Awake,
+    /// Parked.
+    Waiting,
+    /// Not in the last snapshot, and its end was not seen. A thread that C code created keeps its goroutine, which comes
+    /// back when it calls Go again.
+    Gone,
+    /// Ended.
+    Dead,
+}
+
+/// What changes the state of a goroutine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// A `go` statement created it.
+    Created,
+    /// It did something: sent, created, woke another.
+    Acted,
+    /// It parked.
+    Parked,
+    /// It was made runnable.
+    Readied,
+    /// It ended.
+    Exited,
+    /// A snapshot has it runnable, running or in a system call.
+    SeenAwake,
+    /// A snapshot has it waiting.
+    SeenWaiting,
+    /// A snapshot does not have it.
+    Missed,
+}
+
+impl State {
+    const COUNT: usize = 5;
+
+    /// The state after `cause`; `None` where the runtime does not do that.
+    #[must_use]
+    pub fn after(self, cause: Cause) -> Option<Self> {
+        TRANSITIONS[self as usize][cause as usize]
+    }
+}
+
+impl Cause {
+    const COUNT: usize = 8;
+}
+
+/// The legal transitions: a row for each [`State`], a column for each [`Cause`].
+///
+/// From `Waiting` a goroutine may act, park or exit without having been readied: the network poller and the collector
+/// put goroutines into the run queue without `runtime.ready` (`injectglist` in src/runtime/proc.go). While `Awake` it may
+/// be readied: the collector stops a goroutine to scan its stack and resumes it that way (`resumeG` in
+/// src/runtime/preempt.go). A goid is never used again, so nothing leads out of `Dead`.
+#[rustfmt::skip]
+pub const TRANSITIONS: [[Option<State>; Cause::COUNT]; State::COUNT] = {
+    use State::{Awake, Dead, Gone, Waiting};
+    const NO: Option<State> = None;
+    [
+        //           Created      Acted        Parked         Readied      Exited      SeenAwake    SeenWaiting    Missed
+        /* Unknown */ [Some(Awake), Some(Awake), Some(Waiting), Some(Awake), Some(Dead), Some(Awake), Some(Waiting), Some(Gone)],
+        /* Awake   */ [NO,          Some(Awake), Some(Waiting), Some(Awake), Some(Dead), Some(Awake), Some(Waiting), Some(Gone)],
+        /* Waiting */ [NO,          Some(Awake), Some(Waiting), Some(Awake), Some(Dead), Some(Awake), Some(Waiting), Some(Gone)],
+        /* Gone    */ [NO,          Some(Awake), Some(Waiting), Some(Awake), Some(Dead), Some(Awake), Some(Waiting), Some(Gone)],
+        /* Dead    */ [NO,          NO,          NO,            NO,          NO,         NO,          NO,            Some(Dead)],
+    ]
+};
+
+/// A goroutine.
+#[derive(Clone, Debug)]
+pub struct Goroutine {
+    /// Its id.
+    pub goid: Goid,
+    /// What it does.
+    pub state: State,
+    /// Since when, as far as that was seen.
+    pub since: MonotonicNs,
+    /// When an event or a snapshot last told of it.
+    pub known_at: MonotonicNs,
+    /// Its last event. A snapshot that began before this knows less than we do.
+    pub(super) last_event: Option<MonotonicNs>,
+    /// The goroutine that created it.
+    pub parent: Option<Goid>,
+    /// Return address of the `go` statement.
+    pub created_at: Option<RuntimeAddr>,
+    /// When its creation was seen.
+    pub created: Option<MonotonicNs>,
+    /// Entry of the function it runs.
+    pub start: Option<RuntimeAddr>,
+    /// How many goroutines it was seen to create.
+    pub children: u64,
+    /// It is the runtime's own; `None` until a snapshot tells.
+    pub system: Option<bool>,
+    /// What it waits for, while it waits.
+    pub wait: Option<Box<Wait>>,
+    /// Who woke it last.
+    pub woken: Option<Woken>,
+    /// The runtime's word in the last snapshot that had it, and when that was.
+    pub seen: Option<(snapshot::State, MonotonicNs)>,
+    /// How often it parked.
+    pub parks: u64,
+    /// Nanoseconds in waits that were seen to end.
+    pub waited_ns: u64,
+    /// The last transitions.
+    pub history: History,
+    /// What it was last seen to call that may block: the park that follows is about that.
+    pub(super) operation: Vec<Blocked>,
+}
+
+/// A wait that lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Since when: exactly where the park was seen, else not later than this.
+    pub since: MonotonicNs,
+    /// The park was seen, so `since` is exact.
+    pub exact: bool,
+    /// Why.
+    pub reason: Option<WaitReason>,
+    /// What for: one thing, or each case of a `select`; empty where it has no address or is not known.
+    pub on: Vec<Blocked>,
+    /// Where: return addresses, innermost first.
+    pub stack: Vec<RuntimeAddr>,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Woken {
+    /// By whom; goid 0 is the runtime itself (a timer, the collector), `None` one whose id could not be read.
+    pub by: Option<Goid>,
+    /// When.
+    pub at: MonotonicNs,
+}
+
+impl Goroutine {
+    pub(super) fn new(goid: Goid, at: MonotonicNs) -> Self {
+        Self {
+            goid,
+            state: State::Unknown,
+            since: at,
+            known_at: at,
+            last_event: None,
+            parent: None,
+            created_at: None,
+            created: None,
+            start: None,
+            children: 0,
+            system: None,
+            wait: None,
+            woken: None,
+            seen: None,
+            parks: 0,
+            waited_ns: 0,
+            history: History::default(),
+            operation: Vec::new(),
+        }
+    }
+
+    /// It exists, as far as is known.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        match self.state {
+            State::Unknown | State::Awake | State::Waiting => true,
+            State::Gone | State::Dead => false,
+        }
+    }
+
+    /// Takes the step that `cause` leads to. Returns the wait that ended by it; `Err` where there is no such step, which
+    /// leaves everything as it was.
+    pub(super) fn step(
+        &mut self,
+        cause: Cause,
+        at: MonotonicNs,
+        by: Option<Goid>,
+    ) -> Result<Option<Box<Wait>>, Impossible> {
+        let Some(next) = self.state.after(cause) else {
+            return Err(Impossible { goid: self.goid, state: self.state, cause, at });
+        };
+        self.known_at = self.known_at.max(at);
+        let begins = next == State::Waiting && cause == Cause::Parked;
+        if next == self.state && !begins {
+            return Ok(None);
+        }
+        self.state = next;
+        self.since = at;
+        self.history.push(Step { at, state: next, cause, by });
+        let ended = self.wait.take();
+        if let Some(wait) = &ended {
+            self.waited_ns = self.waited_ns.saturating_add(at.0.saturating_sub(wait.since.0));
+        }
+        Ok(ended)
+    }
+}
+
+/// A change that the runtime does not make: events were lost unnoticed, or goflow is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Impossible {
+    /// The goroutine.
+    pub goid: Goid,
+    /// What it did, as far as was known.
+    pub state: State,
+    /// What happened to it.
+    pub cause: Cause,
+    /// When.
+    pub at: MonotonicNs,
+}

@@ -1,0 +1,137 @@
+//! What the traced processes are doing: goroutines, channels and sync objects, carried forward by events and put right by
+//! snapshots.
+//!
+//! In: [`Event`]s in order, [`Snapshot`]s, losses, and which processes there are. Out: the state of each, to be read. Pure:
+//! no clock, no process, no thread; the caller tells the time by what it passes in.
+//!
+//! Events are exact but blind for what was there before them; a snapshot sees everything but not who did it. Their
+//! contract here:
+//!
+//! - [`Model::apply`] takes events in the order of their time.
+//! - [`Model::reconcile`] takes a snapshot after the events up to its end have been applied. Of a goroutine that an event
+//!   told of after the snapshot began, the event knows better; of every other, the snapshot does. So nothing that happens
+//!   while a snapshot is read is missed or counted twice.
+//! - After a loss ([`Model::lose`]) what was last heard of before it is not certain ([`Process::is_certain`]) until an event
+//!   or a snapshot tells of it again. Loss makes state unknown, never wrong.
+//!
+//! Memory is bounded by [`Limits`]: ended goroutines leave after a retention, channels and sync objects that nobody waits
+//! for leave when nothing was heard of them for as long, and beyond a number of entities the older half is forgotten, which
+//! is counted ([`Tally::forgotten`]).
+
+mod goroutine;
+mod history;
+mod object;
+mod process;
+mod runtime;
+#[cfg(test)]
+mod tests;
+mod waits;
+
+pub use self::goroutine::{Cause, Goroutine, Impossible, State, TRANSITIONS, Wait, Woken};
+pub use self::history::{History, KEPT, Step};
+pub use self::object::{Channel, Made, SyncObject, Use};
+pub use self::process::{Process, Tally};
+pub use self::runtime::{Runtime, WaitKind};
+pub use self::waits::{Edge, Object, WaitGraph};
+
+use crate::ingest::event::{Event, LossPoint, Lost};
+use crate::target::Pid;
+use crate::target::id::MonotonicNs;
+use crate::target::snapshot::Snapshot;
+use foldhash::HashMap;
+
+/// How much is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long an ended goroutine, or an object that nobody uses, is still known; nanoseconds.
+    pub retention_ns: u64,
+    /// Goroutines in one process.
+    pub goroutines: usize,
+    /// Channels, and sync objects, in one process.
+    pub objects: usize,
+}
+
+impl Default for Limits {
+    /// One minute; two million goroutines and a million objects of each kind, some 1.5 GiB if a target has that many.
+    fn default() -> Self {
+        Self { retention_ns: 60_000_000_000, goroutines: 2_000_000, objects: 1_000_000 }
+    }
+}
+
+/// Everything that is known of every traced process.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    processes: HashMap<Pid, Process>,
+    limits: Limits,
+    /// When idle objects were last looked for.
+    swept: MonotonicNs,
+}
+
+impl Model {
+    /// A model without a process.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { processes: HashMap::default(), limits, swept: MonotonicNs(0) }
+    }
+
+    /// A process is there, or has executed another program, or its id has been given to another one: whatever was known
+    /// under this id is over.
+    pub fn started(&mut self, pid: Pid, runtime: Runtime) {
+        self.processes.insert(pid, Process::new(pid, runtime, self.limits));
+    }
+
+    /// A process has ended.
+    pub fn ended(&mut self, pid: Pid) {
+        self.processes.remove(&pid);
+    }
+
+    /// Takes an event. One of a process that was not announced is ignored, as nothing is known of its runtime.
+    pub fn apply(&mut self, event: &Event) {
+        if let Some(process) = self.processes.get_mut(&event.pid) {
+            process.apply(event);
+        }
+    }
+
+    /// Takes a snapshot of a process.
+    pub fn reconcile(&mut self, pid: Pid, snapshot: &Snapshot) {
+        if let Some(process) = self.processes.get_mut(&pid) {
+            process.reconcile(snapshot);
+        }
+    }
+
+    /// Events were lost, nobody knows of which process.
+    pub fn lose(&mut self, lost: &Lost) {
+        match lost.at {
+            LossPoint::Ring | LossPoint::Decode => {
+                self.processes.values_mut().for_each(|process| process.lose(lost.to));
+            }
+            // The output lost it, not the model.
+            LossPoint::Sink => {}
+        }
+    }
+
+    /// It is `now`: lets go what has been kept long enough. Cheap enough to be called for every batch of events.
+    pub fn expire(&mut self, now: MonotonicNs) {
+        let sweep = now.0.saturating_sub(self.swept.0) >= self.limits.retention_ns;
+        for process in self.processes.values_mut() {
+            process.expire(now);
+            if sweep {
+                process.forget_idle_objects(MonotonicNs(now.0.saturating_sub(self.limits.retention_ns)));
+            }
+        }
+        if sweep {
+            self.swept = now;
+        }
+    }
+
+    /// A process.
+    #[must_use]
+    pub fn process(&self, pid: Pid) -> Option<&Process> {
+        self.processes.get(&pid)
+    }
+
+    /// Every process, in no order.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.processes.values()
+    }
+}

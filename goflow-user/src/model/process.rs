@@ -1,0 +1,597 @@
+//! The model of one process: how events and snapshots change it.
+
+use super::Limits;
+use super::goroutine::{Cause, Goroutine, Impossible, State, Wait, Woken};
+use super::object::{Channel, Made, Objects, SyncObject};
+use super::runtime::{Runtime, WaitKind};
+use crate::binary::addr::RuntimeAddr;
+use crate::ingest::event::{ChanOp, Event, EventKind};
+use crate::target::Pid;
+use crate::target::id::{ChanAddr, Goid, MonotonicNs, SyncPrimitive, WaitReason};
+use crate::target::snapshot::{self, Blocked, BlockedOn, Direction, Entity, Snapshot};
+use foldhash::{HashMap, HashSet};
+use std::collections::VecDeque;
+
+/// Sync objects remembered of what a goroutine last called: `RWMutex.Lock` may wait for three in turn.
+const OPERATIONS: usize = 4;
+
+/// Furthest a semaphore is from the start of the sync object that it belongs to, in bytes: `readerSem` of `sync.RWMutex`
+/// is at 12, `sema` of a `sync.WaitGroup` at 8 (src/sync, Go 1.18–1.27).
+const SEMAPHORE_WITHIN: u64 = 16;
+
+/// Where `sync.Cond` has the list that its waiters are on: behind a `Locker` (src/sync/cond.go, Go 1.18–1.27).
+const COND_NOTIFY: u64 = 16;
+
+/// Contradictions kept to be shown; all are counted.
+const IMPOSSIBLE_KEPT: usize = 32;
+
+/// A process and everything in it.
+#[derive(Clone, Debug)]
+pub struct Process {
+    pid: Pid,
+    runtime: Runtime,
+    limits: Limits,
+    goroutines: HashMap<Goid, Goroutine>,
+    channels: Objects<ChanAddr, Channel>,
+    sync: Objects<(SyncPrimitive, RuntimeAddr), SyncObject>,
+    /// Ended goroutines, in the order in which they leave.
+    leaving: VecDeque<(MonotonicNs, Goid)>,
+    /// Something was lost up to here: what was last heard of before is not certain.
+    unsure_before: MonotonicNs,
+    snapshot: Option<MonotonicNs>,
+    tally: Tally,
+    impossible: Vec<Impossible>,
+}
+
+/// What the model has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Goroutines whose creation was seen.
+    pub created: u64,
+    /// Goroutines whose end was seen.
+    pub exited: u64,
+    /// Events that could not be told from whom they are.
+    pub unattributed: u64,
+    /// Changes that the runtime does not make.
+    pub impossible: u64,
+    /// Goroutines that had to leave although they may still be there.
+    pub forgotten: u64,
+}
+
+impl Process {
+    pub(super) fn new(pid: Pid, runtime: Runtime, limits: Limits) -> Self {
+        Self {
+            pid,
+            runtime,
+            limits,
+            goroutines: HashMap::default(),
+            channels: Objects::new(limits.objects),
+            sync: Objects::new(limits.objects),
+            leaving: VecDeque::new(),
+            unsure_before: MonotonicNs(0),
+            snapshot: None,
+            tally: Tally::default(),
+            impossible: Vec::new(),
+        }
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// A goroutine, also one that ended not long ago.
+    #[must_use]
+    pub fn goroutine(&self, goid: Goid) -> Option<&Goroutine> {
+        self.goroutines.get(&goid)
+    }
+
+    /// Every goroutine, also those that ended not long ago, in no order.
+    pub fn goroutines(&self) -> impl Iterator<Item = &Goroutine> {
+        self.goroutines.values()
+    }
+
+    /// The goroutines that `parent` created.
+    pub fn children(&self, parent: Goid) -> impl Iterator<Item = &Goroutine> {
+        self.goroutines().filter(move |goroutine| goroutine.parent == Some(parent))
+    }
+
+    /// A channel.
+    #[must_use]
+    pub fn channel(&self, address: ChanAddr) -> Option<&Channel> {
+        self.channels.get(&address)
+    }
+
+    /// Every channel, in no order.
+    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.channels.values()
+    }
+
+    /// A sync object.
+    #[must_use]
+    pub fn sync_object(&self, kind: SyncPrimitive, address: RuntimeAddr) -> Option<&SyncObject> {
+        self.sync.get(&(kind, address))
+    }
+
+    /// Every sync object that was waited for, in no order.
+    pub fn sync_objects(&self) -> impl Iterator<Item = &SyncObject> {
+        self.sync.values()
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        Tally {
+            forgotten: self.tally.forgotten + self.channels.forgotten() + self.sync.forgotten(),
+            ..self.tally
+        }
+    }
+
+    /// The first contradictions.
+    #[must_use]
+    pub fn impossible(&self) -> &[Impossible] {
+        &self.impossible
+    }
+
+    /// When the last snapshot began that this has seen.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<MonotonicNs> {
+        self.snapshot
+    }
+
+    /// How this process's runtime numbers and lays out things.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// Nothing that could have changed the goroutine was lost since it was last heard of.
+    #[must_use]
+    pub fn is_certain(&self, goroutine: &Goroutine) -> bool {
+        goroutine.known_at >= self.unsure_before
+    }
+
+    pub(super) fn lose(&mut self, until: MonotonicNs) {
+        self.unsure_before = self.unsure_before.max(until);
+    }
+
+    /// Lets those go that ended longer ago than the retention.
+    pub(super) fn expire(&mut self, now: MonotonicNs) {
+        while let Some(&(at, goid)) = self.leaving.front() {
+            if now.0.saturating_sub(at.0) < self.limits.retention_ns {
+                break;
+            }
+            self.leaving.pop_front();
+            // One that was gone and has come back stays.
+            if self.goroutines.get(&goid).is_some_and(|goroutine| !goroutine.is_live()) {
+                self.goroutines.remove(&goid);
+            }
+        }
+    }
+
+    pub(super) fn apply(&mut self, event: &Event) {
+        let at = event.t;
+        match &event.kind {
+            EventKind::GoroutineCreate { child, created_at, start } => {
+                self.acts(event.goid, at);
+                self.create(event, *child, *created_at, *start);
+            }
+            EventKind::GoroutineExit => self.exit(event.goid, at),
+            EventKind::Park { reason, lock, stack } => self.park(event, *reason, *lock, stack),
+            EventKind::Ready { target } => {
+                self.acts(event.goid, at);
+                self.ready(*target, event.goid, at);
+            }
+            EventKind::ChanMake { chan, cap, elem_size, elem_type, site } => {
+                self.acts(event.goid, at);
+                if let Some(address) = *chan {
+                    let made = Made { by: event.goid, site: *site, at };
+                    let channel = Channel {
+                        made: Some(made),
+                        cap: *cap,
+                        elem_size: *elem_size,
+                        elem_type: *elem_type,
+                        ..Channel::new(address, at)
+                    };
+                    self.channel_entry(address, at);
+                    self.channels.insert(address, channel);
+                }
+            }
+            EventKind::ChanSend(op) => self.operate(event, op, Direction::Send),
+            EventKind::ChanRecv(op) => self.operate(event, op, Direction::Receive),
+            EventKind::ChanClose(op) => {
+                self.acts(event.goid, at);
+                if let Some(address) = op.chan {
+                    self.channel_entry(address, at).closed = Some((event.goid, at));
+                }
+            }
+            EventKind::Select { sends, receives: _, blocking: _, chans, site: _ } => {
+                self.acts(event.goid, at);
+                self.select(event.goid, *sends, chans.as_deref().unwrap_or_default());
+            }
+            EventKind::SyncWait { primitive, addr, reason: _, site: _ } => {
+                self.acts(event.goid, at);
+                self.sync_wait(event.goid, *primitive, *addr);
+            }
+        }
+    }
+
+    /// The actor of an event is awake. The runtime itself is no goroutine.
+    fn acts(&mut self, goid: Option<Goid>, at: MonotonicNs) {
+        match goid {
+            Some(Goid(0)) => {}
+            Some(goid) => self.step(goid, Cause::Acted, at, None),
+            None => self.nobody_knows_who(at),
+        }
+    }
+
+    /// An event whose goroutine could not be read: any of them may have changed.
+    fn nobody_knows_who(&mut self, at: MonotonicNs) {
+        self.tally.unattributed += 1;
+        self.lose(at);
+    }
+
+    fn step(&mut self, goid: Goid, cause: Cause, at: MonotonicNs, by: Option<Goid>) {
+        let goroutine = self.goroutine_entry(goid, at);
+        goroutine.last_event = Some(at);
+        match goroutine.step(cause, at, by) {
+            Ok(Some(wait)) => self.wait_ended(&wait, at, cause),
+            Ok(None) => {}
+            Err(impossible) => self.contradiction(impossible),
+        }
+    }
+
+    fn contradiction(&mut self, impossible: Impossible) {
+        self.tally.impossible += 1;
+        if self.impossible.len() < IMPOSSIBLE_KEPT {
+            self.impossible.push(impossible);
+        }
+    }
+
+    /// Blocked time counts where both ends were seen.
+    fn wait_ended(&mut self, wait: &Wait, at: MonotonicNs, cause: Cause) {
+        let ([only], true, Cause::Readied) = (wait.on.as_slice(), wait.exact, cause) else { return };
+        let ns = at.0.saturating_sub(wait.since.0);
+        let Some(address) = only.address else { return };
+        match (only.on, only.direction) {
+            (BlockedOn::Channel, Some(direction)) => {
+                let channel = self.channels.get_mut(&ChanAddr(address.0));
+                if let Some(side) = channel.and_then(|channel| channel.side(direction)) {
+                    side.waited(ns);
+                }
+            }
+            (BlockedOn::Sync(kind), _) => {
+                if let Some(object) = self.sync.get_mut(&(kind, address)) {
+                    object.blocked_ns = object.blocked_ns.saturating_add(ns);
+                }
+            }
+            (BlockedOn::Channel, None) | (BlockedOn::Timer | BlockedOn::Descriptor(_), _) => {}
+        }
+    }
+
+    fn goroutine_entry(&mut self, goid: Goid, at: MonotonicNs) -> &mut Goroutine {
+        if self.goroutines.len() >= self.limits.goroutines && !self.goroutines.contains_key(&goid) {
+            self.make_room();
+        }
+        self.goroutines.entry(goid).or_insert_with(|| Goroutine::new(goid, at))
+    }
+
+    /// The ended ones leave first; where that is not enough, those that nothing was heard of for longest.
+    fn make_room(&mut self) {
+        let before = self.goroutines.len();
+        self.leaving.clear();
+        self.goroutines.retain(|_, goroutine| goroutine.is_live());
+        if self.goroutines.len() * 2 > before {
+            let mut times: Vec<MonotonicNs> =
+                self.goroutines.values().map(|goroutine| goroutine.known_at).collect();
+            let middle = times.len() / 2;
+            let (_, median, _) = times.select_nth_unstable(middle);
+            let median = *median;
+            let live = self.goroutines.len();
+            self.goroutines.retain(|_, goroutine| goroutine.known_at > median);
+            self.tally.forgotten += (live - self.goroutines.len()) as u64;
+        }
+    }
+
+    fn channel_entry(&mut self, address: ChanAddr, at: MonotonicNs) -> &mut Channel {
+        let channel = self.channels.entry(address, |channel| channel.last, || Channel::new(address, at));
+        channel.last = channel.last.max(at);
+        channel
+    }
+
+    fn sync_entry(&mut self, kind: SyncPrimitive, address: RuntimeAddr, at: MonotonicNs) -> &mut SyncObject {
+        let make = || SyncObject { kind, address, waits: 0, blocked_ns: 0, last: at };
+        let object = self.sync.entry((kind, address), |object| object.last, make);
+        object.last = object.last.max(at);
+        object
+    }
+
+    fn create(
+        &mut self,
+        event: &Event,
+        child: Option<Goid>,
+        created_at: Option<RuntimeAddr>,
+        start: Option<RuntimeAddr>,
+    ) {
+        let at = event.t;
+        self.tally.created += 1;
+        if let Some(parent) = event.goid.and_then(|goid| self.goroutines.get_mut(&goid)) {
+            parent.children += 1;
+        }
+        let Some(child) = child else { return self.nobody_knows_who(at) };
+        let goroutine = self.goroutine_entry(child, at);
+        let new = goroutine.last_event.is_none();
+        goroutine.parent = event.goid;
+        goroutine.created_at = created_at;
+        goroutine.start = start;
+        goroutine.created = Some(at);
+        // A snapshot taken meanwhile may have been first to see it; then it is where the snapshot says.
+        if new && goroutine.state != State::Unknown {
+            goroutine.last_event = Some(at);
+        } else {
+            self.step(child, Cause::Created, at, event.goid);
+        }
+    }
+
+    fn exit(&mut self, goid: Option<Goid>, at: MonotonicNs) {
+        self.tally.exited += 1;
+        let Some(goid) = goid else { return self.nobody_knows_who(at) };
+        self.step(goid, Cause::Exited, at, None);
+        self.leaving.push_back((at, goid));
+    }
+
+    fn ready(&mut self, target: Option<Goid>, by: Option<Goid>, at: MonotonicNs) {
+        let Some(target) = target else { return self.nobody_knows_who(at) };
+        self.step(target, Cause::Readied, at, by);
+        if let Some(goroutine) = self.goroutines.get_mut(&target) {
+            goroutine.woken = Some(Woken { by, at });
+        }
+    }
+
+    fn park(&mut self, event: &Event, reason: WaitReason, lock: Option<RuntimeAddr>, stack: &[RuntimeAddr]) {
+        let at = event.t;
+        let Some(goid) = event.goid else { return self.nobody_knows_who(at) };
+        self.step(goid, Cause::Parked, at, None);
+        let on = self.waits_for(goid, reason, lock);
+        for blocked in &on {
+            if let (BlockedOn::Sync(kind), Some(address)) = (blocked.on, blocked.address) {
+                self.sync_entry(kind, address, at).waits += 1;
+            }
+        }
+        let Some(goroutine) = self.goroutines.get_mut(&goid) else { return };
+        if goroutine.state == State::Waiting {
+            goroutine.parks += 1;
+            let (reason, stack) = (Some(reason), stack.to_vec());
+            goroutine.wait = Some(Box::new(Wait { since: at, exact: true, reason, on, stack }));
+        }
+    }
+
+    /// What a park is about: the channel whose lock it releases, or what the goroutine called just before.
+    fn waits_for(&self, goid: Goid, reason: WaitReason, lock: Option<RuntimeAddr>) -> Vec<Blocked> {
+        let Some(goroutine) = self.goroutines.get(&goid) else { return Vec::new() };
+        let called = &goroutine.operation;
+        match self.runtime.wait_kind(reason) {
+            WaitKind::Channel(direction) => {
+                let address = lock.and_then(|lock| lock.0.checked_sub(self.runtime.hchan_lock()));
+                vec![channel_wait(address.map(ChanAddr), direction)]
+            }
+            WaitKind::Select => {
+                called.iter().filter(|called| called.on == BlockedOn::Channel).copied().collect()
+            }
+            WaitKind::Sync => sync_object_of(called).into_iter().collect(),
+            WaitKind::Other => Vec::new(),
+        }
+    }
+
+    fn operate(&mut self, event: &Event, op: &ChanOp, direction: Direction) {
+        self.acts(event.goid, event.t);
+        let Some(address) = op.chan else { return };
+        if let Some(side) = self.channel_entry(address, event.t).side(direction) {
+            side.add(event.goid, event.t);
+        }
+    }
+
+    fn select(&mut self, goid: Option<Goid>, sends: u32, chans: &[Option<ChanAddr>]) {
+        let Some(goroutine) = goid.and_then(|goid| self.goroutines.get_mut(&goid)) else { return };
+        goroutine.operation.clear();
+        goroutine.operation.extend(chans.iter().enumerate().filter_map(|(index, chan)| {
+            let direction = if index < sends as usize { Direction::Send } else { Direction::Receive };
+            // A nil channel never takes part in a select.
+            chan.map(|chan| channel_wait(Some(chan), direction))
+        }));
+    }
+
+    fn sync_wait(&mut self, goid: Option<Goid>, primitive: SyncPrimitive, addr: RuntimeAddr) {
+        let Some(goroutine) = goid.and_then(|goid| self.goroutines.get_mut(&goid)) else { return };
+        let address = match primitive {
+            SyncPrimitive::Cond => RuntimeAddr(addr.0.wrapping_sub(COND_NOTIFY)),
+            SyncPrimitive::Semaphore
+            | SyncPrimitive::Mutex
+            | SyncPrimitive::RwMutex
+            | SyncPrimitive::WaitGroup => addr,
+        };
+        let called = &mut goroutine.operation;
+        called.retain(|called| called.on != BlockedOn::Channel);
+        if called.len() >= OPERATIONS {
+            called.remove(0);
+        }
+        called.push(Blocked {
+            on: BlockedOn::Sync(primitive),
+            address: Some(address),
+            direction: None,
+            until: None,
+        });
+    }
+
+    pub(super) fn reconcile(&mut self, snapshot: &Snapshot) {
+        let (began, ended) = (snapshot.started, snapshot.ended);
+        let unread: HashSet<Goid> =
+            snapshot.unknown.iter().filter_map(|unknown| about(&unknown.what)).collect();
+        let mut there = HashSet::default();
+        for seen in &snapshot.goroutines {
+            there.insert(seen.goid);
+            self.see(seen, began, &unread);
+        }
+        let whole =
+            snapshot.unknown.iter().all(|unknown| !matches!(unknown.what, Entity::Goroutine(_, None)));
+        for unknown in &snapshot.unknown {
+            if let Entity::Goroutine(_, Some(goid)) = unknown.what {
+                there.insert(goid);
+            }
+        }
+        if whole {
+            self.miss(&there, began);
+        }
+        for channel in &snapshot.channels {
+            self.see_channel(channel, ended);
+        }
+        for object in &snapshot.sync {
+            self.sync_entry(object.kind, object.address, ended);
+        }
+        self.snapshot = Some(began);
+    }
+
+    /// One goroutine of a snapshot. What an event told after the snapshot began is newer than the snapshot.
+    fn see(&mut self, seen: &snapshot::Goroutine, began: MonotonicNs, unread: &HashSet<Goid>) {
+        let goroutine = self.goroutine_entry(seen.goid, began);
+        goroutine.parent = goroutine.parent.or(seen.parent);
+        goroutine.created_at = goroutine.created_at.or(seen.created);
+        goroutine.start = goroutine.start.or(seen.start);
+        goroutine.system = Some(seen.system);
+        if goroutine.last_event.is_some_and(|last| last >= began) {
+            return;
+        }
+        goroutine.seen = Some((seen.state, began));
+        let cause = match seen.state {
+            snapshot::State::Waiting | snapshot::State::Leaked => Cause::SeenWaiting,
+            snapshot::State::Idle
+            | snapshot::State::Runnable
+            | snapshot::State::Running
+            | snapshot::State::Syscall
+            | snapshot::State::CopyStack
+            | snapshot::State::Preempted => Cause::SeenAwake,
+        };
+        // Waiting again for another reason is another wait, whose beginning and whose predecessor's end were missed.
+        if cause == Cause::SeenWaiting
+            && goroutine.wait.as_ref().is_some_and(|wait| wait.reason != seen.wait_reason)
+        {
+            goroutine.wait = None;
+        }
+        match goroutine.step(cause, began, None) {
+            Err(impossible) => return self.contradiction(impossible),
+            Ok(ended) => {
+                if let Some(wait) = ended {
+                    self.wait_ended(&wait, began, cause);
+                }
+            }
+        }
+        if cause == Cause::SeenWaiting {
+            self.see_wait(seen, began, unread);
+        }
+    }
+
+    fn see_wait(&mut self, seen: &snapshot::Goroutine, began: MonotonicNs, unread: &HashSet<Goid>) {
+        let Some(goroutine) = self.goroutines.get_mut(&seen.goid) else { return };
+        let wait = goroutine.wait.get_or_insert_with(|| {
+            let since = seen.wait_since.unwrap_or(began);
+            Box::new(Wait {
+                since,
+                exact: false,
+                reason: seen.wait_reason,
+                on: Vec::new(),
+                stack: Vec::new(),
+            })
+        });
+        if !wait.exact {
+            wait.since = wait.since.min(seen.wait_since.unwrap_or(began));
+        }
+        if !unread.contains(&seen.goid) {
+            wait.on.clone_from(&seen.blocked_on);
+        }
+        if !seen.stack.frames.is_empty() {
+            wait.stack.clone_from(&seen.stack.frames);
+        }
+    }
+
+    /// Whoever a whole snapshot does not have was not there when it began, unless an event tells of it later.
+    fn miss(&mut self, there: &HashSet<Goid>, began: MonotonicNs) {
+        for goroutine in self.goroutines.values_mut() {
+            let newer = goroutine.last_event.is_some_and(|last| last >= began);
+            if newer || !goroutine.is_live() || there.contains(&goroutine.goid) {
+                continue;
+            }
+            // `Missed` is possible in every state.
+            if goroutine.step(Cause::Missed, began, None).is_ok() {
+                self.leaving.push_back((began, goroutine.goid));
+            }
+        }
+    }
+
+    fn see_channel(&mut self, seen: &snapshot::Channel, at: MonotonicNs) {
+        let channel = self.channel_entry(seen.address, at);
+        channel.cap = Some(seen.cap);
+        channel.elem_size = Some(u32::from(seen.elem_size));
+        channel.elem_type = channel.elem_type.or(seen.elem_type);
+        channel.len = Some((seen.len, at));
+        if seen.closed && channel.closed.is_none() {
+            channel.closed = Some((None, at));
+        }
+    }
+
+    /// Lets channels and sync objects go that nobody waits for and that nothing was heard of since `before`.
+    pub(super) fn forget_idle_objects(&mut self, before: MonotonicNs) {
+        let awaited: HashSet<u64> = self
+            .goroutines
+            .values()
+            .filter_map(|goroutine| goroutine.wait.as_ref())
+            .flat_map(|wait| wait.on.iter().filter_map(|blocked| Some(blocked.address?.0)))
+            .collect();
+        self.channels.retain(|channel| channel.last >= before || awaited.contains(&channel.address.0));
+        self.sync.retain(|object| object.last >= before || awaited.contains(&object.address.0));
+    }
+
+    /// Goroutines, channels and sync objects held, ended goroutines among them.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.goroutines.len() + self.channels.len() + self.sync.len()
+    }
+}
+
+fn channel_wait(chan: Option<ChanAddr>, direction: Direction) -> Blocked {
+    Blocked {
+        on: BlockedOn::Channel,
+        address: chan.map(|chan| RuntimeAddr(chan.0)),
+        direction: Some(direction),
+        until: None,
+    }
+}
+
+/// Which of the sync objects just called a park in the semaphore is about: the one that the semaphore lies in. A
+/// condition variable has no semaphore.
+fn sync_object_of(called: &[Blocked]) -> Option<Blocked> {
+    let last = called.iter().rev().find(|called| called.on != BlockedOn::Channel)?;
+    let (BlockedOn::Sync(SyncPrimitive::Semaphore), Some(semaphore)) = (last.on, last.address) else {
+        return Some(*last);
+    };
+    let owner = called.iter().rev().find(|called| {
+        let within = called.address.and_then(|address| semaphore.0.checked_sub(address.0));
+        called.on != BlockedOn::Channel
+            && called.on != BlockedOn::Sync(SyncPrimitive::Semaphore)
+            && within.is_some_and(|within| within < SEMAPHORE_WITHIN)
+    });
+    Some(*owner.unwrap_or(last))
+}
+
+/// The goroutine whose wait could not be read.
+fn about(entity: &Entity) -> Option<Goid> {
+    match entity {
+        Entity::WaitOf(goid) => Some(*goid),
+        Entity::Goroutine(..)
+        | Entity::StackOf(_)
+        | Entity::LabelsOf(_)
+        | Entity::Channel(_)
+        | Entity::SemaphoreTable
+        | Entity::Threads => None,
+    }
+}

@@ -1,0 +1,474 @@
+//! The model against small stories, and against a simulated process whose true state is known.
+
+use super::*;
+use crate::binary::addr::RuntimeAddr;
+use crate::ingest::event::{ChanOp, EventKind};
+use crate::target::Tid;
+use crate::target::id::{ChanAddr, Goid, SyncPrimitive, WaitReason};
+use crate::target::snapshot::{self as seen, Blocked, BlockedOn, Direction, Stack};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+const PID: Pid = Pid(7);
+const HCHAN_LOCK: u64 = 88;
+const REASONS: [&str; 6] = ["", "IO wait", "chan receive", "select", "sync.RWMutex.Lock", "semacquire"];
+const RECEIVE: WaitReason = WaitReason(2);
+
+fn model() -> Model {
+    let mut model = Model::default();
+    model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
+    model
+}
+
+fn event(t: u64, goid: u64, kind: EventKind) -> Event {
+    Event { t: MonotonicNs(t), pid: PID, tid: Tid(7), goid: Some(Goid(goid)), kind }
+}
+
+fn create(child: u64) -> EventKind {
+    EventKind::GoroutineCreate { child: Some(Goid(child)), created_at: None, start: None }
+}
+
+fn park(reason: u8, lock: Option<u64>) -> EventKind {
+    EventKind::Park { reason: WaitReason(reason), lock: lock.map(RuntimeAddr), stack: Box::new([]) }
+}
+
+fn park_on(chan: u64) -> EventKind {
+    park(RECEIVE.0, Some(chan + HCHAN_LOCK))
+}
+
+fn ready(target: u64) -> EventKind {
+    EventKind::Ready { target: Some(Goid(target)) }
+}
+
+fn op(chan: u64) -> ChanOp {
+    ChanOp { chan: Some(ChanAddr(chan)), blocking: true, site: None }
+}
+
+fn sync_wait(primitive: SyncPrimitive, addr: u64) -> EventKind {
+    EventKind::SyncWait { primitive, addr: RuntimeAddr(addr), reason: None, site: None }
+}
+
+fn receiving(chan: u64) -> Blocked {
+    Blocked {
+        on: BlockedOn::Channel,
+        address: Some(RuntimeAddr(chan)),
+        direction: Some(Direction::Receive),
+        until: None,
+    }
+}
+
+fn seen_goroutine(goid: u64, state: seen::State, on: Option<u64>) -> seen::Goroutine {
+    let waits = state == seen::State::Waiting;
+    seen::Goroutine {
+        addr: RuntimeAddr(goid << 12),
+        goid: Goid(goid),
+        state,
+        scanned: false,
+        wait_reason: waits.then_some(RECEIVE),
+        wait_since: None,
+        parent: None,
+        created: None,
+        start: None,
+        system: false,
+        locked: false,
+        m: None,
+        tid: None,
+        p: None,
+        blocked_on: on.map(receiving).into_iter().collect(),
+        labels: Vec::new(),
+        stack: Stack::default(),
+    }
+}
+
+fn snapshot(started: u64, ended: u64, goroutines: Vec<seen::Goroutine>) -> Snapshot {
+    Snapshot { started: MonotonicNs(started), ended: MonotonicNs(ended), goroutines, ..Snapshot::default() }
+}
+
+fn after(events: impl IntoIterator<Item = Event>) -> Model {
+    let mut model = model();
+    events.into_iter().for_each(|event| model.apply(&event));
+    model
+}
+
+fn process(model: &Model) -> &Process {
+    model.process(PID).unwrap()
+}
+
+fn goroutine(model: &Model, goid: u64) -> &Goroutine {
+    process(model).goroutine(Goid(goid)).unwrap()
+}
+
+fn waits_for(model: &Model, goid: u64) -> Vec<(BlockedOn, u64)> {
+    let wait = goroutine(model, goid).wait.as_ref().unwrap();
+    wait.on.iter().map(|blocked| (blocked.on, blocked.address.unwrap().0)).collect()
+}
+
+#[test]
+fn a_life_from_the_go_statement_to_the_end() {
+    let model = after([
+        event(10, 1, create(5)),
+        event(20, 5, EventKind::ChanRecv(op(0xc0))),
+        event(21, 5, park_on(0xc0)),
+        event(50, 1, ready(5)),
+        event(60, 5, EventKind::GoroutineExit),
+    ]);
+    let life = goroutine(&model, 5);
+    assert_eq!((life.parent, life.created, life.state), (Some(Goid(1)), Some(MonotonicNs(10)), State::Dead));
+    assert_eq!(life.woken, Some(Woken { by: Some(Goid(1)), at: MonotonicNs(50) }));
+    assert_eq!(life.waited_ns, 29);
+    let steps: Vec<_> =
+        life.history.steps().map(|step| (step.at.0, step.state, step.by.map(|by| by.0))).collect();
+    let expected = [
+        (10, State::Awake, Some(1)),
+        (21, State::Waiting, None),
+        (50, State::Awake, Some(1)),
+        (60, State::Dead, None),
+    ];
+    assert_eq!(steps, expected);
+    assert_eq!(process(&model).tally(), Tally { created: 1, exited: 1, ..Tally::default() });
+    assert_eq!(goroutine(&model, 1).children, 1);
+}
+
+#[test]
+fn a_park_on_a_channel_is_known_by_the_lock_even_when_the_operation_was_not_probed() {
+    let model = after([event(1, 5, park_on(0xc0))]);
+    assert_eq!(waits_for(&model, 5), [(BlockedOn::Channel, 0xc0)]);
+}
+
+#[test]
+fn a_select_waits_for_each_of_its_channels_but_nil_ones() {
+    let chans = [Some(ChanAddr(0xa0)), None, Some(ChanAddr(0xb0))];
+    let select =
+        EventKind::Select { sends: 1, receives: 2, blocking: true, chans: Some(Box::new(chans)), site: None };
+    let model = after([event(1, 5, select), event(2, 5, park(3, None))]);
+    assert_eq!(waits_for(&model, 5), [(BlockedOn::Channel, 0xa0), (BlockedOn::Channel, 0xb0)]);
+    let wait = goroutine(&model, 5).wait.as_ref().unwrap();
+    assert_eq!(wait.on[0].direction, Some(Direction::Send));
+    assert_eq!(wait.on[1].direction, Some(Direction::Receive));
+}
+
+/// A writer gets the inner mutex at once and then waits for the readers: `writerSem` is 8 bytes into the `RWMutex`.
+#[test]
+fn a_semaphore_is_told_as_the_object_it_lies_in() {
+    let model = after([
+        event(1, 5, sync_wait(SyncPrimitive::RwMutex, 0x100)),
+        event(2, 5, sync_wait(SyncPrimitive::RwMutex, 0x200)),
+        event(3, 5, sync_wait(SyncPrimitive::Semaphore, 0x208)),
+        event(4, 5, park(4, Some(0x999))),
+    ]);
+    let rwmutex = BlockedOn::Sync(SyncPrimitive::RwMutex);
+    assert_eq!(waits_for(&model, 5), [(rwmutex, 0x200)]);
+    assert_eq!(process(&model).sync_object(SyncPrimitive::RwMutex, RuntimeAddr(0x200)).unwrap().waits, 1);
+}
+
+#[test]
+fn a_semaphore_far_from_everything_that_was_called_is_itself() {
+    let model = after([
+        event(1, 5, sync_wait(SyncPrimitive::RwMutex, 0x100)),
+        event(2, 5, sync_wait(SyncPrimitive::Semaphore, 0x900)),
+        event(3, 5, park(5, None)),
+    ]);
+    assert_eq!(waits_for(&model, 5), [(BlockedOn::Sync(SyncPrimitive::Semaphore), 0x900)]);
+}
+
+#[test]
+fn what_was_called_before_says_nothing_of_a_wait_of_another_kind() {
+    let model = after([event(1, 5, sync_wait(SyncPrimitive::RwMutex, 0x100)), event(2, 5, park(1, None))]);
+    assert_eq!(waits_for(&model, 5), []);
+}
+
+#[test]
+fn blocked_time_counts_on_the_side_that_waited() {
+    let model = after([
+        event(10, 5, EventKind::ChanRecv(op(0xc0))),
+        event(10, 5, park_on(0xc0)),
+        event(40, 6, EventKind::ChanSend(op(0xc0))),
+        event(41, 6, ready(5)),
+    ]);
+    let channel = process(&model).channel(ChanAddr(0xc0)).unwrap();
+    assert_eq!((channel.receives.count, channel.receives.blocked, channel.receives.blocked_ns), (1, 1, 31));
+    assert_eq!((channel.sends.count, channel.sends.blocked_ns), (1, 0));
+    assert_eq!(channel.sends.users, [(Goid(6), 1)]);
+}
+
+#[test]
+fn a_channel_at_an_address_that_was_used_before_is_another_channel() {
+    let make = EventKind::ChanMake {
+        chan: Some(ChanAddr(0xc0)),
+        cap: Some(3),
+        elem_size: None,
+        elem_type: None,
+        site: None,
+    };
+    let model = after([
+        event(1, 5, EventKind::ChanSend(op(0xc0))),
+        event(2, 5, EventKind::ChanClose(op(0xc0))),
+        event(3, 6, make),
+    ]);
+    let channel = process(&model).channel(ChanAddr(0xc0)).unwrap();
+    assert_eq!((channel.sends.count, channel.closed, channel.cap), (0, None, Some(3)));
+    assert_eq!(channel.made.unwrap().by, Some(Goid(6)));
+}
+
+#[test]
+fn what_the_runtime_never_does_is_counted_and_changes_nothing() {
+    let model = after([event(1, 5, EventKind::GoroutineExit), event(2, 5, EventKind::ChanSend(op(0xc0)))]);
+    assert_eq!(process(&model).tally().impossible, 1);
+    assert_eq!(process(&model).impossible()[0].cause, Cause::Acted);
+    assert_eq!(goroutine(&model, 5).state, State::Dead);
+}
+
+#[test]
+fn a_snapshot_tells_of_what_was_there_before_the_probes() {
+    let mut model = model();
+    let parked = seen::Goroutine {
+        parent: Some(Goid(1)),
+        wait_since: Some(MonotonicNs(40)),
+        ..seen_goroutine(5, seen::State::Waiting, Some(0xc0))
+    };
+    model.reconcile(PID, &snapshot(100, 101, vec![parked]));
+    assert_eq!(waits_for(&model, 5), [(BlockedOn::Channel, 0xc0)]);
+    let wait = goroutine(&model, 5).wait.as_ref().unwrap();
+    assert_eq!((wait.since, wait.exact), (MonotonicNs(40), false));
+    assert_eq!(goroutine(&model, 5).parent, Some(Goid(1)));
+}
+
+#[test]
+fn an_event_during_the_snapshot_knows_better_than_the_snapshot() {
+    let mut model = after([event(105, 1, ready(5)), event(106, 6, EventKind::GoroutineExit)]);
+    let goroutines = vec![
+        seen_goroutine(1, seen::State::Running, None),
+        seen_goroutine(5, seen::State::Waiting, Some(0xc0)),
+        seen_goroutine(6, seen::State::Running, None),
+    ];
+    model.reconcile(PID, &snapshot(100, 110, goroutines));
+    assert_eq!(goroutine(&model, 5).state, State::Awake);
+    assert_eq!(goroutine(&model, 6).state, State::Dead);
+    assert_eq!(process(&model).tally().impossible, 0);
+}
+
+#[test]
+fn who_is_missing_from_a_snapshot_is_gone_unless_some_goroutine_could_not_be_read() {
+    let mut model = after([event(1, 5, EventKind::ChanSend(op(0xc0)))]);
+    let unreadable =
+        seen::Unknown { what: seen::Entity::Goroutine(RuntimeAddr(1), None), why: "torn".into() };
+    model.reconcile(PID, &Snapshot { unknown: vec![unreadable], ..snapshot(10, 11, Vec::new()) });
+    assert_eq!(goroutine(&model, 5).state, State::Awake);
+    model.reconcile(PID, &snapshot(20, 21, Vec::new()));
+    assert_eq!(goroutine(&model, 5).state, State::Gone);
+    model.apply(&event(30, 5, EventKind::ChanSend(op(0xc0))));
+    assert_eq!(goroutine(&model, 5).state, State::Awake);
+}
+
+#[test]
+fn a_loss_makes_everything_before_it_uncertain_until_it_is_heard_of_again() {
+    let mut model = after([event(1, 5, park_on(0xc0)), event(2, 6, park_on(0xc0))]);
+    let loss = Lost { from: MonotonicNs(3), to: MonotonicNs(9), at: LossPoint::Ring, count: 2 };
+    model.lose(&Lost { at: LossPoint::Sink, ..loss });
+    assert!(process(&model).is_certain(goroutine(&model, 5)), "the model did not lose that");
+    model.lose(&loss);
+    assert!(!process(&model).is_certain(goroutine(&model, 5)));
+    assert_eq!(WaitGraph::of(process(&model)), WaitGraph::default());
+    model.apply(&event(10, 1, ready(5)));
+    assert!(process(&model).is_certain(goroutine(&model, 5)));
+    model.reconcile(PID, &snapshot(20, 21, vec![seen_goroutine(6, seen::State::Waiting, Some(0xc0))]));
+    assert!(process(&model).is_certain(goroutine(&model, 6)));
+    assert_eq!(goroutine(&model, 6).wait.as_ref().unwrap().since, MonotonicNs(2));
+}
+
+#[test]
+fn the_graph_has_who_waits_and_who_could_help() {
+    let model = after([
+        event(1, 6, EventKind::ChanSend(op(0xc0))),
+        event(1, 7, EventKind::ChanSend(op(0xc0))),
+        event(2, 7, EventKind::GoroutineExit),
+        event(3, 5, EventKind::ChanRecv(op(0xc0))),
+        event(4, 5, park_on(0xc0)),
+    ]);
+    let graph = WaitGraph::of(process(&model));
+    let object = Object::Channel(ChanAddr(0xc0));
+    let edge = |goid, direction| Edge { goid: Goid(goid), direction: Some(direction) };
+    assert_eq!(graph.waiters[&object], [edge(5, Direction::Receive)]);
+    assert_eq!(graph.users[&object], [edge(5, Direction::Receive), edge(6, Direction::Send)]);
+}
+
+#[test]
+fn processes_of_one_binary_are_kept_apart_and_exec_starts_anew() {
+    let mut model = after([event(1, 5, park_on(0xc0))]);
+    model.started(Pid(8), Runtime::new(REASONS, HCHAN_LOCK));
+    model.apply(&Event { pid: Pid(8), ..event(2, 5, EventKind::GoroutineExit) });
+    model.apply(&Event { pid: Pid(9), ..event(2, 5, EventKind::GoroutineExit) });
+    assert_eq!(goroutine(&model, 5).state, State::Waiting);
+    assert_eq!(model.processes().count(), 2);
+    model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
+    assert!(process(&model).goroutine(Goid(5)).is_none());
+    model.ended(PID);
+    assert!(model.process(PID).is_none());
+}
+
+#[test]
+fn the_ended_leave_after_the_retention_and_idle_channels_too() {
+    let mut model = Model::new(Limits { retention_ns: 100, ..Limits::default() });
+    model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
+    model.apply(&event(10, 5, EventKind::ChanSend(op(0xc0))));
+    model.apply(&event(10, 5, EventKind::GoroutineExit));
+    model.apply(&event(10, 6, park_on(0xd0)));
+    model.expire(MonotonicNs(109));
+    assert!(process(&model).goroutine(Goid(5)).is_some());
+    model.expire(MonotonicNs(300));
+    assert!(process(&model).goroutine(Goid(5)).is_none());
+    assert!(process(&model).channel(ChanAddr(0xc0)).is_none());
+    assert_eq!(process(&model).held(), 1, "the parked goroutine stays");
+}
+
+#[test]
+fn endless_goroutines_and_channels_do_not_fill_the_memory() {
+    let mut model = Model::new(Limits { goroutines: 1000, objects: 1000, ..Limits::default() });
+    model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
+    for number in 1..20_000 {
+        model.apply(&event(number, number, EventKind::ChanSend(op(number * 96))));
+        assert!(process(&model).held() <= 2000);
+    }
+    let tally = process(&model).tally();
+    assert!(tally.forgotten > 30_000, "{tally:?}");
+}
+
+/// A process whose true state is known, and what goflow would get to see of it.
+#[derive(Default)]
+struct World {
+    now: u64,
+    /// What each goroutine that ever was does; `None` when it has ended.
+    truth: BTreeMap<u64, Option<seen::State>>,
+    /// Whose true state no event and no snapshot has told yet.
+    behind: BTreeSet<u64>,
+    last_event: BTreeMap<u64, u64>,
+    /// The events of the future are lost until then.
+    reading: Option<Reading>,
+}
+
+/// A snapshot that is being taken, one goroutine at a time.
+struct Reading {
+    started: u64,
+    to_read: Vec<u64>,
+    read: Vec<seen::Goroutine>,
+}
+
+const CHAN: u64 = 0xc000;
+
+impl World {
+    fn some(&self, state: seen::State, choice: usize) -> Option<u64> {
+        let all: Vec<u64> =
+            self.truth.iter().filter(|(_, now)| **now == Some(state)).map(|(goid, _)| *goid).collect();
+        all.get(choice % all.len().max(1)).copied()
+    }
+
+    fn set(&mut self, goid: u64, state: Option<seen::State>) {
+        self.truth.insert(goid, state);
+    }
+
+    /// An event of `goid` that also tells of `about`; the model gets it unless it is lost.
+    fn tell(&mut self, model: &mut Model, lost: bool, goid: u64, about: u64, kind: EventKind) {
+        let event = event(self.now, goid, kind);
+        if lost {
+            let (from, to) = (MonotonicNs(self.now), MonotonicNs(self.now));
+            model.lose(&Lost { from, to: MonotonicNs(to.0 + 1), at: LossPoint::Ring, count: 1 });
+            return;
+        }
+        for told in [goid, about] {
+            self.behind.remove(&told);
+            self.last_event.insert(told, self.now);
+        }
+        model.apply(&event);
+    }
+
+    fn act(&mut self, model: &mut Model, what: u8, choice: usize, lost: bool) {
+        use seen::State::{Running, Waiting};
+        self.now += 10;
+        let (awake, waiting) = (self.some(Running, choice), self.some(Waiting, choice / 7));
+        match (what, awake, waiting) {
+            (0..2, Some(parent), _) => {
+                let child = self.truth.len() as u64 + 1;
+                self.set(child, Some(Running));
+                self.tell(model, lost, parent, child, create(child));
+            }
+            (2..4, Some(goid), _) => {
+                self.set(goid, Some(Waiting));
+                self.tell(model, lost, goid, goid, park_on(CHAN));
+            }
+            (4..6, Some(by), Some(goid)) => {
+                self.set(goid, Some(Running));
+                self.tell(model, lost, by, goid, ready(goid));
+            }
+            (6, _, Some(goid)) => {
+                self.set(goid, Some(Running));
+                self.behind.insert(goid);
+            }
+            (7, Some(goid), _) if goid != 1 => {
+                self.set(goid, None);
+                self.tell(model, lost, goid, goid, EventKind::GoroutineExit);
+            }
+            (8, Some(goid), _) => self.tell(model, lost, goid, goid, EventKind::ChanSend(op(CHAN))),
+            _ => self.begin_to_read(),
+        }
+        self.read_one(model);
+    }
+
+    fn begin_to_read(&mut self) {
+        let to_read = self.truth.iter().filter(|(_, state)| state.is_some()).map(|(goid, _)| *goid).collect();
+        self.reading.get_or_insert(Reading { started: self.now + 1, to_read, read: Vec::new() });
+    }
+
+    fn read_one(&mut self, model: &mut Model) {
+        let Some(reading) = &mut self.reading else { return };
+        let Some(goid) = reading.to_read.pop() else {
+            if let Some(done) = self.reading.take() {
+                model.reconcile(PID, &snapshot(done.started, self.now, done.read));
+            }
+            return;
+        };
+        if let Some(state) = self.truth[&goid] {
+            let on = (state == seen::State::Waiting).then_some(CHAN);
+            reading.read.push(seen_goroutine(goid, state, on));
+            if self.last_event.get(&goid).is_none_or(|last| *last < reading.started) {
+                self.behind.remove(&goid);
+            }
+        }
+    }
+
+    fn check(&self, model: &Model) -> Result<(), TestCaseError> {
+        let process = process(model);
+        for (goid, truth) in &self.truth {
+            let Some(known) = process.goroutine(Goid(*goid)) else { continue };
+            let reading = self.reading.is_some();
+            if !process.is_certain(known) || self.behind.contains(goid) || reading {
+                continue;
+            }
+            let agrees = match truth {
+                Some(seen::State::Waiting) => known.state == State::Waiting,
+                Some(_) => known.state == State::Awake,
+                None => !known.is_live(),
+            };
+            prop_assert!(agrees, "goroutine {} is {:?}, the model has {:?}", goid, truth, known);
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    /// What is certain is right, whatever happens: unseen wake-ups, losses, snapshots that take their time.
+    #[test]
+    fn what_the_model_is_certain_of_is_true(
+        acts in proptest::collection::vec((0u8..10, 0usize..1000, 0u8..40), 1..300),
+        losses in any::<bool>(),
+    ) {
+        let (mut world, mut model) = (World::default(), model());
+        world.set(1, Some(seen::State::Running));
+        for (what, choice, luck) in acts {
+            world.act(&mut model, what, choice, losses && luck == 0);
+            world.check(&model)?;
+        }
+        if !losses {
+            prop_assert_eq!(process(&model).tally().impossible, 0, "{:?}", process(&model).impossible());
+        }
+    }
+}
