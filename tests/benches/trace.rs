@@ -7,7 +7,6 @@
 mod trace {
     pub(crate) mod per_hit;
     pub(crate) mod session;
-    pub(crate) mod stats;
 }
 
 use anyhow::Result;

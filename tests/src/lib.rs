@@ -16,6 +16,7 @@ pub mod stream;
 pub mod goflow;
 
 pub mod script;
+pub mod stats;
 
 pub mod causality;
 

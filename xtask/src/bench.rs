@@ -28,6 +28,8 @@ enum What {
     Trace,
     /// `goflow snapshot`: how long one takes, and what it costs the target
     Snapshot,
+    /// The model: events a second, memory of a goroutine
+    Model,
 }
 
 impl What {
@@ -36,6 +38,7 @@ impl What {
         match self {
             Self::Trace => "trace",
             Self::Snapshot => "snapshot",
+            Self::Model => "model",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What the model must know of a process's Go runtime: the meaning of its wait reasons, and one offset.
 
+use crate::binary::GoBinary;
+use crate::binary::offsets::Offsets;
 use crate::target::id::WaitReason;
 use crate::target::snapshot::Direction;
 use std::sync::Arc;
@@ -47,6 +49,13 @@ impl Runtime {
     /// From the binary's wait reasons, in the order of their numbers, and the offset of `hchan.lock` in bytes.
     pub fn new<'t>(wait_reasons: impl IntoIterator<Item = &'t str>, hchan_lock: u64) -> Self {
         Self { kinds: wait_reasons.into_iter().map(WaitKind::of).collect(), hchan_lock }
+    }
+
+    /// Of a program.
+    #[must_use]
+    pub fn of(binary: &GoBinary<'_>, offsets: &Offsets) -> Self {
+        let reasons = (0..=u8::MAX).map_while(|reason| binary.wait_reason(reason));
+        Self::new(reasons, u64::from(offsets.hchan.lock))
     }
 
     /// The kind of a reason; a number without a text is [`WaitKind::Other`].

@@ -1,9 +1,9 @@
 //! Added cost per probed operation: goflow's programs, an empty program at the same instructions, bpftrace's `count()`
 //! at the symbols.
 
-use super::stats::{median, spread};
 use anyhow::{Context, Result, bail};
 use goflow_tests::programs::Program;
+use goflow_tests::stats::{median, spread};
 use goflow_tests::target::Target;
 use goflow_user::ingest::event::MonotonicNs;
 use goflow_user::ingest::ring::RingReader;

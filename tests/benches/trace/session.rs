@@ -1,10 +1,10 @@
 //! A whole `goflow trace`: from its start to the first event, its detach, and how many events reach a file.
 
-use super::stats::median;
 use anyhow::{Context, Result, ensure};
 use goflow_tests::goflow::binary;
 use goflow_tests::programs::{Flavour, Program};
 use goflow_tests::services::Service;
+use goflow_tests::stats::median;
 use goflow_tests::target::Target;
 use serde_json::Value;
 use std::fs;
