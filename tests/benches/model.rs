@@ -5,21 +5,15 @@
 
 use anyhow::{Context, Result, ensure};
 use goflow_tests::programs::Program;
+use goflow_tests::recorder::{Recorder, Recording};
 use goflow_tests::stats;
 use goflow_tests::target::Target;
 use goflow_user::binary::addr::RuntimeAddr;
 use goflow_user::ingest::event::{Event, EventKind, MonotonicNs};
-use goflow_user::ingest::ring::RingReader;
 use goflow_user::model::{Limits, Model, Runtime};
-use goflow_user::probe::attach::{self, Scope};
-use goflow_user::probe::catalog::Level;
-use goflow_user::probe::load;
-use goflow_user::probe::plan::Plan;
-use goflow_user::target::executable::Executable;
 use goflow_user::target::id::{Goid, WaitReason};
-use goflow_user::target::{Pid, Tid, host};
+use goflow_user::target::{Pid, Tid};
 use std::fs;
-use std::os::fd::AsFd as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,15 +28,15 @@ const FRAMES: u64 = 8;
 
 fn main() -> Result<()> {
     memory()?;
-    let (pid, runtime, events) = record()?;
+    let recording = record()?;
+    let events = &recording.events;
     let mut rates = Vec::new();
     for _ in 0..ROUNDS {
-        let mut model = Model::new(Limits::default());
-        model.started(pid, runtime.clone());
+        let mut model = recording.model();
         let start = Instant::now();
         events.iter().for_each(|event| model.apply(event));
         rates.push(events.len() as f64 / start.elapsed().as_secs_f64());
-        let tally = model.process(pid).context("the process is gone")?.tally();
+        let tally = model.process(recording.pid).context("the process is gone")?.tally();
         ensure!(tally.impossible == 0, "{tally:?}");
     }
     println!("Events of a channel storm, {} recorded, played {ROUNDS} times on one core\n", events.len());
@@ -87,31 +81,12 @@ fn resident() -> Result<f64> {
     Ok(kib * 1024.0)
 }
 
-fn record() -> Result<(Pid, Runtime, Vec<Event>)> {
-    let file = Program::named("storm").build()?;
-    let target = Target::start::<&str>(&file, &[])?;
-    let pid = Pid(target.pid());
-    let executable = Executable::open(&file)?;
-    let binary = executable.binary();
-    let (offsets, _) = binary.offsets()?;
-    let plan = Plan::new(binary, &offsets, Level::Channels, FRAMES as u32);
-    let runtime = Runtime::of(binary, &offsets);
-    let method = attach::supported_method();
-    let (programs, load::KernelSide { events, counters, .. }) = load::load(&plan, method, false, 32 << 20)?;
-    let kernel = host::kernel_version(&host::kernel_release()).context("no kernel version")?;
-    let now = || MonotonicNs(host::monotonic_ns());
-    let mut reader = RingReader::new(events, counters, now());
-    let attached = attach::attach(programs, &plan, executable.as_fd(), &Scope::Processes(vec![pid]), kernel)?;
-    let mut recorded = Vec::new();
-    let start = Instant::now();
-    while start.elapsed() < RECORDING {
-        reader.drain(now(), &mut |_| {}, &mut recorded);
-        thread::sleep(Duration::from_millis(2));
-    }
-    let _ = attached.detach();
-    while reader.drain(now(), &mut |_| {}, &mut recorded) > 0 {}
-    reader.finish(&mut recorded);
-    ensure!(reader.losses(now())?.is_empty(), "events were lost: nothing to compare");
+fn record() -> Result<Recording> {
+    let program = Program::named("storm").build()?;
+    let target = Target::start::<&str>(&program, &[])?;
+    let recorder = Recorder::attach(target.pid(), &program, FRAMES as u32)?;
+    thread::sleep(RECORDING);
+    let recording = recorder.stop()?;
     target.finish()?;
-    Ok((pid, runtime, recorded))
+    Ok(recording)
 }

@@ -6,10 +6,12 @@
 //! [`script`] compares what goflow saw with what a program says it did, [`causality`] with what holds for every program.
 
 pub mod programs;
+pub mod recorder;
 
 pub mod services;
 
 pub mod target;
+pub mod truth;
 
 pub mod stream;
 

@@ -1,0 +1,3 @@
+module goflow.test/truth
+
+go 1.18
