@@ -249,6 +249,9 @@ func syscalls() {
 			check(err)
 			go func() {
 				for n := 0; n < 200; n++ {
+					if n%10 == 0 {
+						time.Sleep(20 * time.Microsecond)
+					}
 					write.Write([]byte("x"))
 					null.Write([]byte("y"))
 				}

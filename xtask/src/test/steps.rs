@@ -49,6 +49,7 @@ const SUITES: &[Suite] = &[
     suite("binary_scope", true, false),
     suite("command", true, true),
     suite("go_trace", true, false),
+    suite("ground_truth", true, false),
     suite("known_programs", true, true),
     suite("matrix", true, false),
     suite("output", true, true),
