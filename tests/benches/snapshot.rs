@@ -1,21 +1,18 @@
 //! What snapshots take, and what they cost the target: run by `cargo xtask bench snapshot`.
 
-#[path = "trace/stats.rs"]
-mod stats;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use goflow_tests::programs::{Flavour, Program};
+use goflow_tests::stats::{median, spread};
 use goflow_tests::target::Target;
 use goflow_user::target::Pid;
 use goflow_user::target::executable::Executable;
 use goflow_user::target::memory::ProcessMemory;
 use goflow_user::target::process::load_bias;
 use goflow_user::target::snapshot::reader::{Options, Reader};
-use stats::{median, spread};
 
 /// Goroutines, rounds, and the time promised in milliseconds.
 const SIZES: [(usize, usize, f64); 3] = [(2_000, 51, 2.0), (100_000, 11, 100.0), (1_000_000, 5, 1500.0)];

@@ -171,6 +171,13 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         get: Get::Task { says: "npm's packages, unpacked into the cache", run: services::get_esbuilds },
     },
     Requirement {
+        name: "gdb",
+        why: "have core files made",
+        scope: Scope::Test,
+        look: |_| program("gcore"),
+        get: Get::Packages(&["gdb"]),
+    },
+    Requirement {
         name: "sudo",
         why: "see that a command traced through it runs as its user",
         scope: Scope::Test,
