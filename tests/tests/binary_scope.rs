@@ -210,6 +210,24 @@ fn a_binary_nobody_runs_yet_is_waited_for() -> Result<()> {
     goflow.stop()?.assert_nothing_lost()
 }
 
+/// The breakpoints of the old program would be in the middle of the new one's instructions.
+#[test]
+fn a_file_is_overwritten_only_once_the_probes_are_out() -> Result<()> {
+    let copy = Copy::of("short")?;
+    let other = Program::named("short").go(go_versions().first().context("no Go")?).build()?;
+    let run = || Command::new(copy.path()).args(["3", "100"]).stdout(Stdio::null()).status();
+    let goflow = attach(&copy.path())?;
+    ensure!(run()?.success(), "before");
+    fs::copy(other, copy.path())?;
+    let status = run()?;
+    ensure!(status.success(), "the new program: {status}");
+    let finished = goflow.finish()?;
+    ensure!(finished.status.success(), "{}", finished.stderr);
+    let session = finished.session()?;
+    ensure!(session.summary.ended.contains("overwritten"), "{}", session.summary.ended);
+    session.assert_nothing_lost()
+}
+
 fn sends_by_process(session: &Session) -> BTreeMap<u32, u64> {
     let mut sends = BTreeMap::new();
     for event in session.of_kind("chan_send").filter(|event| event.goid == Some(1)) {

@@ -6,6 +6,7 @@ use super::output::Output;
 use super::session::{self, Environment, Traced};
 use super::watch::{Watch, Watched};
 use super::{BoxedSink, Message, Outcome, ProcessExit, Targets, TraceOptions};
+use crate::advice::Advise as _;
 use crate::ingest::event::{LossPoint, MonotonicNs};
 use crate::probe::attach::{Attached, Scope};
 use crate::probe::cost::estimated_ns_per_hit;
@@ -13,6 +14,7 @@ use crate::probe::load::LoadError;
 use crate::probe::plan::Plan;
 use crate::sink::record::{Meta, ProbeHits, Progress, Summary};
 use crate::target::executable::Executable;
+use crate::target::lease::{Lease, WANTED_BACK};
 use crate::target::process::Process;
 use crate::target::spawn::{self, Waiting};
 use crate::target::{Pid, host};
@@ -24,6 +26,7 @@ use rustix::time::Timespec;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,15 +48,16 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
     let environment = Environment::detect(options)?;
     let signals = Signals::catch()?;
     let mut targets = open(&options.targets)?;
+    let lease = targets.lease.take();
     let traced = targets
         .executables
         .drain(..)
         .map(|(executable, scope)| session::attach(executable, &scope, options, &environment))
         .collect::<anyhow::Result<Vec<Traced>>>()?;
-    let mut running = Running::start(traced, targets.watch, sink)?;
+    let mut running = Running::start(traced, targets.watch, lease, sink)?;
     let child = targets.waiting.take().map(Waiting::start).transpose()?;
     let ended = running.wait(options.duration, &signals);
-    running.finish(ended)?;
+    running.finish(ended, &signals)?;
     Ok(Outcome { command: child.map(|child| outlive(child, ended, &signals)).transpose()?.flatten() })
 }
 
@@ -62,14 +66,17 @@ struct Opened {
     executables: Vec<(Executable, Scope)>,
     watch: Watch,
     waiting: Option<Waiting>,
+    /// Of a file that may be overwritten because no process needs to run it.
+    lease: Option<Lease>,
 }
 
 fn open(targets: &Targets) -> anyhow::Result<Opened> {
     match targets {
         Targets::Pids(pids) => open_pids(pids),
         Targets::Binary(path) => {
-            let executables = vec![(Executable::open(path)?, Scope::AllProcesses)];
-            Ok(Opened { executables, watch: Watch::of_arrivals(), waiting: None })
+            let (executable, lease) = open_leased(path)?;
+            let executables = vec![(executable, Scope::AllProcesses)];
+            Ok(Opened { executables, watch: Watch::of_arrivals(), waiting: None, lease })
         }
         Targets::Command(words) => {
             let (program, arguments) = words.split_first().context("no command was given")?;
@@ -79,9 +86,30 @@ fn open(targets: &Targets) -> anyhow::Result<Opened> {
             let process = Process::open(waiting.pid())?;
             let scope = Scope::Processes(vec![waiting.pid()]);
             let watch = Watch::of(vec![Watched::new(process, None)]);
-            Ok(Opened { executables: vec![(executable, scope)], watch, waiting: Some(waiting) })
+            Ok(Opened { executables: vec![(executable, scope)], watch, waiting: Some(waiting), lease: None })
         }
     }
+}
+
+/// The lease is taken before the file is read, so that what was analysed is what is probed.
+fn open_leased(path: &Path) -> anyhow::Result<(Executable, Option<Lease>)> {
+    let lease = match Lease::take(path) {
+        Ok(lease) => Some(lease),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            return Err(anyhow!("{} is open for writing", path.display()))
+                .advise(|| "try again when it has been written");
+        }
+        // Whether it can be read at all is said when it is opened.
+        Err(error) => {
+            tracing::warn!(%error, path = %path.display(), "cannot notice when the file is overwritten: do not do that");
+            None
+        }
+    };
+    let executable = Executable::open(path)?;
+    if lease.as_ref().is_some_and(|lease| lease.id().is_ok_and(|id| id != executable.id())) {
+        return Err(anyhow!("{} was replaced just now", path.display())).advise(|| "try again");
+    }
+    Ok((executable, lease))
 }
 
 fn open_pids(pids: &[Pid]) -> anyhow::Result<Opened> {
@@ -99,7 +127,7 @@ fn open_pids(pids: &[Pid]) -> anyhow::Result<Opened> {
     }
     let executables =
         executables.into_iter().map(|(executable, pids)| (executable, Scope::Processes(pids))).collect();
-    Ok(Opened { executables, watch: Watch::of(processes), waiting: None })
+    Ok(Opened { executables, watch: Watch::of(processes), waiting: None, lease: None })
 }
 
 fn no_process(pid: Pid, error: &io::Error) -> anyhow::Error {
@@ -117,10 +145,16 @@ enum Ended {
     Terminated,
     TargetsExited,
     TargetsReplaced,
+    BinaryRewritten,
     OutputClosed,
 }
 
 impl Ended {
+    /// Somebody wants goflow to end.
+    fn is_impatient(self) -> bool {
+        matches!(self, Self::Interrupted | Self::Terminated)
+    }
+
     fn sentence(self) -> &'static str {
         match self {
             Self::Duration => "duration reached",
@@ -128,6 +162,7 @@ impl Ended {
             Self::Terminated => "terminated",
             Self::TargetsExited => "target exited",
             Self::TargetsReplaced => "target executed another program",
+            Self::BinaryRewritten => "the binary is about to be overwritten",
             Self::OutputClosed => "output closed",
         }
     }
@@ -146,10 +181,16 @@ struct Running {
     output_closed: Arc<AtomicBool>,
     watch: Watch,
     window: Arc<Window>,
+    lease: Option<Lease>,
 }
 
 impl Running {
-    fn start(traced: Vec<Traced>, mut watch: Watch, sink: BoxedSink) -> anyhow::Result<Self> {
+    fn start(
+        traced: Vec<Traced>,
+        mut watch: Watch,
+        lease: Option<Lease>,
+        sink: BoxedSink,
+    ) -> anyhow::Result<Self> {
         let started = Instant::now();
         let doorbell = watch.open().context("the processes cannot be watched")?;
         let window = Arc::new(Window::open());
@@ -188,12 +229,14 @@ impl Running {
             output_closed,
             watch,
             window,
+            lease,
         })
     }
 
     /// Waits for the end of the session and says which it was.
     fn wait(&mut self, duration: Option<Duration>, signals: &Signals) -> Ended {
-        let deadline = duration.map(|duration| self.started + duration);
+        // A moment that no clock reaches is none.
+        let deadline = duration.and_then(|duration| self.started.checked_add(duration));
         let mut progress_due = self.started + PROGRESS;
         loop {
             let now = Instant::now();
@@ -251,7 +294,7 @@ impl Running {
     }
 
     /// Takes the probes out, lets what is on the way arrive, and writes the summary.
-    fn finish(mut self, ended: Ended) -> anyhow::Result<()> {
+    fn finish(mut self, ended: Ended, signals: &Signals) -> anyhow::Result<()> {
         // Taking probes out takes up to seconds, in which some are in and some are not: cost and CPU time are those of
         // the time in which all were in, or the one would not be a part of the other.
         self.look();
@@ -259,9 +302,11 @@ impl Running {
         // The sink thread ends with the last of these.
         drop(self.messages);
         let detach: Duration = self.attached.into_iter().map(Attached::detach).sum();
+        // Whoever wants to write to the binary may.
+        drop(self.lease);
         self.done.store(true, Ordering::Release);
-        let totals = join(self.ingest)??;
-        let output = match join(self.output)? {
+        let totals = join_unless_signalled(self.ingest, signals)??;
+        let output = match join_unless_signalled(self.output, signals)? {
             Ok(output) => output,
             // `goflow trace | head` is not an error.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
@@ -332,6 +377,17 @@ fn join<T>(handle: JoinHandle<T>) -> anyhow::Result<T> {
     handle.join().map_err(|_| anyhow!("a thread of goflow panicked; this is a defect of goflow"))
 }
 
+/// Waits for a thread that may itself wait for whoever reads the output, which may be for ever: a signal ends that.
+fn join_unless_signalled<T>(handle: JoinHandle<T>, signals: &Signals) -> anyhow::Result<T> {
+    const LOOK: Duration = Duration::from_millis(2);
+    while !handle.is_finished() {
+        if signals.wait([], LOOK).is_some_and(Ended::is_impatient) {
+            return Err(anyhow!("interrupted before the output was complete: its reader does not take it"));
+        }
+    }
+    join(handle)
+}
+
 /// After the session: the command goes on until it ends by itself, and its status is passed on. A second interrupt,
 /// or a termination, leaves it running.
 fn outlive(
@@ -346,7 +402,7 @@ fn outlive(
         return Ok(None);
     }
     let process = Process::open(Pid(child.id()))?;
-    tracing::info!(pid = child.id(), "tracing is over; waiting for the command to end");
+    tracing::warn!(pid = child.id(), "tracing is over; the command runs on, and goflow waits for its end");
     while !process.has_ended() {
         if signals.wait([process.as_fd()], TICK).is_some() {
             return Ok(None);
@@ -355,15 +411,21 @@ fn outlive(
     Ok(Some(child.wait()?))
 }
 
-/// SIGINT and SIGTERM, as bytes on a socket.
+/// Signals, as bytes on sockets.
 struct Signals {
     interrupt: UnixStream,
     terminate: UnixStream,
+    /// The lease of the binary is wanted back.
+    lease: UnixStream,
 }
 
 impl Signals {
     fn catch() -> io::Result<Self> {
-        Ok(Self { interrupt: Self::socket(libc::SIGINT)?, terminate: Self::socket(libc::SIGTERM)? })
+        Ok(Self {
+            interrupt: Self::socket(libc::SIGINT)?,
+            terminate: Self::socket(libc::SIGTERM)?,
+            lease: Self::socket(WANTED_BACK)?,
+        })
     }
 
     fn socket(signal: i32) -> io::Result<UnixStream> {
@@ -375,8 +437,8 @@ impl Signals {
 
     /// Waits for a signal, one of `others` to become readable or the timeout; says so if it was a signal.
     fn wait<'a>(&self, others: impl IntoIterator<Item = BorrowedFd<'a>>, timeout: Duration) -> Option<Ended> {
-        let mut fds =
-            vec![PollFd::new(&self.interrupt, PollFlags::IN), PollFd::new(&self.terminate, PollFlags::IN)];
+        let signals = [&self.interrupt, &self.terminate, &self.lease];
+        let mut fds = signals.map(|signal| PollFd::new(signal, PollFlags::IN)).to_vec();
         fds.extend(others.into_iter().map(|other| PollFd::from_borrowed_fd(other, PollFlags::IN)));
         let timeout =
             Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
@@ -386,7 +448,10 @@ impl Signals {
         if read_one(&self.interrupt) {
             return Some(Ended::Interrupted);
         }
-        read_one(&self.terminate).then_some(Ended::Terminated)
+        if read_one(&self.terminate) {
+            return Some(Ended::Terminated);
+        }
+        read_one(&self.lease).then_some(Ended::BinaryRewritten)
     }
 }
 

@@ -183,12 +183,12 @@ impl Ingest {
     fn round(&mut self) -> Result<usize, LoadError> {
         self.answer()?;
         let started = monotonic_ns();
+        let now = MonotonicNs(started);
         let (mut taken, mut is_drained) = (0, true);
+        let mut events = Vec::new();
         for index in 0..self.sources.len() {
-            let now = MonotonicNs(monotonic_ns());
             let source = &mut self.sources[index];
             let mut appeared = Vec::new();
-            let mut events = Vec::new();
             let Source { executable, reader, sites, known, outside } = source;
             let mut seen = |decoded: &Decoded| {
                 outside[decoded.probe as usize] += u64::from(!self.window.contains(decoded.event.t));
@@ -205,8 +205,12 @@ impl Ingest {
                 *self.lost.entry(lost.at).or_default() += lost.count;
                 self.outbox.push(Message::Lost(lost));
             }
-            self.outbox.push_events(events);
         }
+        if self.sources.len() > 1 {
+            // Every binary's are in order, up to the same moment.
+            events.sort_by_key(|event| event.t);
+        }
+        self.outbox.push_events(events);
         if is_drained {
             // What is as old as this has been put in order and passed on.
             self.tell_exits(MonotonicNs(started.saturating_sub(HOLD_NS)));
@@ -277,6 +281,7 @@ impl Ingest {
             hits.push(source.reader.hits()?);
             hits_in_window.push(source.hits_in_window()?);
         }
+        rest.sort_by_key(|event| event.t);
         // The probes are out: nothing can be lost by waiting now.
         self.pass_on(Outbox::flush);
         while !rest.is_empty() {

@@ -37,6 +37,7 @@ pub(super) struct Traced {
 
 impl Environment {
     pub(super) fn detect(options: &TraceOptions) -> anyhow::Result<Self> {
+        require_initial_pid_namespace()?;
         let kernel = host::kernel_release();
         let Some(kernel_version) = host::kernel_version(&kernel) else {
             bail!("the kernel release {kernel:?} does not start with a version");
@@ -53,6 +54,15 @@ impl Environment {
         require_privilege(method)?;
         Ok(Self { kernel, kernel_version, method })
     }
+}
+
+/// The programs report pids of the initial namespace. Looked up in another one they would mean other processes, or none.
+fn require_initial_pid_namespace() -> anyhow::Result<()> {
+    if host::in_initial_pid_namespace() == Some(false) {
+        return Err(anyhow!("goflow runs in a pid namespace of its own, where it cannot tell which process is which"))
+            .advise(|| "run it on the host; in a container, start that with the host's (`--pid=host`, `hostPID: true`)");
+    }
+    Ok(())
 }
 
 /// Everything that follows would fail too, each step with an error of its own that names no capability.

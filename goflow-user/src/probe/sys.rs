@@ -22,7 +22,7 @@ pub(super) fn load_multi_uprobe_program(
     license: &CStr,
 ) -> Result<OwnedFd, (io::Error, String)> {
     let mut attr = program_attr(name, instructions, license);
-    bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr).or_else(|_| {
+    load(&mut attr).or_else(|_| {
         // Only a failure is worth the verifier's time to write.
         let mut log = vec![0u8; VERIFIER_LOG_BYTES];
         let mut attr = program_attr(name, instructions, license);
@@ -31,11 +31,25 @@ pub(super) fn load_multi_uprobe_program(
         program.log_level = 1;
         program.log_size = VERIFIER_LOG_BYTES as u32;
         program.log_buf = log.as_mut_ptr() as u64;
-        bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr).map_err(|error| {
+        load(&mut attr).map_err(|error| {
             let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
             (error, String::from_utf8_lossy(&log[..end]).into_owned())
         })
     })
+}
+
+/// The verifier gives up with EAGAIN when a signal comes. By then its handler has run, so the next attempt goes through;
+/// as many as libbpf makes.
+fn load(attr: &mut bpf_attr) -> io::Result<OwnedFd> {
+    const ATTEMPTS: u32 = 5;
+    let mut result = bpf(bpf_cmd::BPF_PROG_LOAD, attr);
+    for _ in 1..ATTEMPTS {
+        if !matches!(&result, Err(error) if error.raw_os_error() == Some(libc::EAGAIN)) {
+            break;
+        }
+        result = bpf(bpf_cmd::BPF_PROG_LOAD, attr);
+    }
+    result
 }
 
 fn program_attr(name: &str, instructions: &[bpf_insn], license: &CStr) -> bpf_attr {

@@ -1,6 +1,10 @@
 //! The machine goflow runs on, as far as a session must know it.
 
 use rustix::time::{ClockId, clock_gettime};
+use std::os::unix::fs::MetadataExt as _;
+
+/// Inode of the initial pid namespace, fixed by the kernel (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+pub const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
 
 /// Kernel release, as `uname -r` prints it.
 #[must_use]
@@ -31,6 +35,13 @@ pub fn boot_ns() -> u64 {
 #[must_use]
 pub fn wall_clock_offset_ns() -> i64 {
     clock_ns(ClockId::Realtime) - clock_ns(ClockId::Monotonic)
+}
+
+/// Pids mean here what they mean to the kernel's programs: this is the initial pid namespace. `None` where /proc does not
+/// tell.
+#[must_use]
+pub fn in_initial_pid_namespace() -> Option<bool> {
+    Some(std::fs::metadata("/proc/self/ns/pid").ok()?.ino() == INITIAL_PID_NAMESPACE)
 }
 
 fn clock_ns(clock: ClockId) -> i64 {

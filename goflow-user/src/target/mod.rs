@@ -8,6 +8,7 @@ pub mod core;
 pub mod executable;
 pub mod host;
 pub mod id;
+pub mod lease;
 pub mod memory;
 pub mod process;
 pub mod snapshot;

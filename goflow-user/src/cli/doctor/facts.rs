@@ -14,8 +14,6 @@ use crate::probe::attach;
 use crate::probe::feature::{self, Support};
 use crate::target::host;
 
-/// Inode of the initial pid namespace, fixed by the kernel (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
-const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 /// Inode of the initial user namespace (`PROC_USER_INIT_INO`).
 const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
 /// Inode of the initial control group namespace (`PROC_CGROUP_INIT_INO`).
@@ -79,7 +77,7 @@ pub(super) fn gather() -> Facts {
         has_btf: fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(false),
         capabilities: capabilities(None).map(|sets| sets.effective).map_err(Into::into),
         in_initial_user_namespace: is_namespace("user", INITIAL_USER_NAMESPACE),
-        in_initial_pid_namespace: is_namespace("pid", INITIAL_PID_NAMESPACE),
+        in_initial_pid_namespace: host::in_initial_pid_namespace(),
         container: container(),
         memlock: getrlimit(Resource::Memlock).current,
         perf_event_paranoid: number(read("/proc/sys/kernel/perf_event_paranoid")),
@@ -106,7 +104,7 @@ fn container() -> Option<&'static str> {
     let confirmed = [
         ("cgroup", INITIAL_CGROUP_NAMESPACE),
         ("uts", INITIAL_UTS_NAMESPACE),
-        ("pid", INITIAL_PID_NAMESPACE),
+        ("pid", host::INITIAL_PID_NAMESPACE),
     ]
     .into_iter()
     .any(|(kind, initial)| is_namespace(kind, initial) == Some(false));

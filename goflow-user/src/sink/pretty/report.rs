@@ -83,11 +83,11 @@ fn lost(summary: &Summary) -> u64 {
     summary.lost.iter().map(|(_, count)| count).sum()
 }
 
-/// Counts by kind, three to a line.
+/// Counts by kind, two to a line, which fit 80 columns.
 fn counts(summary: &Summary) -> Vec<Line> {
     let seen: Vec<_> = summary.counts.iter().filter(|(_, count)| *count > 0).collect();
     let mut lines = vec![entry("events").text(BOLD, grouped(total(summary)))];
-    for group in seen.chunks(3) {
+    for group in seen.chunks(2) {
         let texts = group.iter().map(|(kind, count)| format!("{:<17}{:>13}", kind, grouped(*count)));
         lines.push(
             Line::default().text(PLAIN, format!("          {}", texts.collect::<Vec<_>>().join("   "))),
@@ -163,9 +163,10 @@ fn cost(summary: &Summary) -> Line {
     match (cost_percent(summary), &summary.target_cpu_ns) {
         (Some(percent), Ok(used)) => {
             let style = if percent > COSTLY_PERCENT { ALARM } else { BOLD };
-            entry("cost")
-                .text(style, format!("≈ {percent:.1} %"))
-                .text(PLAIN, format!(", {cost}, which was {}", span(*used)))
+            entry("cost").text(style, format!("≈ {percent:.1} %")).text(
+                PLAIN,
+                format!(" of the target's CPU time: {} of {} (estimate)", span(summary.cost_ns), span(*used)),
+            )
         }
         (_, Ok(_)) => entry("cost").text(PLAIN, format!("{cost}, which was none")),
         (_, Err(why)) => entry("cost").text(PLAIN, format!("{cost}; of how much is not known: {why}")),

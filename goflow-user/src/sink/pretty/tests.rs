@@ -403,7 +403,7 @@ fn the_summary_counts_events_losses_hits_and_cost() {
             "  lost    none",
             "  hits           30,000     ≈ 40.0 ms  runtime.chansend",
             "                      5      ≈ 9.0 µs  runtime.gopark",
-            "  cost    ≈ 0.5 %, ≈ 40.0 ms of the target's CPU time (estimate), which was 8.000 s",
+            "  cost    ≈ 0.5 % of the target's CPU time: 40.0 ms of 8.000 s (estimate)",
             "  attach  probes in after 8.2 ms, out after 22.0 ms",
             "  next    --format json --output trace.jsonl keeps every event; fields: docs/events.md",
         ]

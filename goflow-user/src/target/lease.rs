@@ -1,0 +1,56 @@
+//! A file that nobody overwrites while it is traced.
+//!
+//! Breakpoints belong to places in a file. If its bytes are replaced in place (`cp new old`), the kernel puts the
+//! breakpoints of the old program into the next process of the new one, in the middle of instructions, and that process
+//! crashes. While a process runs a file the kernel refuses to open it for writing; when every process of a file is traced,
+//! there may be none. So goflow holds a read lease (fcntl(2), `F_SETLEASE`): whoever opens the file for writing waits until
+//! the lease is given back, and goflow, told by SIGIO, takes its probes out first.
+
+use super::executable::FileId;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+
+/// The signal by which the kernel says that somebody wants to write. By default it ends the process: whoever takes a lease
+/// must catch it.
+pub const WANTED_BACK: i32 = libc::SIGIO;
+
+/// A read lease, given back when dropped.
+#[derive(Debug)]
+pub struct Lease(File);
+
+impl Lease {
+    /// Takes the lease of the file at `path`.
+    ///
+    /// # Errors
+    /// `WouldBlock` while the file is open for writing; other errors where the file system has no leases, or the file is
+    /// another user's and CAP_LEASE is missing.
+    pub fn take(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        set(&file, libc::F_RDLCK)?;
+        Ok(Self(file))
+    }
+
+    /// Which file it is of.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn id(&self) -> io::Result<FileId> {
+        FileId::of(&self.0)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Err(error) = set(&self.0, libc::F_UNLCK) {
+            tracing::debug!(%error, "closing the file gives its lease back");
+        }
+    }
+}
+
+fn set(file: &File, kind: i32) -> io::Result<()> {
+    // SAFETY: the descriptor is open, and F_SETLEASE takes an integer.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
