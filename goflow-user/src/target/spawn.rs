@@ -7,13 +7,17 @@
 use super::Pid;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use thiserror::Error;
+
+/// Signals that goflow handles, and whose handlers a forked child inherits until its `exec`.
+const HANDLED: [libc::c_int; 2] = [libc::SIGINT, libc::SIGTERM];
 
 /// Why a command could not be started.
 #[derive(Debug, Error)]
@@ -36,8 +40,9 @@ pub enum SpawnError {
 pub struct Waiting {
     pid: Pid,
     program: OsString,
-    gate: std::fs::File,
-    spawn: JoinHandle<io::Result<Child>>,
+    /// `None` once it is open or closed for good; `spawn` likewise once it has been joined.
+    gate: Option<std::fs::File>,
+    spawn: Option<JoinHandle<io::Result<Child>>>,
 }
 
 /// Finds the file that `program` names, as a shell would.
@@ -70,17 +75,27 @@ pub fn spawn_waiting(program: &Path, arguments: &[OsString]) -> Result<Waiting, 
     if let Some(user) = &user {
         command.env("HOME", &user.home).env("USER", &user.name).env("LOGNAME", &user.name);
     }
-    let (pid_fd, gate_fd) = (pid_write.as_raw_fd(), gate_read.as_raw_fd());
-    // SAFETY: the closure runs between fork and exec and makes only system calls on plain values that it owns.
-    unsafe {
-        command.pre_exec(move || {
-            report_pid_and_wait(pid_fd, gate_fd)?;
-            user.as_ref().map_or(Ok(()), InvokingUser::become_user)
-        });
-    }
+    let mut before_exec = BeforeExec {
+        parent: std::process::id(),
+        pid_write: pid_write.as_raw_fd(),
+        gate_read: gate_read.as_raw_fd(),
+        gate_write: gate.as_raw_fd(),
+        mask: no_signals(),
+    };
     let spawn = std::thread::Builder::new()
         .name("goflow-spawn".into())
         .spawn(move || {
+            // The child inherits the mask of this thread, so that goflow's handlers never run in it.
+            before_exec.mask = block_signals()?;
+            // SAFETY: the closure runs between fork and exec and makes only system calls on plain values that it owns.
+            unsafe {
+                command.pre_exec(move || {
+                    before_exec.wait_for_the_gate()?;
+                    user.as_ref().map_or(Ok(()), InvokingUser::become_user)?;
+                    // The command outlives goflow.
+                    die_with_parent(false)
+                });
+            }
             let child = command.spawn();
             // The pipe ends live until the child has its copies.
             drop((pid_write, gate_read));
@@ -89,7 +104,12 @@ pub fn spawn_waiting(program: &Path, arguments: &[OsString]) -> Result<Waiting, 
         .map_err(failed)?;
     let mut pid = [0; 4];
     match pid_read.read_exact(&mut pid) {
-        Ok(()) => Ok(Waiting { pid: Pid(u32::from_ne_bytes(pid)), program: name, gate, spawn }),
+        Ok(()) => Ok(Waiting {
+            pid: Pid(u32::from_ne_bytes(pid)),
+            program: name,
+            gate: Some(gate),
+            spawn: Some(spawn),
+        }),
         Err(error) => Err(failed(joined(spawn).err().unwrap_or(error))),
     }
 }
@@ -101,16 +121,31 @@ impl Waiting {
         self.pid
     }
 
-    /// Lets the child execute its program.
+    /// Lets the child execute its program. A child that a signal has ended meanwhile is returned as any other.
     ///
     /// # Errors
     /// `exec` failed: no such file, no permission, wrong architecture.
     pub fn start(mut self) -> Result<Child, SpawnError> {
-        let opened = self.gate.write_all(&[1]);
-        drop(self.gate);
+        let opened = match self.gate.take().map(|mut gate| gate.write_all(&[1])) {
+            // Nobody waits at the gate any more: how the child ended, its status says.
+            Some(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(()),
+        };
+        let child = self.spawn.take().map_or_else(|| Err(io::ErrorKind::NotFound.into()), joined);
         opened
-            .and_then(|()| joined(self.spawn))
-            .map_err(|error| SpawnError::Start { program: self.program, error })
+            .and(child)
+            .map_err(|error| SpawnError::Start { program: std::mem::take(&mut self.program), error })
+    }
+}
+
+impl Drop for Waiting {
+    /// A child that was never let go sees its gate closed and exits; nobody else would take note of its end.
+    fn drop(&mut self) {
+        drop(self.gate.take());
+        if let Some(Ok(mut child)) = self.spawn.take().map(joined) {
+            // It was ended by a signal. A failing wait means that somebody has taken note already.
+            let _ = child.wait();
+        }
     }
 }
 
@@ -123,18 +158,94 @@ fn pipe() -> io::Result<(std::fs::File, std::fs::File)> {
     Ok((read.into(), write.into()))
 }
 
-/// In the child: only async-signal-safe calls. A closed gate means that goflow has died or given up.
-fn report_pid_and_wait(pid_fd: RawFd, gate_fd: RawFd) -> io::Result<()> {
-    // SAFETY: both descriptors were open at fork and nobody in the child closes them.
-    let (mut pid_write, mut gate) = unsafe {
-        (
-            std::mem::ManuallyDrop::new(std::fs::File::from(OwnedFd::from_raw_fd(pid_fd))),
-            std::mem::ManuallyDrop::new(std::fs::File::from(OwnedFd::from_raw_fd(gate_fd))),
-        )
-    };
-    pid_write.write_all(&std::process::id().to_ne_bytes())?;
-    let mut go = [0];
-    if gate.read(&mut go)? == 1 { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ECANCELED)) }
+/// What the child needs between `fork` and `exec`.
+#[derive(Clone, Copy)]
+struct BeforeExec {
+    parent: u32,
+    pid_write: RawFd,
+    gate_read: RawFd,
+    gate_write: RawFd,
+    /// The signals that were blocked before the fork.
+    mask: libc::sigset_t,
+}
+
+impl BeforeExec {
+    /// In the child: only async-signal-safe calls. A closed gate means that goflow has died or given up.
+    fn wait_for_the_gate(&self) -> io::Result<()> {
+        // SAFETY: the child's own copy, which nothing else in it uses; as long as it is open the gate never closes.
+        succeeded(unsafe { libc::close(self.gate_write) })?;
+        die_with_parent(true)?;
+        // goflow may have died before it was asked for.
+        if std::os::unix::process::parent_id() != self.parent {
+            return Err(io::Error::from_raw_os_error(libc::ECANCELED));
+        }
+        for signal in HANDLED {
+            // SAFETY: goflow's handlers write into sockets that the child shares with goflow, so they must go.
+            if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        self.report_pid()?;
+        // A signal that came meanwhile is delivered here, after goflow has learnt whom to wait for.
+        set_mask(&self.mask)?;
+        self.pass_the_gate()
+    }
+
+    fn report_pid(&self) -> io::Result<()> {
+        // SAFETY: the descriptor was open at fork and nobody in the child closes it.
+        let mut pid_write = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(self.pid_write) });
+        pid_write.write_all(&std::process::id().to_ne_bytes())
+    }
+
+    fn pass_the_gate(&self) -> io::Result<()> {
+        // SAFETY: as above.
+        let mut gate = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(self.gate_read) });
+        let mut go = [0];
+        if gate.read(&mut go)? == 1 { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ECANCELED)) }
+    }
+}
+
+/// Makes the kernel end this process when the thread that forked it ends, which waits for the `exec`; or not any more.
+fn die_with_parent(yes: bool) -> io::Result<()> {
+    let signal = if yes { libc::SIGKILL } else { 0 };
+    // SAFETY: takes a number and touches no memory.
+    succeeded(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) })
+}
+
+/// No signal at all.
+fn no_signals() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset(3) initialises the whole set and cannot fail on a valid pointer.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        set.assume_init()
+    }
+}
+
+/// Blocks the handled signals in this thread; returns what was blocked before.
+fn block_signals() -> io::Result<libc::sigset_t> {
+    let (mut set, mut before) = (no_signals(), no_signals());
+    for signal in HANDLED {
+        // SAFETY: a valid set and a valid signal.
+        unsafe { libc::sigaddset(&raw mut set, signal) };
+    }
+    // SAFETY: both sets are initialised and live.
+    match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before) } {
+        0 => Ok(before),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+fn set_mask(mask: &libc::sigset_t) -> io::Result<()> {
+    // SAFETY: the set is initialised and live; the old one is not asked for.
+    match unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+fn succeeded(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The user behind `sudo`.
@@ -202,6 +313,48 @@ fn ask(program: &str, arguments: &[&OsStr]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn sleeping() -> Waiting {
+        spawn_waiting(Path::new("/bin/sleep"), &["60".into()]).unwrap()
+    }
+
+    #[test]
+    fn a_child_that_is_never_let_go_is_gone_with_its_handle() {
+        let waiting = sleeping();
+        let process = PathBuf::from(format!("/proc/{}", waiting.pid()));
+        assert!(process.exists());
+        drop(waiting);
+        assert!(!process.exists(), "{} is left", process.display());
+    }
+
+    #[test]
+    fn a_signal_before_exec_ends_the_child_and_not_by_goflows_handler() {
+        use std::os::unix::net::UnixStream;
+        use std::os::unix::process::ExitStatusExt as _;
+        let (mut caught, handler) = UnixStream::pair().unwrap();
+        caught.set_nonblocking(true).unwrap();
+        let registered = signal_hook::low_level::pipe::register(libc::SIGTERM, handler).unwrap();
+        let waiting = sleeping();
+        // SAFETY: a child of this process that nobody has waited for.
+        assert_eq!(unsafe { libc::kill(waiting.pid().0 as libc::pid_t, libc::SIGTERM) }, 0);
+        let process = crate::target::process::Process::open(waiting.pid()).unwrap();
+        while !process.has_ended() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let status = waiting.start().unwrap().wait().unwrap();
+        signal_hook::low_level::unregister(registered);
+        assert_eq!(status.signal(), Some(libc::SIGTERM), "{status}");
+        assert_eq!(caught.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_child_that_is_let_go_does_not_die_with_the_thread_that_forked_it() {
+        let mut child = sleeping().start().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert_eq!(child.try_wait().unwrap(), None);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 
     #[test]
     fn a_user_has_a_home_and_groups_and_an_unknown_one_has_what_is_known() {
