@@ -6,10 +6,11 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use rustix::fs::{Gid, Uid};
+use rustix::fs::{Gid, OFlags, Uid};
 
 use crate::advice::Advise as _;
 
@@ -27,10 +28,10 @@ impl OutputFile {
     /// # Errors
     /// It cannot be created or written.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
-        let (file, is_new) =
-            open(path).with_context(|| format!("{} cannot be written", path.display())).advise(
-                || "give --output a file in a directory that you may write to, or `-` for standard output",
-            )?;
+        let (file, is_new) = open(path)
+            .map_err(|error| (advice_against(path, &error), error))
+            .or_else(|(advice, error)| Err(error).advise(|| advice))
+            .with_context(|| format!("{} cannot be written", path.display()))?;
         Ok(Self { file, path: path.to_owned(), is_new, has_begun: false })
     }
 
@@ -49,6 +50,23 @@ impl OutputFile {
     }
 }
 
+/// What to do when the system refuses to open `path`.
+fn advice_against(path: &Path, error: &io::Error) -> String {
+    match (error.kind(), fs::read_link(path)) {
+        (io::ErrorKind::NotConnected, _) => "start the reader of the pipe first".to_owned(),
+        (io::ErrorKind::ExecutableFileBusy, _) => {
+            "a process runs this file as its program: give --output another file".to_owned()
+        }
+        (io::ErrorKind::NotFound, Ok(target)) => format!(
+            "it is a symbolic link to {}, which does not exist: remove the link or create that file",
+            target.display()
+        ),
+        _ => {
+            "give --output a file in a directory that you may write to, or `-` for standard output".to_owned()
+        }
+    }
+}
+
 /// Opens without emptying, and tells whether the file was made just now.
 fn open(path: &Path) -> io::Result<(File, bool)> {
     match OpenOptions::new().write(true).create_new(true).open(path) {
@@ -58,11 +76,25 @@ fn open(path: &Path) -> io::Result<(File, bool)> {
             }
             Ok((file, true))
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Ok((OpenOptions::new().write(true).open(path)?, false))
-        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok((open_existing(path)?, false)),
         Err(error) => Err(error),
     }
+}
+
+/// Opens what is there already; a named pipe that nobody reads is an error instead of a wait without end.
+fn open_existing(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().write(true).custom_flags(flags).open(path).map_err(|error| {
+        let is_pipe = || fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
+        // fifo(7): ENXIO when it is opened for writing without waiting and nobody has it open for reading.
+        if error.raw_os_error() == Some(libc::ENXIO) && is_pipe() {
+            return io::Error::new(io::ErrorKind::NotConnected, "nobody reads this pipe");
+        }
+        error
+    })?;
+    // From here on a slow reader is waited for.
+    rustix::fs::fcntl_setfl(&file, rustix::fs::fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 /// The user behind sudo, if this process is root by sudo.
@@ -151,6 +183,25 @@ mod tests {
         let error = OutputFile::open(Path::new("/nonexistent/trace.jsonl")).err().unwrap();
         assert!(error.to_string().contains("/nonexistent/trace.jsonl"));
         assert!(crate::advice::advice_of(&error).unwrap().contains("--output"));
+    }
+
+    #[test]
+    fn a_pipe_is_refused_without_a_reader_and_waits_for_one_that_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+            .unwrap();
+        let error = OutputFile::open(&path).err().unwrap();
+        assert!(crate::advice::messages(&error).join(" ").contains("nobody reads this pipe"), "{error:#}");
+        assert!(crate::advice::advice_of(&error).unwrap().contains("reader"), "{error:#}");
+
+        let mut reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap();
+        let mut output = OutputFile::open(&path).unwrap();
+        assert!(!rustix::fs::fcntl_getfl(&output.file).unwrap().contains(OFlags::NONBLOCK));
+        output.write_all(b"events").unwrap();
+        let mut read = [0; 6];
+        io::Read::read_exact(&mut reader, &mut read).unwrap();
+        assert_eq!(&read, b"events");
     }
 
     #[test]

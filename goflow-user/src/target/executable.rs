@@ -5,10 +5,10 @@ use super::Pid;
 use crate::binary::{BinaryError, GoBinary};
 use memmap2::Mmap;
 use self_cell::self_cell;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -77,7 +77,7 @@ impl Executable {
     /// # Errors
     /// It cannot be read, or is not a Go program that goflow can analyse.
     pub fn open(path: &Path) -> Result<Self, ExecutableError> {
-        let file = File::open(path).map_err(|error| ExecutableError::Open { path: path.into(), error })?;
+        let file = open_at_once(path).map_err(|error| ExecutableError::Open { path: path.into(), error })?;
         Self::analyse(file, path.to_owned())
     }
 
@@ -105,7 +105,7 @@ impl Executable {
         let open = |error| ExecutableError::Open { path: path.clone(), error };
         let metadata = file.metadata().map_err(open)?;
         if !metadata.is_file() {
-            return Err(open(io::Error::other("not a regular file")));
+            return Err(open(io::Error::other("not a regular file; give the Go program itself")));
         }
         if metadata.len() == 0 {
             return Err(open(io::Error::other("the file is empty")));
@@ -146,6 +146,12 @@ impl Executable {
         // SAFETY: the mapping is private, read-only and file-backed, so its pages can be dropped and read again.
         let _ = unsafe { self.analysed.borrow_owner().unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
     }
+}
+
+/// Opens for reading without waiting for the other end of a named pipe, so that the caller can refuse one.
+pub(super) fn open_at_once(path: &Path) -> io::Result<File> {
+    // On a regular file neither flag means anything.
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
 }
 
 impl AsFd for Executable {
