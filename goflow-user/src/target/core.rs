@@ -5,6 +5,7 @@
 //! read-only segments. Every offset in the file is untrusted: a segment that the file does not hold is no memory.
 
 use super::Pid;
+use super::executable::open_at_once;
 use super::memory::{Memory, MemoryError, Run};
 use crate::binary::GoBinary;
 use crate::binary::addr::{LoadBias, RuntimeAddr};
@@ -13,7 +14,6 @@ use memmap2::Mmap;
 use object::Endianness;
 use object::elf::{ET_CORE, FileHeader64, NT_AUXV, NT_FILE, NT_PRPSINFO, PT_LOAD, PT_NOTE};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -102,7 +102,7 @@ impl CoreFile {
     /// It cannot be read, or is none.
     pub fn open(path: &Path) -> Result<Self, CoreError> {
         let open = |error| CoreError::Open { path: path.into(), error };
-        let file = File::open(path).map_err(open)?;
+        let file = open_at_once(path).map_err(open)?;
         if !file.metadata().map_err(open)?.is_file() {
             return Err(open(io::Error::other("not a regular file")));
         }
