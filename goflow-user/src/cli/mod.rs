@@ -20,6 +20,7 @@ use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Su
 
 use crate::advice::{advice_of, messages};
 use crate::binary::BinaryError;
+use crate::sink::printable::printable;
 
 /// Exit status of every error, also of wrong usage.
 const EXIT_ERROR: u8 = 2;
@@ -184,8 +185,13 @@ fn print_error(error: &anyhow::Error) -> io::Result<()> {
     let advice = advice_of(error).or_else(of_binary);
     let advice = advice.unwrap_or("`goflow doctor` checks this machine, -v tells more");
     let mut stderr = anstream::stderr().lock();
-    writeln!(stderr, "{NAME}goflow{NAME:#}: {}", messages(error).join(": "))?;
-    writeln!(stderr, "{HELP}help{HELP:#}: {advice}")
+    writeln!(stderr, "{NAME}goflow{NAME:#}: {}", printable_lines(&messages(error).join(": ")))?;
+    writeln!(stderr, "{HELP}help{HELP:#}: {}", printable_lines(advice))
+}
+
+/// Messages name files and quote what stands in them; those of the kernel have several lines.
+fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! Sinks never look at a process or a file of their own: what they show comes from the records, so that a recorded
 //! session can be shown again.
 
+pub mod printable;
 pub mod words;
 
 pub mod record;

@@ -17,6 +17,7 @@ use anstyle::{AnsiColor, Style};
 use self::book::Book;
 use self::fold::{Channels, Detail, Fold, Key, Row};
 use self::layout::{Line, cut_end, cut_start, grouped};
+use super::printable::printable;
 use super::record::{Meta, Names, Progress, Record, Sink};
 use super::words;
 use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, LossPoint, Lost, MonotonicNs, Pid};
@@ -367,7 +368,7 @@ impl<W: Write> Pretty<W> {
         // The record has no time of its own; it happens where it stands between the events.
         let now = self.window.from.unwrap_or(self.zero());
         if self.is_line_due(now) {
-            let text = format!("process {} runs {}", pid.0, layout::printable(binary));
+            let text = format!("process {} runs {}", pid.0, printable(binary));
             self.line(Line::default().text(DIM, format!("{:>11}  {text}", "")));
         } else {
             self.window.started += 1;

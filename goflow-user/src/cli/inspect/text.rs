@@ -1,8 +1,10 @@
-//! The facts as a page for people: names in one column, values in another, lists under a heading.
+//! The facts as a page for people: names in one column, values in another, lists under a heading. What comes from the
+//! file is made printable in [`rows`] and [`probes`], through which everything goes.
 
 use std::fmt::Write as _;
 
 use super::facts::Facts;
+use crate::sink::printable::printable;
 
 /// The page. What is unknown says so; why stands at the end.
 pub(super) fn page(facts: &Facts) -> String {
@@ -88,7 +90,7 @@ fn probes(page: &mut String, facts: &Facts) {
                 probe.class,
                 &probe.instruction,
             ];
-            table.push(cells.map(str::to_owned));
+            table.push(cells.map(|cell| printable(cell).into_owned()));
         }
     }
     if table.is_empty() {
@@ -115,8 +117,22 @@ fn section(page: &mut String, heading: &str, rows_of: &[(String, String)]) {
 }
 
 fn rows(page: &mut String, indent: &str, rows: &[(String, String)]) {
+    let rows: Vec<_> = rows.iter().map(|(name, value)| (printable(name), printable(value))).collect();
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     for (name, value) in rows {
         let _ = writeln!(page, "{indent}{name:width$}  {value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_the_file_cannot_drive_the_terminal() {
+        let mut page = String::new();
+        let hostile = "x\x1b[2J\ny".to_owned();
+        section(&mut page, "Build settings", &[(hostile.clone(), hostile)]);
+        assert_eq!(page, "\nBuild settings\n  x\u{fffd}[2J\u{fffd}y  x\u{fffd}[2J\u{fffd}y\n");
     }
 }

@@ -7,9 +7,9 @@
 
 use foldhash::HashMap;
 
-use super::layout::printable;
 use crate::binary::addr::RuntimeAddr;
 use crate::ingest::event::{ChanAddr, Goid, Pid, WaitReason};
+use crate::sink::printable::printable;
 use crate::sink::record::{Frame, Names};
 
 /// Entries to remember, over all kinds; some 10 MiB.

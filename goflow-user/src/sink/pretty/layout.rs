@@ -1,7 +1,6 @@
 //! Lines on a screen: cells with a colour, cut to the width of the terminal, and the units a person reads.
 //!
-//! In: text, some of it from a binary that nobody vetted; out: one printable line that never wraps. Control and
-//! direction-changing characters are replaced here, so that a function name cannot drive the reader's terminal.
+//! In: text that is [printable](crate::sink::printable); out: one line that never wraps.
 
 use std::borrow::Cow;
 
@@ -108,20 +107,6 @@ fn fitting(chars: impl Iterator<Item = char>, width: usize) -> usize {
         .count()
 }
 
-/// `text` without characters that would move the cursor, change colours or reverse the direction of reading.
-pub(super) fn printable(text: &str) -> Cow<'_, str> {
-    if text.chars().any(is_unsafe) {
-        Cow::Owned(text.chars().map(|c| if is_unsafe(c) { char::REPLACEMENT_CHARACTER } else { c }).collect())
-    } else {
-        Cow::Borrowed(text)
-    }
-}
-
-fn is_unsafe(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// A count with thousands separators.
 pub(super) fn grouped(count: u64) -> String {
     let digits = count.to_string();
@@ -168,11 +153,6 @@ mod tests {
     fn a_cut_position_keeps_its_line_number() {
         assert_eq!(cut_start("main.(*Pool).Submit pool.go:57", 12), "… pool.go:57");
         assert_eq!(cut_start("pool.go:57", 12), "pool.go:57");
-    }
-
-    #[test]
-    fn an_escape_sequence_in_a_name_does_not_reach_the_terminal() {
-        assert_eq!(printable("main.\x1b[2Jx\u{202e}y"), "main.\u{fffd}[2Jx\u{fffd}y");
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! In: [`Meta`] and [`Summary`]; out: lines. The summary ends with advice that follows from its own numbers.
 
-use super::layout::{Line, grouped, printable, span};
+use super::layout::{Line, grouped, span};
 use super::{ALARM, BOLD, DIM, Events, PLAIN};
+use crate::sink::printable::printable;
 use crate::sink::record::{Meta, ProbeHits, Progress, Summary};
 use crate::sink::words;
 
