@@ -2,6 +2,7 @@
 //! whatever is renamed or replaced in the meantime.
 
 use super::Pid;
+use super::process::Fileless;
 use crate::binary::{BinaryError, GoBinary};
 use memmap2::Mmap;
 use self_cell::self_cell;
@@ -20,6 +21,23 @@ pub enum ExecutableError {
     Open {
         /// The file.
         path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// A thread of the kernel.
+    #[error("{0} is a thread of the kernel, which runs no program; `pgrep -l NAME` finds the right pid")]
+    KernelThread(Pid),
+    /// A process that has ended.
+    #[error("process {0} has ended; only its parent has not taken note of that")]
+    Ended(Pid),
+    /// Somebody else's process.
+    #[error("process {pid} may not be looked at: {error}: {needed}")]
+    NotAllowed {
+        /// The process.
+        pid: Pid,
+        /// What it takes.
+        needed: &'static str,
         /// Why.
         #[source]
         error: io::Error,
@@ -87,7 +105,7 @@ impl Executable {
     /// As [`Executable::open`]; `NotFound` when there is no such process.
     pub fn of_process(pid: Pid) -> Result<Self, ExecutableError> {
         let link = PathBuf::from(format!("/proc/{pid}/exe"));
-        let file = File::open(&link).map_err(|error| ExecutableError::Open { path: link.clone(), error })?;
+        let file = File::open(&link).map_err(|error| without_file(pid, &link, error))?;
         let shown = std::fs::read_link(&link).unwrap_or(link);
         Self::analyse(file, shown)
     }
@@ -146,6 +164,29 @@ impl Executable {
         // SAFETY: the mapping is private, read-only and file-backed, so its pages can be dropped and read again.
         let _ = unsafe { self.analysed.borrow_owner().unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
     }
+}
+
+/// Why the file that `pid` runs cannot be opened.
+fn without_file(pid: Pid, link: &Path, error: io::Error) -> ExecutableError {
+    match (error.kind(), Fileless::of(pid)) {
+        (_, Some(Fileless::KernelThread)) => ExecutableError::KernelThread(pid),
+        (_, Some(Fileless::Zombie)) => ExecutableError::Ended(pid),
+        (io::ErrorKind::PermissionDenied, None) => {
+            let needed = if in_user_namespace() {
+                "it takes CAP_SYS_PTRACE in the initial user namespace, and goflow is in another"
+            } else {
+                "it takes CAP_SYS_PTRACE; run goflow with sudo"
+            };
+            ExecutableError::NotAllowed { pid, needed, error }
+        }
+        _ => ExecutableError::Open { path: link.into(), error },
+    }
+}
+
+/// user_namespaces(7): the initial one maps every id to itself.
+fn in_user_namespace() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| map.split_ascii_whitespace().ne(["0", "0", "4294967295"]))
 }
 
 /// Opens for reading without waiting for the other end of a named pipe, so that the caller can refuse one.

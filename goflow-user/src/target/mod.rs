@@ -13,6 +13,7 @@ pub mod memory;
 pub mod process;
 pub mod snapshot;
 pub mod spawn;
+pub mod sudo;
 
 /// Process (thread group) id in the initial pid namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

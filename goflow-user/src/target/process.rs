@@ -19,11 +19,15 @@ impl Process {
     /// Opens a handle to `pid`.
     ///
     /// # Errors
-    /// `ESRCH` when there is no such process (any more).
+    /// `ESRCH` when there is no such process (any more); `InvalidInput` when it is a thread, with the process it is of.
     pub fn open(pid: Pid) -> io::Result<Self> {
         let raw = i32::try_from(pid.0).ok().and_then(rustix::process::Pid::from_raw);
         let raw = raw.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
-        Ok(Self { pid, pidfd: pidfd_open(raw, PidfdFlags::empty())? })
+        match pidfd_open(raw, PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Self { pid, pidfd }),
+            // The kernel's word for a thread is not the same in all its versions.
+            Err(error) => Err(thread_of(pid).map_or_else(|| error.into(), |of| is_thread(pid, of))),
+        }
     }
 
     /// Its pid.
@@ -75,6 +79,44 @@ impl Process {
     }
 }
 
+/// The process that `tid` is a thread of, unless it is a process itself.
+fn thread_of(tid: Pid) -> Option<Pid> {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let tgid = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok().map(Pid)?;
+    (tgid != tid).then_some(tgid)
+}
+
+fn is_thread(tid: Pid, of: Pid) -> io::Error {
+    let message = format!("{tid} is a thread of process {of}; use --pid {of}");
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
+/// What runs no file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fileless {
+    /// A thread of the kernel.
+    KernelThread,
+    /// A process that has ended and that its parent has not taken note of.
+    Zombie,
+}
+
+impl Fileless {
+    /// Which of them `pid` is, if it is one.
+    #[must_use]
+    pub fn of(pid: Pid) -> Option<Self> {
+        /// include/linux/sched.h.
+        const PF_KTHREAD: u32 = 0x0020_0000;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // proc_pid_stat(5): state is field 3 and flags field 9; the name, field 2, ends at the last `)`.
+        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+        let state = fields.next()?;
+        if fields.nth(5)?.parse::<u32>().ok()? & PF_KTHREAD != 0 {
+            return Some(Self::KernelThread);
+        }
+        matches!(state, "Z" | "X").then_some(Self::Zombie)
+    }
+}
+
 impl AsFd for Process {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
@@ -99,4 +141,39 @@ pub fn load_bias(pid: Pid, lowest_segment: LinkAddr) -> io::Result<LoadBias> {
 
 fn page_floor(address: LinkAddr) -> LinkAddr {
     LinkAddr(address.0 & !0xfff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_told_from_a_process() {
+        let (send, receive) = std::sync::mpsc::channel();
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            send.send(rustix::thread::gettid().as_raw_nonzero().get()).unwrap();
+            let _ = stopped.recv();
+        });
+        let tid = receive.recv().unwrap();
+        let own = std::process::id();
+        let error = Process::open(Pid(tid as u32)).err().unwrap();
+        assert_eq!(error.to_string(), format!("{tid} is a thread of process {own}; use --pid {own}"));
+        drop(stop);
+        thread.join().unwrap();
+        assert!(Process::open(Pid(own)).is_ok());
+    }
+
+    #[test]
+    fn a_zombie_is_told_from_a_process() {
+        let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+        let process = Process::open(Pid(child.id())).unwrap();
+        while !process.has_ended() {
+            std::thread::yield_now();
+        }
+        assert_eq!(Fileless::of(Pid(child.id())), Some(Fileless::Zombie));
+        child.wait().unwrap();
+        assert_eq!(Fileless::of(Pid(child.id())), None);
+        assert_eq!(Fileless::of(Pid(std::process::id())), None);
+    }
 }

@@ -5,11 +5,13 @@
 //! returns only after `exec`, so it runs on a thread of its own while the caller attaches.
 
 use super::Pid;
+use super::sudo::{self, Ids, SudoError};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _, Write as _};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -25,6 +27,12 @@ pub enum SpawnError {
     /// No such program in `PATH`.
     #[error("{0:?} is not in PATH; give its path")]
     NotFound(OsString),
+    /// A file that may not be executed.
+    #[error("{0:?} is not executable; chmod +x makes it so")]
+    NotExecutable(PathBuf),
+    /// Whose the command is cannot be told.
+    #[error(transparent)]
+    Sudo(#[from] SudoError),
     /// The system refused.
     #[error("{program:?} could not be started: {error}")]
     Start {
@@ -45,19 +53,31 @@ pub struct Waiting {
     spawn: Option<JoinHandle<io::Result<Child>>>,
 }
 
-/// Finds the file that `program` names, as a shell would.
+/// Finds the file that `program` names, as a shell would. A path that names no regular file is returned as it is.
 ///
 /// # Errors
-/// [`SpawnError::NotFound`].
+/// [`SpawnError::NotFound`], [`SpawnError::NotExecutable`].
 pub fn find_program(program: &OsStr) -> Result<PathBuf, SpawnError> {
+    find_program_in(&std::env::var_os("PATH").unwrap_or_default(), program)
+}
+
+fn find_program_in(path: &OsStr, program: &OsStr) -> Result<PathBuf, SpawnError> {
     if program.as_bytes().contains(&b'/') {
-        return Ok(PathBuf::from(program));
+        let file = PathBuf::from(program);
+        let refused = file.is_file() && !is_executable(&file);
+        return if refused { Err(SpawnError::NotExecutable(file)) } else { Ok(file) };
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|directory| directory.join(program))
-        .find(|candidate| candidate.is_file())
-        .ok_or_else(|| SpawnError::NotFound(program.to_owned()))
+    let found = || std::env::split_paths(path).map(|it| it.join(program)).filter(|it| it.is_file());
+    // The one that may not be executed is told only where there is no other.
+    found().find(|it| is_executable(it)).ok_or_else(|| match found().next() {
+        Some(file) => SpawnError::NotExecutable(file),
+        None => SpawnError::NotFound(program.to_owned()),
+    })
+}
+
+/// Whether anybody may execute the file: whether this user may, only `execve` knows.
+fn is_executable(file: &Path) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.mode() & 0o111 != 0)
 }
 
 /// Forks; the child waits for [`Waiting::start`].
@@ -67,11 +87,11 @@ pub fn find_program(program: &OsStr) -> Result<PathBuf, SpawnError> {
 pub fn spawn_waiting(program: &Path, arguments: &[OsString]) -> Result<Waiting, SpawnError> {
     let name = program.as_os_str().to_owned();
     let failed = |error| SpawnError::Start { program: name.clone(), error };
+    let user = InvokingUser::from_environment()?;
     let (mut pid_read, pid_write) = pipe().map_err(failed)?;
     let (gate_read, gate) = pipe().map_err(failed)?;
     let mut command = Command::new(program);
     command.args(arguments);
-    let user = InvokingUser::from_environment();
     if let Some(user) = &user {
         command.env("HOME", &user.home).env("USER", &user.name).env("LOGNAME", &user.name);
     }
@@ -259,17 +279,12 @@ struct InvokingUser {
 
 impl InvokingUser {
     /// `None` when goflow was not started through sudo, or by root through sudo, or not as root.
-    fn from_environment() -> Option<Self> {
-        let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
-        let uid = number("SUDO_UID").filter(|&uid| uid != 0)?;
-        let gid = number("SUDO_GID")?;
-        if !rustix::process::geteuid().is_root() {
-            return None;
-        }
-        let name = std::env::var_os("SUDO_USER")?;
+    fn from_environment() -> Result<Option<Self>, SudoError> {
+        let Some(Ids { uid, gid }) = sudo::invoking_user()? else { return Ok(None) };
+        let name = std::env::var_os("SUDO_USER").ok_or(SudoError::Missing("SUDO_USER"))?;
         let home = home_of(uid).unwrap_or_else(|| "/".into());
         let groups = groups_of(&name, gid);
-        Some(Self { uid, gid, groups, name, home })
+        Ok(Some(Self { uid, gid, groups, name, home }))
     }
 
     /// In the child: groups first, since they need the privilege that the last call gives up.
@@ -354,6 +369,29 @@ mod tests {
         assert_eq!(child.try_wait().unwrap(), None);
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_not_executable_is_passed_over_as_by_a_shell() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let file = |place: &str, mode| {
+            let file = directory.path().join(place).join("tool");
+            std::fs::create_dir(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, "").unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            file
+        };
+        let (first, second) = (file("a", 0o644), file("b", 0o755));
+        let path =
+            |files: &[&PathBuf]| std::env::join_paths(files.iter().map(|it| it.parent().unwrap())).unwrap();
+        let find = |files: &[&PathBuf], name: &OsStr| find_program_in(&path(files), name);
+        assert_eq!(find(&[&first, &second], "tool".as_ref()).unwrap(), second);
+        assert!(
+            matches!(find(&[&first], "tool".as_ref()), Err(SpawnError::NotExecutable(it)) if it == first)
+        );
+        assert!(matches!(find(&[], first.as_os_str()), Err(SpawnError::NotExecutable(it)) if it == first));
+        assert!(matches!(find(&[&second], "other".as_ref()), Err(SpawnError::NotFound(_))));
     }
 
     #[test]
