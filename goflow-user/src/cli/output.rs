@@ -6,13 +6,14 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use rustix::fs::{Gid, OFlags, Uid};
 
 use crate::advice::Advise as _;
+use crate::target::sudo::{self, Ids};
 
 /// A file that a trace is written to.
 pub(super) struct OutputFile {
@@ -23,11 +24,17 @@ pub(super) struct OutputFile {
 }
 
 impl OutputFile {
-    /// Opens `path` for a trace, which may replace what is there once it starts.
+    /// Opens `path` for a trace, which may replace what is there once it starts. `inputs` are the files that goflow
+    /// reads.
     ///
     /// # Errors
-    /// It cannot be created or written.
-    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+    /// It cannot be created or written, or is one of `inputs`.
+    pub(super) fn open(path: &Path, inputs: &[PathBuf]) -> anyhow::Result<Self> {
+        // Before it is opened: an executable that is open for writing cannot be started.
+        if let Some(input) = inputs.iter().find(|input| is_same_file(path, input)) {
+            return Err(anyhow!("{} is {}, which would be lost", path.display(), input.display()))
+                .advise(|| "give --output another file");
+        }
         let (file, is_new) = open(path)
             .map_err(|error| (advice_against(path, &error), error))
             .or_else(|(advice, error)| Err(error).advise(|| advice))
@@ -50,6 +57,12 @@ impl OutputFile {
     }
 }
 
+/// Whether two paths lead to one file that exists.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let id = |path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
+    matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
+}
+
 /// What to do when the system refuses to open `path`.
 fn advice_against(path: &Path, error: &io::Error) -> String {
     match (error.kind(), fs::read_link(path)) {
@@ -69,10 +82,11 @@ fn advice_against(path: &Path, error: &io::Error) -> String {
 
 /// Opens without emptying, and tells whether the file was made just now.
 fn open(path: &Path) -> io::Result<(File, bool)> {
+    let user = sudo::invoking_user().map_err(io::Error::other)?;
     match OpenOptions::new().write(true).create_new(true).open(path) {
         Ok(file) => {
-            if let Some((uid, gid)) = invoking_user() {
-                rustix::fs::fchown(&file, Some(uid), Some(gid))?;
+            if let Some(Ids { uid, gid }) = user {
+                rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
             }
             Ok((file, true))
         }
@@ -95,15 +109,6 @@ fn open_existing(path: &Path) -> io::Result<File> {
     // From here on a slow reader is waited for.
     rustix::fs::fcntl_setfl(&file, rustix::fs::fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     Ok(file)
-}
-
-/// The user behind sudo, if this process is root by sudo.
-fn invoking_user() -> Option<(Uid, Gid)> {
-    let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
-    if !rustix::process::geteuid().is_root() {
-        return None;
-    }
-    Some((Uid::from_raw(number("SUDO_UID")?), Gid::from_raw(number("SUDO_GID")?)))
 }
 
 impl Write for OutputFile {
@@ -158,7 +163,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("trace.jsonl");
         fs::write(&path, "an earlier and longer trace").unwrap();
-        let mut output = OutputFile::open(&path).unwrap();
+        let mut output = OutputFile::open(&path, &[]).unwrap();
         output.write_all(b"").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "an earlier and longer trace");
         output.write_all(b"new").unwrap();
@@ -172,15 +177,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (new, old) = (directory.path().join("new"), directory.path().join("old"));
         fs::write(&old, "kept").unwrap();
-        drop(OutputFile::open(&new).unwrap());
-        drop(OutputFile::open(&old).unwrap());
+        drop(OutputFile::open(&new, &[]).unwrap());
+        drop(OutputFile::open(&old, &[]).unwrap());
         assert!(!new.exists());
         assert_eq!(fs::read_to_string(&old).unwrap(), "kept");
     }
 
     #[test]
     fn a_directory_that_is_not_there_is_an_error_with_advice() {
-        let error = OutputFile::open(Path::new("/nonexistent/trace.jsonl")).err().unwrap();
+        let error = OutputFile::open(Path::new("/nonexistent/trace.jsonl"), &[]).err().unwrap();
         assert!(error.to_string().contains("/nonexistent/trace.jsonl"));
         assert!(crate::advice::advice_of(&error).unwrap().contains("--output"));
     }
@@ -191,12 +196,12 @@ mod tests {
         let path = directory.path().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
             .unwrap();
-        let error = OutputFile::open(&path).err().unwrap();
+        let error = OutputFile::open(&path, &[]).err().unwrap();
         assert!(crate::advice::messages(&error).join(" ").contains("nobody reads this pipe"), "{error:#}");
         assert!(crate::advice::advice_of(&error).unwrap().contains("reader"), "{error:#}");
 
         let mut reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap();
-        let mut output = OutputFile::open(&path).unwrap();
+        let mut output = OutputFile::open(&path, &[]).unwrap();
         assert!(!rustix::fs::fcntl_getfl(&output.file).unwrap().contains(OFlags::NONBLOCK));
         output.write_all(b"events").unwrap();
         let mut read = [0; 6];
@@ -205,13 +210,39 @@ mod tests {
     }
 
     #[test]
+    fn the_file_that_is_traced_is_never_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let (program, link) = (directory.path().join("program"), directory.path().join("link"));
+        fs::write(&program, "kept").unwrap();
+        std::os::unix::fs::symlink(&program, &link).unwrap();
+        for path in [&program, &link] {
+            let error = OutputFile::open(path, &[program.clone()]).err().unwrap();
+            assert!(error.to_string().contains("would be lost"), "{error:#}");
+        }
+        assert_eq!(fs::read_to_string(&program).unwrap(), "kept");
+    }
+
+    #[test]
+    fn what_prevents_writing_has_advice_of_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("nowhere/at/all", &link).unwrap();
+        let advice = |path: &Path| {
+            crate::advice::advice_of(&OutputFile::open(path, &[]).err().unwrap()).unwrap().to_owned()
+        };
+        assert!(advice(&link).contains("symbolic link to nowhere/at/all"), "{}", advice(&link));
+        let own = std::env::current_exe().unwrap();
+        assert!(advice(&own).contains("runs this file"), "{}", advice(&own));
+    }
+
+    #[test]
     fn a_device_is_written_as_it_is() {
-        OutputFile::open(Path::new("/dev/null")).unwrap().write_all(b"x").unwrap();
+        OutputFile::open(Path::new("/dev/null"), &[]).unwrap().write_all(b"x").unwrap();
     }
 
     #[test]
     fn a_full_disk_is_named() {
-        let error = OutputFile::open(Path::new("/dev/full")).unwrap().write_all(b"x").unwrap_err();
+        let error = OutputFile::open(Path::new("/dev/full"), &[]).unwrap().write_all(b"x").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert!(error.to_string().starts_with("/dev/full: "), "{error}");
     }

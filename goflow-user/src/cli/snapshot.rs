@@ -253,8 +253,9 @@ fn write(
             .sort_by_key(|goroutine| (goroutine.wait_since.is_none(), goroutine.wait_since, goroutine.goid));
         view.chosen.truncate(top);
     }
+    let inputs: Vec<PathBuf> = args.core.iter().chain(&args.binary).cloned().collect();
     let destination: Box<dyn Write> = match args.file() {
-        Some(path) => Box::new(OutputFile::open(path)?),
+        Some(path) => Box::new(OutputFile::open(path, &inputs)?),
         None => Box::new(io::stdout().lock()),
     };
     let mut out = BufWriter::with_capacity(1 << 16, destination);

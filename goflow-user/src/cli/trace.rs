@@ -27,7 +27,7 @@ use crate::sink::Tee;
 use crate::sink::json::Json;
 use crate::sink::pretty::{Events, Pretty, View};
 use crate::target::Pid;
-use crate::target::spawn::SpawnError;
+use crate::target::spawn::{SpawnError, find_program};
 
 /// Ring buffer sizes to choose from: below, a burst of one scheduler tick is lost; above, the kernel refuses.
 const RING_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
@@ -187,6 +187,18 @@ impl TraceArgs {
         self.output.as_deref().filter(|path| *path != Path::new("-"))
     }
 
+    /// The files that the traced programs are started from.
+    fn programs(&self) -> Vec<PathBuf> {
+        // A command that is not found is refused when it is started.
+        let command = self.command.first().and_then(|program| find_program(program).ok());
+        let running = self.pid.iter().map(|pid| PathBuf::from(format!("/proc/{pid}/exe")));
+        self.binary.iter().cloned().chain(command).chain(running).collect()
+    }
+
+    fn output_file(&self, path: &Path) -> anyhow::Result<OutputFile> {
+        OutputFile::open(path, &self.programs())
+    }
+
     fn sink(&self) -> anyhow::Result<BoxedSink> {
         let events = if self.all { Events::Every } else { Events::Folded };
         let in_file = View { width: None, colour: false, events, progress: false };
@@ -195,10 +207,10 @@ impl TraceArgs {
         Ok(match (self.format, self.file()) {
             (Format::Pretty, None) => Box::new(Pretty::new(io::stdout(), view(&io::stdout(), events))),
             (Format::Pretty, Some(path)) => {
-                Box::new(Tee(Pretty::new(OutputFile::open(path)?, in_file), status(progress)))
+                Box::new(Tee(Pretty::new(self.output_file(path)?, in_file), status(progress)))
             }
             (Format::Json, None) => Box::new(Tee(Json::new(io::stdout()), status(false))),
-            (Format::Json, Some(path)) => Box::new(Tee(Json::new(OutputFile::open(path)?), status(progress))),
+            (Format::Json, Some(path)) => Box::new(Tee(Json::new(self.output_file(path)?), status(progress))),
         })
     }
 }
