@@ -74,6 +74,7 @@ fn advice_against(path: &Path, error: &io::Error) -> String {
             "it is a symbolic link to {}, which does not exist: remove the link or create that file",
             target.display()
         ),
+        (io::ErrorKind::Other, _) => "call goflow by sudo, which sets its variables itself".to_owned(),
         _ => {
             "give --output a file in a directory that you may write to, or `-` for standard output".to_owned()
         }

@@ -139,7 +139,10 @@ pub(super) fn run(args: &SnapshotArgs) -> anyhow::Result<ExitCode> {
 
 fn of_process(args: &SnapshotArgs, pid: Pid) -> anyhow::Result<()> {
     let process = Process::open(pid)
-        .with_context(|| format!("there is no process {pid}"))
+        .map_err(|error| match error.raw_os_error() {
+            Some(libc::ESRCH) => anyhow!("there is no process {pid}"),
+            _ => anyhow!("process {pid} cannot be opened: {error}"),
+        })
         .advise(|| "`pgrep -l NAME` finds the pid of a program")?;
     let executable = Executable::of_process(pid).map_err(anyhow::Error::from).or_else(advise)?;
     let lowest = executable.binary().image().lowest_address();

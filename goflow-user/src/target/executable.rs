@@ -32,11 +32,11 @@ pub enum ExecutableError {
     #[error("process {0} has ended; only its parent has not taken note of that")]
     Ended(Pid),
     /// Somebody else's process.
-    #[error("process {pid} may not be looked at: {error}: {needed}")]
+    #[error("process {pid} may not be looked at without CAP_SYS_PTRACE{needed}: {error}")]
     NotAllowed {
         /// The process.
         pid: Pid,
-        /// What it takes.
+        /// What else there is to say of that capability.
         needed: &'static str,
         /// Why.
         #[source]
@@ -173,9 +173,9 @@ fn without_file(pid: Pid, link: &Path, error: io::Error) -> ExecutableError {
         (_, Some(Fileless::Zombie)) => ExecutableError::Ended(pid),
         (io::ErrorKind::PermissionDenied, None) => {
             let needed = if in_user_namespace() {
-                "it takes CAP_SYS_PTRACE in the initial user namespace, and goflow is in another"
+                " in the initial user namespace (goflow is in another)"
             } else {
-                "it takes CAP_SYS_PTRACE; run goflow with sudo"
+                " (run goflow with sudo)"
             };
             ExecutableError::NotAllowed { pid, needed, error }
         }
