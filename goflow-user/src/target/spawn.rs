@@ -357,9 +357,10 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         let status = waiting.start().unwrap().wait().unwrap();
-        signal_hook::low_level::unregister(registered);
         assert_eq!(status.signal(), Some(libc::SIGTERM), "{status}");
+        // Before the handler goes, which closes the other end.
         assert_eq!(caught.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        signal_hook::low_level::unregister(registered);
     }
 
     #[test]
