@@ -59,6 +59,14 @@ fn a_file_that_does_not_exist_or_is_a_directory_is_refused() -> Result<()> {
 }
 
 #[test]
+fn a_named_pipe_is_refused_instead_of_waited_for() -> Result<()> {
+    let crafted = Crafted::new()?;
+    let pipe = crafted.0.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU)?;
+    is_refused(&pipe, &["regular file"])
+}
+
+#[test]
 fn a_program_that_is_not_go_is_refused() -> Result<()> {
     is_refused(Path::new("/bin/true"), &["Go"])
 }

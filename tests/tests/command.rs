@@ -206,6 +206,39 @@ fn a_command_that_cannot_be_run_is_refused_with_its_name() -> Result<()> {
     run(&["trace", "--", "/bin/true"])?.assert_refused(&["/bin/true", "Go"])
 }
 
+/// Pids of what runs `program`, or is about to: a forked child is called as goflow is until its `exec`.
+fn running(program: &Path) -> Result<Vec<String>> {
+    let name = program.to_str().context("a path")?.as_bytes();
+    let mut pids = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        // What is no process has no command line, and what has ended meanwhile has none either.
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if line.split(|byte| *byte == 0).any(|word| word == name) {
+            pids.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    Ok(pids)
+}
+
+#[test]
+fn a_command_that_waits_for_its_probes_never_outlives_goflow() -> Result<()> {
+    for delay_ms in (0..50).step_by(2) {
+        let recording = Recording::new()?;
+        // Its standard input is goflow's, so that it ends with this test whatever happens.
+        let program = recording.directory.path().join("pingpong");
+        fs::copy(Program::named("pingpong").build()?, &program)?;
+        let mut goflow = Goflow::spawn(&mut recording.command(&program, &[])?)?;
+        std::thread::sleep(std::time::Duration::from_millis(delay_ms));
+        goflow.signal(Signal::KILL)?;
+        goflow.close_stdin();
+        goflow.finish()?;
+        until("nothing is left", PATIENCE, || Ok(running(&program)?.is_empty().then_some(())))
+            .with_context(|| format!("killed after {delay_ms} ms"))?;
+    }
+    Ok(())
+}
+
 /// A user that exists as long as this, may run goflow as root by sudo, and nothing else.
 struct User {
     name: String,
