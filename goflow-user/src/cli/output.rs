@@ -217,7 +217,7 @@ mod tests {
         fs::write(&program, "kept").unwrap();
         std::os::unix::fs::symlink(&program, &link).unwrap();
         for path in [&program, &link] {
-            let error = OutputFile::open(path, &[program.clone()]).err().unwrap();
+            let error = OutputFile::open(path, std::slice::from_ref(&program)).err().unwrap();
             assert!(error.to_string().contains("would be lost"), "{error:#}");
         }
         assert_eq!(fs::read_to_string(&program).unwrap(), "kept");

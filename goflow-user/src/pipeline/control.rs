@@ -94,12 +94,12 @@ fn open(targets: &Targets) -> anyhow::Result<Opened> {
 /// The lease is taken before the file is read, so that what was analysed is what is probed.
 fn open_leased(path: &Path) -> anyhow::Result<(Executable, Option<Lease>)> {
     let lease = match Lease::take(path) {
-        Ok(lease) => Some(lease),
+        // What cannot be read is refused where it is opened to be analysed.
+        Ok(lease) => lease,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             return Err(anyhow!("{} is open for writing", path.display()))
                 .advise(|| "try again when it has been written");
         }
-        // Whether it can be read at all is said when it is opened.
         Err(error) => {
             tracing::warn!(%error, path = %path.display(), "cannot notice when the file is overwritten: do not do that");
             None

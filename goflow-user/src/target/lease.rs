@@ -10,6 +10,7 @@ use super::executable::FileId;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 /// The signal by which the kernel says that somebody wants to write. By default it ends the process: whoever takes a lease
@@ -21,15 +22,19 @@ pub const WANTED_BACK: i32 = libc::SIGIO;
 pub struct Lease(File);
 
 impl Lease {
-    /// Takes the lease of the file at `path`.
+    /// Takes the lease of the file at `path`; `None` where there is no regular file that can be read.
     ///
     /// # Errors
     /// `WouldBlock` while the file is open for writing; other errors where the file system has no leases, or the file is
     /// another user's and CAP_LEASE is missing.
-    pub fn take(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+    pub fn take(path: &Path) -> io::Result<Option<Self>> {
+        // A named pipe would make us wait for somebody who writes to it.
+        let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+        let Some(file) = opened.ok().filter(|file| file.metadata().is_ok_and(|found| found.is_file())) else {
+            return Ok(None);
+        };
         set(&file, libc::F_RDLCK)?;
-        Ok(Self(file))
+        Ok(Some(Self(file)))
     }
 
     /// Which file it is of.
