@@ -1,7 +1,7 @@
 //! goflow's eBPF programs: one handler per probed Go function, under two kinds of entry points.
 //!
 //! [`entry`] holds what the kernel calls: one program for the multi-uprobe link, which tells the probes apart by
-//! cookie, and one program per probe for kernels that have only perf-event uprobes (and, before 5.15, no cookies).
+//! place or cookie, and one program per probe for kernels that have only perf-event uprobes (and, before 5.15, no cookies).
 //! Both lead to the same handlers in [`probes`]. A handler never blocks, never writes to the target and wakes nobody:
 //! it builds a record on its stack and copies it to the ring buffer, or counts the loss.
 #![no_std]

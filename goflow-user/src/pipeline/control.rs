@@ -327,7 +327,7 @@ impl Running {
     }
 }
 
-/// What the kernel counted, and what that is estimated to have cost.
+/// Hits by probe, and what they are estimated to have cost.
 fn probe_hits(plans: &[Plan], hits: &[Hits]) -> Vec<ProbeHits> {
     let mut list = Vec::new();
     for (plan, hits) in plans.iter().zip(hits) {

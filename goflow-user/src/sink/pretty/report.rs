@@ -106,7 +106,7 @@ fn losses(summary: &Summary) -> Line {
     entry("lost").text(ALARM, texts.collect::<Vec<_>>().join(", "))
 }
 
-/// Hits as the kernel counted them, the costliest first.
+/// Hits by probe, the costliest first.
 fn probes(summary: &Summary) -> Vec<Line> {
     let mut hits: Vec<&ProbeHits> = summary.hits.iter().filter(|probe| probe.hits > 0).collect();
     hits.sort_by_key(|probe| std::cmp::Reverse(probe.cost_ns));
