@@ -4,9 +4,6 @@
 
 use crate::probe::ProbeId;
 
-/// Marks a struct offset that this Go version does not have.
-pub const OFFSET_ABSENT: u32 = u32::MAX;
-
 /// Per-binary constants of the eBPF programs. All offsets are in bytes from the start of the named runtime struct.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +32,16 @@ pub struct ProbeConfig {
     pub hchan_elemsize: u32,
     /// `hchan.elemtype`.
     pub hchan_elemtype: u32,
+    /// `pollDesc.rg`: the `g` that waits to read, or a state.
+    pub poll_desc_rg: u32,
+    /// `pollDesc.wg`: the `g` that waits to write, or a state.
+    pub poll_desc_wg: u32,
     /// 1 where `semacquire1` takes a wait reason as fifth argument (Go 1.20 and later), else 0.
     pub semacquire1_has_reason: u32,
+    /// [`crate::ring::Geometry::rings`].
+    pub rings: u32,
+    /// [`crate::ring::Geometry::chunks`].
+    pub ring_chunks: u32,
 }
 
 /// Tells which probe was hit from where the instruction is in its page, which a load at any address leaves as it is.

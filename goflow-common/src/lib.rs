@@ -8,10 +8,13 @@
 
 pub mod config;
 pub mod event;
+pub mod goid;
 pub mod probe;
+pub mod ring;
 
-/// Version of every layout in this crate; raised by any change of a record, of [`probe::ProbeId`] or of [`config`].
-pub const LAYOUT_VERSION: u32 = 2;
+/// Version of every layout in this crate; raised by any change of a record, of [`probe::ProbeId`], of [`config`] or of
+/// [`ring`].
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// Most return addresses one park record can carry.
 pub const MAX_STACK_DEPTH: usize = 32;

@@ -32,11 +32,13 @@ pub enum ProbeId {
     WaitGroupWait = 12,
     /// `sync.runtime_notifyListWait`, where `sync.(*Cond).Wait` blocks.
     NotifyListWait = 13,
+    /// `runtime.netpollready`: the network poller makes goroutines runnable.
+    NetpollReady = 14,
 }
 
 impl ProbeId {
     /// How many probes there are.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
 
     /// Every probe, in the order of its discriminant.
     pub const ALL: [ProbeId; Self::COUNT] = [
@@ -54,6 +56,7 @@ impl ProbeId {
         Self::RwMutexLock,
         Self::WaitGroupWait,
         Self::NotifyListWait,
+        Self::NetpollReady,
     ];
 
     /// The probe with this number, or `None` for a number this version does not know.

@@ -1,6 +1,7 @@
 //! What the kernel calls.
 
 use crate::{
+    kernel::{Any, Since6_6},
     maps::GOFLOW_SITES,
     probes::{channel, goroutine, park, select, sync},
     target::Registers,
@@ -10,10 +11,10 @@ use goflow_common::{config::SiteTable, probe::ProbeId};
 
 /// One program per probe, for kernels that attach one perf event per site.
 macro_rules! per_probe_programs {
-    ($($name:ident => $handler:path),* $(,)?) => {$(
+    ($($name:ident => $family:ident::$handler:ident),* $(,)?) => {$(
         #[uprobe]
         fn $name(ctx: ProbeContext) -> u32 {
-            $handler(&Registers::of(&ctx));
+            $family::$handler::<Any>(&Registers::of(&ctx));
             0
         }
     )*};
@@ -34,6 +35,7 @@ per_probe_programs! {
     rwmutex_lock => sync::rwmutex_lock,
     waitgroup_wait => sync::waitgroup_wait,
     notify_list_wait => sync::notify_list_wait,
+    netpollready => park::netpollready,
 }
 
 /// Every probe of a session, for one multi-uprobe link.
@@ -42,20 +44,21 @@ fn all_probes(ctx: ProbeContext) -> u32 {
     let regs = Registers::of(&ctx);
     let Some(probe) = probe_at(regs.ip()).or_else(|| probe_of_cookie(&ctx)) else { return 0 };
     match probe {
-        ProbeId::Newproc1 => goroutine::newproc1(&regs),
-        ProbeId::Goexit0 => goroutine::goexit0(&regs),
-        ProbeId::Gopark => park::gopark(&regs),
-        ProbeId::Ready => park::ready(&regs),
-        ProbeId::Makechan => channel::makechan(&regs),
-        ProbeId::Chansend => channel::chansend(&regs),
-        ProbeId::Chanrecv => channel::chanrecv(&regs),
-        ProbeId::Closechan => channel::closechan(&regs),
-        ProbeId::Selectgo => select::selectgo(&regs),
-        ProbeId::Semacquire1 => sync::semacquire1(&regs),
-        ProbeId::MutexLockSlow => sync::mutex_lock_slow(&regs),
-        ProbeId::RwMutexLock => sync::rwmutex_lock(&regs),
-        ProbeId::WaitGroupWait => sync::waitgroup_wait(&regs),
-        ProbeId::NotifyListWait => sync::notify_list_wait(&regs),
+        ProbeId::Newproc1 => goroutine::newproc1::<Since6_6>(&regs),
+        ProbeId::Goexit0 => goroutine::goexit0::<Since6_6>(&regs),
+        ProbeId::Gopark => park::gopark::<Since6_6>(&regs),
+        ProbeId::Ready => park::ready::<Since6_6>(&regs),
+        ProbeId::Makechan => channel::makechan::<Since6_6>(&regs),
+        ProbeId::Chansend => channel::chansend::<Since6_6>(&regs),
+        ProbeId::Chanrecv => channel::chanrecv::<Since6_6>(&regs),
+        ProbeId::Closechan => channel::closechan::<Since6_6>(&regs),
+        ProbeId::Selectgo => select::selectgo::<Since6_6>(&regs),
+        ProbeId::Semacquire1 => sync::semacquire1::<Since6_6>(&regs),
+        ProbeId::MutexLockSlow => sync::mutex_lock_slow::<Since6_6>(&regs),
+        ProbeId::RwMutexLock => sync::rwmutex_lock::<Since6_6>(&regs),
+        ProbeId::WaitGroupWait => sync::waitgroup_wait::<Since6_6>(&regs),
+        ProbeId::NotifyListWait => sync::notify_list_wait::<Since6_6>(&regs),
+        ProbeId::NetpollReady => park::netpollready::<Since6_6>(&regs),
     }
     0
 }

@@ -7,11 +7,11 @@
 //! never passes through `newproc1` (a `g0`, goid 0) is not remembered at all.
 
 use crate::{
-    maps::{GOID_EPOCH, GOID_MEMORY, GOID_MEMORY_ON, config},
+    maps::{GOID_EPOCH, GOID_MEMORY, config},
     target::read,
 };
 use core::arch::asm;
-use goflow_common::event::GOID_UNKNOWN;
+use goflow_common::{event::GOID_UNKNOWN, goid::Epoch};
 
 /// Answers remembered on one CPU; a power of two.
 const SLOTS: u64 = 64;
@@ -60,12 +60,14 @@ pub(crate) fn read_goid(gp: u64) -> u64 {
 /// Everything the answer depends on, mixed into one word; `None` while nothing may be remembered.
 #[inline(always)]
 fn question(gp: u64, pid: u32) -> Option<u64> {
-    if *GOID_MEMORY_ON.get(0)? == 0 {
+    let epoch = GOID_EPOCH.get_ptr(0)?;
+    // SAFETY: the pointer is to the map's value; volatile because other CPUs and user space write it.
+    let epoch = Epoch(unsafe { epoch.read_volatile() });
+    if !epoch.is_on() {
         return None;
     }
-    let epoch = *GOID_EPOCH.get(0)?;
     // Odd constants with well-spread bits (the golden ratio's and xxHash's).
-    let mixed = gp.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ epoch.wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+    let mixed = gp.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ epoch.0.wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
     let mixed = mixed.wrapping_add(u64::from(pid).wrapping_mul(0x1656_67b1_9e37_79f9));
     Some(mixed ^ (mixed >> 32))
 }
@@ -76,7 +78,7 @@ pub(crate) fn forget() {
     if let Some(epoch) = GOID_EPOCH.get_ptr_mut(0) {
         // SAFETY: the pointer is to the map's aligned value; the instruction is an atomic add of eight bytes.
         unsafe {
-            asm!("lock *(u64 *)({epoch} + 0) += {one}", epoch = in(reg) epoch, one = in(reg) 1u64);
+            asm!("lock *(u64 *)({epoch} + 0) += {step}", epoch = in(reg) epoch, step = in(reg) Epoch::STEP);
         }
     }
 }

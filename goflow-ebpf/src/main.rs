@@ -3,16 +3,18 @@
 //! [`entry`] holds what the kernel calls: one program for the multi-uprobe link, which tells the probes apart by
 //! place or cookie, and one program per probe for kernels that have only perf-event uprobes (and, before 5.15, no cookies).
 //! Both lead to the same handlers in [`probes`]. A handler never blocks, never writes to the target and wakes nobody:
-//! it builds a record on its stack and copies it to the ring buffer, or counts the loss.
+//! it writes a record into a ring buffer, or counts the loss.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
 
 mod entry;
 mod goid;
+mod kernel;
 mod maps;
 mod probes;
 mod record;
+mod stack;
 mod target;
 
 #[panic_handler]

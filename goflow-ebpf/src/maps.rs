@@ -2,6 +2,7 @@
 
 use crate::goid::Memory;
 use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
     macros::map,
     maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
@@ -10,6 +11,7 @@ use goflow_common::{
     LAYOUT_VERSION,
     config::{ProbeConfig, SiteTable},
     probe::ProbeId,
+    ring::{Chunk, Positions},
 };
 
 /// Per-binary constants; read-only to the programs, so the verifier prunes on them.
@@ -26,7 +28,11 @@ pub(crate) static GOFLOW_CONFIG: ProbeConfig = ProbeConfig {
     m_curg: 0,
     hchan_elemsize: 0,
     hchan_elemtype: 0,
+    poll_desc_rg: 0,
+    poll_desc_wg: 0,
     semacquire1_has_reason: 0,
+    rings: 0,
+    ring_chunks: 0,
 };
 
 /// Which probe each site belongs to; read-only as well.
@@ -42,9 +48,17 @@ macro_rules! config {
 }
 pub(crate) use config;
 
-/// What user space reads; its size is set at load.
+/// What user space reads, where the kernel is any; its size is set at load.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+
+/// Where each of goflow's own rings is, on newer kernels; their number is set at load.
+#[map]
+pub(crate) static RING_POSITIONS: Array<Positions> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Their memory; its size is set at load.
+#[map]
+pub(crate) static RING_CHUNKS: Array<Chunk> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// Thread groups to record when `filter_targets` is set.
 #[map]
@@ -52,13 +66,13 @@ pub(crate) static TARGETS: HashMap<u32, u8> = HashMap::with_max_entries(1024, 0)
 
 /// Events that found the ring buffer full, by `ProbeId`, per CPU.
 #[map]
-pub(crate) static LOST: PerCpuArray<[u64; ProbeId::COUNT]> = PerCpuArray::with_max_entries(1, 0);
+static LOST: PerCpuArray<[u64; ProbeId::COUNT]> = PerCpuArray::with_max_entries(1, 0);
 
-/// 1 while goids may be remembered; user space writes it.
+/// Hits that are no event, such as a wait for a WaitGroup that is done, by `ProbeId`, per CPU: they cost the target, too.
 #[map]
-pub(crate) static GOID_MEMORY_ON: Array<u64> = Array::with_max_entries(1, 0);
+static EVENTLESS: PerCpuArray<[u64; ProbeId::COUNT]> = PerCpuArray::with_max_entries(1, 0);
 
-/// How often a `g` has got a new goroutine.
+/// The epoch of the goid memory, see [`goflow_common::goid::Epoch`].
 #[map]
 pub(crate) static GOID_EPOCH: Array<u64> = Array::with_max_entries(1, 0);
 
@@ -67,12 +81,24 @@ pub(crate) static GOID_EPOCH: Array<u64> = Array::with_max_entries(1, 0);
 pub(crate) static GOID_MEMORY: PerCpuArray<Memory> = PerCpuArray::with_max_entries(1, 0);
 
 /// Counts an event of `probe` as lost.
+#[inline(always)]
+pub(crate) fn count_lost(probe: ProbeId) {
+    count(&LOST, probe);
+}
+
+/// Counts a hit of `probe` that is no event.
+#[inline(always)]
+pub(crate) fn count_eventless(probe: ProbeId) {
+    count(&EVENTLESS, probe);
+}
+
+/// Adds one.
 ///
 /// The add is atomic although the map is per CPU: a task in a program can be preempted by another task that hits a
 /// probe on the same CPU, and the counts are compared exactly.
 #[inline(always)]
-pub(crate) fn count_lost(probe: ProbeId) {
-    if let Some(counters) = LOST.get_ptr_mut(0) {
+fn count(map: &'static PerCpuArray<[u64; ProbeId::COUNT]>, probe: ProbeId) {
+    if let Some(counters) = map.get_ptr_mut(0) {
         // SAFETY: the pointer is into the map's value, and `probe` is below `ProbeId::COUNT` by its type; the
         // instruction is BPF_ATOMIC | BPF_ADD on eight aligned bytes.
         unsafe {

@@ -1,17 +1,11 @@
-//! From a hit to a record in the ring buffer.
+//! From a hit to the start of a record.
 
 use crate::{
-    maps::{EVENTS, TARGETS, config, count_lost},
+    maps::{TARGETS, config},
     target::Registers,
 };
-use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP,
-    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, generated::bpf_ringbuf_output},
-};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use goflow_common::{event::Header, probe::ProbeId};
-
-/// The reader polls: a forced wake-up would add 6 µs to a hit.
-const NO_WAKEUP: u64 = BPF_RB_NO_WAKEUP as u64;
 
 /// Decides whether this hit is recorded, and fills the common part of its record (without the goid, whose
 /// source differs by probe).
@@ -36,33 +30,4 @@ pub(crate) fn begin(regs: &Registers<'_>, probe: ProbeId) -> Option<Header> {
         probe: probe as u32,
         flags: 0,
     })
-}
-
-/// Sends a record.
-#[inline(always)]
-pub(crate) fn emit<T>(record: &T, probe: ProbeId) {
-    // SAFETY: `record` is initialised and as long as stated.
-    let result = unsafe {
-        bpf_ringbuf_output(
-            (&raw const EVENTS).cast_mut().cast(),
-            core::ptr::from_ref(record).cast_mut().cast(),
-            size_of::<T>() as u64,
-            NO_WAKEUP,
-        )
-    };
-    if result != 0 {
-        count_lost(probe);
-    }
-}
-
-/// Reserves room for a record that is too large for the stack, lets `fill` write it and sends it.
-#[inline(always)]
-pub(crate) fn emit_in_place<T: 'static>(probe: ProbeId, fill: impl FnOnce(*mut T)) {
-    match EVENTS.reserve::<T>(0) {
-        Some(mut entry) => {
-            fill(entry.as_mut_ptr());
-            entry.submit(NO_WAKEUP);
-        }
-        None => count_lost(probe),
-    }
 }

@@ -6,6 +6,7 @@ use aya_ebpf::{
     helpers::{bpf_probe_read_user, generated},
     programs::ProbeContext,
 };
+use core::mem::MaybeUninit;
 use goflow_common::event::GOID_UNKNOWN;
 
 /// The registers of the target at the probed instruction.
@@ -94,6 +95,15 @@ pub(crate) fn read<T>(addr: u64) -> Option<T> {
     // SAFETY: the helper checks the address and copies; `T` is one of the integer types and arrays used here, for
     // which every bit pattern is valid.
     unsafe { bpf_probe_read_user(addr as *const T) }.ok()
+}
+
+/// Reads words of the target into `to`, for what is too large to be returned; false when one is not present, and then
+/// `to` is all zero.
+#[inline(always)]
+pub(crate) fn read_words<const N: usize>(addr: u64, to: &mut MaybeUninit<[u64; N]>) -> bool {
+    let bytes = size_of::<[u64; N]>() as u32;
+    // SAFETY: `to` is writable and as long as stated; the helper checks the address.
+    unsafe { generated::bpf_probe_read_user(to.as_mut_ptr().cast(), bytes, addr as *const _) == 0 }
 }
 
 /// The return address of the probed function.

@@ -110,7 +110,7 @@ fn ring_records() -> Result<()> {
                 let park = park::Park { header, lock: 3, wait_reason: 4, depth: 2 };
                 [record(&park), vec![5; 8 * park::SHORT_STACK]].concat()
             }
-            ProbeId::Ready => record(&park::Ready { header, target: 9 }),
+            ProbeId::Ready | ProbeId::NetpollReady => record(&park::Ready { header, target: 9 }),
             ProbeId::Makechan => record(&channel::ChanMake { header, chan: 1, cap: 2, ..Default::default() }),
             ProbeId::Chansend | ProbeId::Chanrecv | ProbeId::Closechan => {
                 record(&channel::ChanOp { header, chan: 1, site_pc: 2 })

@@ -88,7 +88,7 @@ impl Recorder {
                 ring.drain(now(), &mut |_| {}, &mut events);
                 thread::sleep(PAUSE);
             }
-            while ring.drain(now(), &mut |_| {}, &mut events) > 0 {}
+            while ring.drain(now(), &mut |_| {}, &mut events).records > 0 {}
             ring.finish(&mut events);
             let losses = ring.losses(now())?;
             ensure!(losses.is_empty(), "{losses:?}");

@@ -2,8 +2,9 @@
 
 use crate::{
     goid::goid_of,
+    kernel::Kernel,
     maps::config,
-    record::{begin, emit},
+    record::begin,
     target::{Registers, callers_return_address, read, return_address},
 };
 use goflow_common::{
@@ -16,7 +17,7 @@ use goflow_common::{
 
 /// At `ret` of `func makechan(t *chantype, size int) *hchan` (1.18–1.27).
 #[inline(always)]
-pub(crate) fn makechan(regs: &Registers<'_>) {
+pub(crate) fn makechan<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Makechan;
     let Some(mut header) = begin(regs, probe) else { return };
     header.goid = goid_of(regs.g(), header.pid);
@@ -37,32 +38,32 @@ pub(crate) fn makechan(regs: &Registers<'_>) {
         elem_size: u32::from(elem_size.unwrap_or(0)),
         reserved: 0,
     };
-    emit(&record, probe);
+    K::emit(&record, probe);
 }
 
 /// `func chansend(c *hchan, ep unsafe.Pointer, block bool, callerpc uintptr) bool` (1.18–1.27).
 #[inline(always)]
-pub(crate) fn chansend(regs: &Registers<'_>) {
+pub(crate) fn chansend<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Chansend;
     let Some(header) = begin(regs, probe) else { return };
-    operation(header, regs, probe, blocks(regs), regs.arg3());
+    operation::<K>(header, regs, probe, blocks(regs), regs.arg3());
 }
 
 /// `func chanrecv(c *hchan, ep unsafe.Pointer, block bool) (selected, received bool)` (1.18–1.27). Compiled code calls
 /// it through `chanrecv1`, `chanrecv2` and `selectnbrecv`, so the receive stands one frame further up.
 #[inline(always)]
-pub(crate) fn chanrecv(regs: &Registers<'_>) {
+pub(crate) fn chanrecv<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Chanrecv;
     let Some(header) = begin(regs, probe) else { return };
-    operation(header, regs, probe, blocks(regs), callers_return_address(regs));
+    operation::<K>(header, regs, probe, blocks(regs), callers_return_address(regs));
 }
 
 /// `func closechan(c *hchan)` (1.18–1.27).
 #[inline(always)]
-pub(crate) fn closechan(regs: &Registers<'_>) {
+pub(crate) fn closechan<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Closechan;
     let Some(header) = begin(regs, probe) else { return };
-    operation(header, regs, probe, true, return_address(regs));
+    operation::<K>(header, regs, probe, true, return_address(regs));
 }
 
 /// The `block bool` argument: only its low byte is defined.
@@ -73,10 +74,16 @@ fn blocks(regs: &Registers<'_>) -> bool {
 
 /// The `hchan` is not read: that would cost the target as much as everything else here.
 #[inline(always)]
-fn operation(mut header: Header, regs: &Registers<'_>, probe: ProbeId, blocking: bool, site_pc: u64) {
+fn operation<K: Kernel>(
+    mut header: Header,
+    regs: &Registers<'_>,
+    probe: ProbeId,
+    blocking: bool,
+    site_pc: u64,
+) {
     header.goid = goid_of(regs.g(), header.pid);
     if !blocking {
         header.flags |= FLAG_NONBLOCKING;
     }
-    emit(&ChanOp { header, chan: regs.arg0(), site_pc }, probe);
+    K::emit(&ChanOp { header, chan: regs.arg0(), site_pc }, probe);
 }

@@ -2,8 +2,9 @@
 
 use crate::{
     goid::{forget, goid_of, read_goid},
+    kernel::Kernel,
     maps::config,
-    record::{begin, emit},
+    record::begin,
     target::{Registers, goid_behind_system_stack, read},
 };
 use goflow_common::{
@@ -17,7 +18,7 @@ use goflow_common::{
 /// At `ret` of `func newproc1(fn *funcval, callergp *g, callerpc uintptr, …) *g` (1.18–1.27): `AX` is the new `g`,
 /// complete but not yet runnable; it runs on the system stack of its creator.
 #[inline(always)]
-pub(crate) fn newproc1(regs: &Registers<'_>) {
+pub(crate) fn newproc1<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Newproc1;
     let Some(mut header) = begin(regs, probe) else { return };
     header.goid = goid_behind_system_stack(regs.g(), header.pid);
@@ -34,14 +35,14 @@ pub(crate) fn newproc1(regs: &Registers<'_>) {
         created_pc: created_pc.unwrap_or(0),
         start_pc: start_pc.unwrap_or(0),
     };
-    emit(&record, probe);
+    K::emit(&record, probe);
 }
 
 /// `func goexit0(gp *g)` (1.18–1.27), entered through `mcall` on `g0`.
 #[inline(always)]
-pub(crate) fn goexit0(regs: &Registers<'_>) {
+pub(crate) fn goexit0<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Goexit0;
     let Some(mut header) = begin(regs, probe) else { return };
     header.goid = goid_of(regs.arg0(), header.pid);
-    emit(&GoroutineExit { header }, probe);
+    K::emit(&GoroutineExit { header }, probe);
 }

@@ -2,19 +2,24 @@
 
 use crate::{
     goid::goid_of,
-    maps::config,
-    record::{begin, emit, emit_in_place},
-    target::{Registers, goid_behind_system_stack, read, return_address},
+    kernel::{Kernel, copy_words},
+    maps::{config, count_eventless},
+    record::begin,
+    stack::Frames,
+    target::{Registers, goid_behind_system_stack, read},
 };
 use goflow_common::{
     MAX_STACK_DEPTH,
-    event::park::{Park, ParkWithStack, Ready, SHORT_STACK},
+    event::{
+        Header,
+        park::{Park, ParkWithStack, Ready, SHORT_STACK},
+    },
     probe::ProbeId,
 };
 
 /// `func gopark(unlockf func(*g, unsafe.Pointer) bool, lock unsafe.Pointer, reason waitReason, …)` (1.18–1.27).
 #[inline(always)]
-pub(crate) fn gopark(regs: &Registers<'_>) {
+pub(crate) fn gopark<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Gopark;
     let Some(mut header) = begin(regs, probe) else { return };
     header.goid = goid_of(regs.g(), header.pid);
@@ -23,60 +28,65 @@ pub(crate) fn gopark(regs: &Registers<'_>) {
     let park = Park { header, lock: regs.arg1(), wait_reason, depth: 0 };
     let wanted = config!(stack_depth);
     if wanted == 0 {
-        emit(&park, probe);
+        K::emit(&park, probe);
     } else if wanted <= SHORT_STACK as u32 {
-        emit_in_place(probe, |record| fill::<SHORT_STACK>(record, park, regs, wanted));
+        K::emit_in_place(probe, |record| fill::<K, SHORT_STACK>(record, park, regs, wanted));
     } else {
-        emit_in_place(probe, |record| fill::<MAX_STACK_DEPTH>(record, park, regs, wanted));
+        K::emit_in_place(probe, |record| fill::<K, MAX_STACK_DEPTH>(record, park, regs, wanted));
     }
 }
 
-/// Writes a park with the return addresses along the chain of saved frame pointers (`[fp]` = next, `[fp + 8]` = return
-/// address).
+/// Writes a park with its stack.
 #[inline(always)]
-fn fill<const N: usize>(record: *mut ParkWithStack<N>, park: Park, regs: &Registers<'_>, wanted: u32) {
-    // SAFETY: `record` is reserved memory of its type, and every index below is less than `N`.
+fn fill<K: Kernel, const N: usize>(
+    record: *mut ParkWithStack<N>,
+    park: Park,
+    regs: &Registers<'_>,
+    wanted: u32,
+) {
+    // SAFETY: `record` is reserved memory of its type.
     unsafe {
         copy_words(&raw mut (*record).park, &park);
-        let stack = (&raw mut (*record).stack).cast::<u64>();
-        *stack = return_address(regs);
-        let mut fp = regs.caller_fp();
-        let mut depth = 1;
-        while depth < N {
-            if depth >= wanted as usize || fp == 0 {
-                break;
-            }
-            let Some([next, pc]) = read::<[u64; 2]>(fp) else { break };
-            *stack.add(depth) = pc;
-            depth += 1;
-            // A stack grows down, so the chain only ever leads up; anything else is not a frame.
-            if next <= fp {
-                break;
-            }
-            fp = next;
-        }
-        (*record).park.depth = depth as u32;
-    }
-}
-
-/// Copies word by word. An assignment would become a call of a byte-wise `memmove`.
-///
-/// # Safety
-/// `to` is valid for writing and aligned to eight bytes.
-#[inline(always)]
-unsafe fn copy_words(to: *mut Park, from: &Park) {
-    let (to, from) = (to.cast::<u64>(), core::ptr::from_ref(from).cast::<u64>());
-    for word in 0..size_of::<Park>() / 8 {
-        // SAFETY: both are records of that many words; the caller vouches for `to`.
-        unsafe { to.add(word).write_volatile(*from.add(word)) };
+        let to = (&raw mut (*record).stack).cast();
+        (*record).park.depth = K::walk(regs, Frames::<N> { to, wanted }) as u32;
     }
 }
 
 /// `func ready(gp *g, traceskip int, next bool)` (1.18–1.27), on the system stack of the goroutine that wakes.
 #[inline(always)]
-pub(crate) fn ready(regs: &Registers<'_>) {
+pub(crate) fn ready<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Ready;
     let Some(mut header) = begin(regs, probe) else { return };
     header.goid = goid_behind_system_stack(regs.g(), header.pid);
-    emit(&Ready { header, target: goid_of(regs.arg0(), header.pid) }, probe);
+    K::emit(&Ready { header, target: goid_of(regs.arg0(), header.pid) }, probe);
+}
+
+/// `func netpollready(toRun *gList, pd *pollDesc, mode int32)` (1.18–1.27; from 1.22 on with a result), on a system stack:
+/// the runtime puts who waits for the descriptor into a run queue without calling `ready`.
+#[inline(always)]
+pub(crate) fn netpollready<K: Kernel>(regs: &Registers<'_>) {
+    // `mode` is one of these or their sum (runtime/netpoll.go).
+    const READ: u32 = b'r' as u32;
+    const WRITE: u32 = b'w' as u32;
+    let probe = ProbeId::NetpollReady;
+    let Some(header) = begin(regs, probe) else { return };
+    let mode = regs.arg2() as u32;
+    let pd = regs.arg1();
+    let wakes_reader = (mode == READ || mode == READ + WRITE)
+        && wake_by_poller::<K>(header, pd.wrapping_add(u64::from(config!(poll_desc_rg))));
+    let wakes_writer = (mode == WRITE || mode == READ + WRITE)
+        && wake_by_poller::<K>(header, pd.wrapping_add(u64::from(config!(poll_desc_wg))));
+    if !wakes_reader && !wakes_writer {
+        count_eventless(probe);
+    }
+}
+
+/// Tells that the goroutine in `slot`, a `pollDesc.rg` or `.wg`, becomes runnable; false when none is there.
+#[inline(always)]
+fn wake_by_poller<K: Kernel>(header: Header, slot: u64) -> bool {
+    /// The largest of the states that are not a `g`: `pdNil`, `pdReady`, `pdWait` (runtime/netpoll.go).
+    const PD_WAIT: u64 = 2;
+    let Some(gp) = read::<u64>(slot).filter(|&gp| gp > PD_WAIT) else { return false };
+    K::emit(&Ready { header, target: goid_of(gp, header.pid) }, ProbeId::NetpollReady);
+    true
 }

@@ -2,7 +2,8 @@
 
 use crate::{
     goid::goid_of,
-    record::{begin, emit},
+    kernel::Kernel,
+    record::begin,
     target::{Registers, read, return_address},
 };
 use goflow_common::{
@@ -14,7 +15,7 @@ use goflow_common::{
 /// `func selectgo(cas0 *scase, order0 *uint16, pc0 *uintptr, nsends, nrecvs int, block bool) (int, bool)`
 /// (1.18–1.27); `scase` is `{c *hchan; elem unsafe.Pointer}` (runtime/select.go), send cases first.
 #[inline(always)]
-pub(crate) fn selectgo(regs: &Registers<'_>) {
+pub(crate) fn selectgo<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Selectgo;
     let Some(mut header) = begin(regs, probe) else { return };
     header.goid = goid_of(regs.g(), header.pid);
@@ -35,5 +36,5 @@ pub(crate) fn selectgo(regs: &Registers<'_>) {
             *chan = hchan;
         }
     }
-    emit(&Select { header, site_pc: return_address(regs), sends, receives, chans }, probe);
+    K::emit(&Select { header, site_pc: return_address(regs), sends, receives, chans }, probe);
 }

@@ -75,7 +75,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
         ProbeId::Newproc1 => record.goroutine_create()?,
         ProbeId::Goexit0 => record.goroutine_exit()?,
         ProbeId::Gopark => record.park()?,
-        ProbeId::Ready => record.ready()?,
+        ProbeId::Ready | ProbeId::NetpollReady => record.ready()?,
         ProbeId::Makechan => record.chan_make()?,
         ProbeId::Chansend => EventKind::ChanSend(record.chan_op()?),
         ProbeId::Chanrecv => EventKind::ChanRecv(record.chan_op()?),

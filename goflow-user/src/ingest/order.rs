@@ -1,11 +1,11 @@
 //! Puts events into the order of their time.
 //!
-//! The kernel side takes the time of a hit *before* it reserves room in the buffer, so two CPUs can enter their records
-//! in the other order, and a task that is preempted between the two enters its record late:
+//! The rings of two CPUs are read one after the other. And the kernel side takes the time of a hit *before* it reserves
+//! room, so a task that is preempted between the two enters its record late, behind that of another task:
 //!
 //! ```text
-//! CPU 0   t=10 ─────────────reserve        ring order: t=12, t=10
-//! CPU 1          t=12 ─reserve             released:   t=10, t=12
+//! task A   t=10 ─────────────reserve        ring order: t=12, t=10
+//! task B          t=12 ─reserve             released:   t=10, t=12
 //! ```
 //!
 //! The contract: an event is held until one at least [`HOLD_NS`] younger has been seen (or the clock says so), and then
@@ -20,7 +20,7 @@ pub const HOLD_NS: u64 = 10_000_000;
 /// Holds the youngest events back until their order is certain.
 #[derive(Debug, Default)]
 pub struct Orderer {
-    /// Sorted by time.
+    /// In the order they came.
     held: Vec<Event>,
     newest: MonotonicNs,
     released: MonotonicNs,
@@ -28,25 +28,27 @@ pub struct Orderer {
 }
 
 impl Orderer {
-    /// Takes one event, in the order of the ring buffer.
+    /// Takes one event. Those of one ring come in its order.
     pub fn push(&mut self, event: Event) {
         self.newest = self.newest.max(event.t);
         if event.t < self.released {
             self.late += 1;
         }
-        match self.held.last() {
-            Some(last) if last.t > event.t => {
-                // Equal times keep their ring order.
-                let place = self.held.partition_point(|held| held.t <= event.t);
-                self.held.insert(place, event);
-            }
-            _ => self.held.push(event),
-        }
+        self.held.push(event);
     }
 
     /// Appends to `out` what is certain when it is `now`, which must not be behind the hits seen so far.
     pub fn release(&mut self, now: MonotonicNs, out: &mut Vec<Event>) {
-        let certain = MonotonicNs(self.newest.max(now).0.saturating_sub(HOLD_NS));
+        self.release_until(MonotonicNs(self.newest.max(now).0.saturating_sub(HOLD_NS)), out);
+    }
+
+    /// As [`Self::release`], when a ring has been read only up to an event at `read_until`.
+    pub fn release_of_partly_read(&mut self, read_until: MonotonicNs, out: &mut Vec<Event>) {
+        self.release_until(MonotonicNs(read_until.0.saturating_sub(HOLD_NS)), out);
+    }
+
+    fn release_until(&mut self, certain: MonotonicNs, out: &mut Vec<Event>) {
+        self.sort();
         let count = self.held.partition_point(|event| event.t <= certain);
         self.released = self.released.max(certain);
         out.extend(self.held.drain(..count));
@@ -54,8 +56,15 @@ impl Orderer {
 
     /// Appends everything that is held: nothing can come any more.
     pub fn finish(&mut self, out: &mut Vec<Event>) {
+        self.sort();
         self.released = self.newest;
         out.append(&mut self.held);
+    }
+
+    /// What is held consists of a few runs that are nearly in order, which a stable sort merges. Equal times keep the
+    /// order of their ring.
+    fn sort(&mut self) {
+        self.held.sort_by_key(|event| event.t);
     }
 
     /// Events that came too late to be put in order.
@@ -83,6 +92,21 @@ mod tests {
 
     fn times(events: &[Event]) -> Vec<u64> {
         events.iter().map(|event| event.t.0).collect()
+    }
+
+    #[test]
+    fn what_is_behind_a_partly_read_ring_waits_for_it() {
+        let mut orderer = Orderer::default();
+        let mut out = Vec::new();
+        orderer.push(at(1));
+        orderer.push(at(HOLD_NS + 5));
+        orderer.push(at(HOLD_NS * 9));
+        orderer.release_of_partly_read(MonotonicNs(HOLD_NS + 5), &mut out);
+        assert_eq!(times(&out), [1]);
+        orderer.push(at(HOLD_NS + 6));
+        orderer.release(MonotonicNs(HOLD_NS * 10), &mut out);
+        assert_eq!(times(&out), [1, HOLD_NS + 5, HOLD_NS + 6, HOLD_NS * 9]);
+        assert_eq!(orderer.late(), 0);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Takes records out of the kernel's ring buffer, and notices what the kernel had to drop.
+//! Takes records out of the rings, and notices what the kernel had to drop.
 //!
 //! In: the maps of a session; out: decoded events in time order with loss windows between them. Nothing wakes this
 //! reader: the kernel side submits without a wake-up (a forced one costs the target 6 µs a hit), so the caller polls.
@@ -6,16 +6,16 @@
 use super::decode::{self, Decoded};
 use super::event::{Event, LossPoint, Lost, MonotonicNs};
 use super::order::Orderer;
+use crate::probe::buffer::EventBuffer;
 use crate::probe::load::{Counters, LoadError};
-use aya::maps::{MapData, RingBuf};
 use goflow_common::probe::ProbeId;
 
-/// Records taken in one go, so that a busy target cannot keep the caller from its other duties.
-pub const MOST_PER_DRAIN: usize = 65_536;
+/// Records taken of all rings in one go, so that a busy target cannot keep the caller from its other duties.
+const MOST_PER_DRAIN: usize = 65_536;
 
-/// Reads one session's ring buffer.
+/// Reads one session's rings.
 pub struct RingReader {
-    events: RingBuf<MapData>,
+    events: EventBuffer,
     counters: Counters,
     taken: [u64; ProbeId::COUNT],
     orderer: Orderer,
@@ -24,10 +24,19 @@ pub struct RingReader {
     undecodable: u64,
 }
 
+/// What one look at the rings brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Records taken.
+    pub records: usize,
+    /// False when there may be more.
+    pub is_all: bool,
+}
+
 impl RingReader {
     /// A reader for maps that were just created, at time `now`.
     #[must_use]
-    pub fn new(events: RingBuf<MapData>, counters: Counters, now: MonotonicNs) -> Self {
+    pub fn new(events: EventBuffer, counters: Counters, now: MonotonicNs) -> Self {
         Self {
             events,
             counters,
@@ -40,26 +49,42 @@ impl RingReader {
     }
 
     /// Takes what is there. `seen` is shown every record as it comes (unordered); `out` gets the events whose order is
-    /// certain. Returns how many records were taken.
-    pub fn drain(&mut self, now: MonotonicNs, seen: &mut dyn FnMut(&Decoded), out: &mut Vec<Event>) -> usize {
-        let mut taken = 0;
-        while taken < MOST_PER_DRAIN {
-            let Some(record) = self.events.next() else { break };
-            taken += 1;
-            match decode::decode(&record) {
+    /// certain.
+    pub fn drain(
+        &mut self,
+        now: MonotonicNs,
+        seen: &mut dyn FnMut(&Decoded),
+        out: &mut Vec<Event>,
+    ) -> Drained {
+        let Self { events, taken, orderer, undecodable, .. } = self;
+        let most = MOST_PER_DRAIN / events.rings() as usize;
+        let mut drained = Drained { records: 0, is_all: true };
+        let mut read_until = None;
+        for ring in 0..events.rings() {
+            let mut last = None;
+            let records = events.take(ring, most, |record| match decode::decode(record) {
                 Ok(decoded) => {
-                    self.taken[decoded.probe as usize] += 1;
+                    taken[decoded.probe as usize] += 1;
                     seen(&decoded);
-                    self.orderer.push(decoded.event);
+                    last = Some(decoded.event.t);
+                    orderer.push(decoded.event);
                 }
                 Err(error) => {
-                    self.undecodable += 1;
+                    *undecodable += 1;
                     tracing::debug!(%error, "a record could not be decoded");
                 }
+            });
+            drained.records += records;
+            if records == most {
+                drained.is_all = false;
+                read_until = read_until.min(last).or(last);
             }
         }
-        self.orderer.release(now, out);
-        taken
+        match read_until {
+            Some(read_until) => orderer.release_of_partly_read(read_until, out),
+            None => orderer.release(now, out),
+        }
+        drained
     }
 
     /// Hands out everything that is still held back. Call it when the probes are out and the buffer is drained.
@@ -90,14 +115,22 @@ impl RingReader {
         Ok(windows)
     }
 
-    /// Hits of each probe so far: the records that were taken, and those that were lost.
+    /// Hits of each probe so far that are no event.
+    ///
+    /// # Errors
+    /// The counters could not be read.
+    pub fn eventless(&self) -> Result<[u64; ProbeId::COUNT], LoadError> {
+        self.counters.eventless()
+    }
+
+    /// Hits of each probe so far: the records that were taken, those that were lost, and the hits that needed none.
     ///
     /// # Errors
     /// The counters could not be read.
     pub fn hits(&self) -> Result<[u64; ProbeId::COUNT], LoadError> {
         let mut hits = self.counters.lost()?;
-        for (hits, taken) in hits.iter_mut().zip(self.taken) {
-            *hits += taken;
+        for (hits, others) in hits.iter_mut().zip(self.taken.iter().zip(self.counters.eventless()?)) {
+            *hits += others.0 + others.1;
         }
         Ok(hits)
     }

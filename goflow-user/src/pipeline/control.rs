@@ -11,7 +11,7 @@ use crate::ingest::event::{LossPoint, MonotonicNs};
 use crate::probe::attach::{Attached, Scope};
 use crate::probe::cost::estimated_ns_per_hit;
 use crate::probe::load::LoadError;
-use crate::probe::plan::Plan;
+use crate::probe::plan::{Plan, PlannedSite};
 use crate::sink::record::{Meta, ProbeHits, Progress, Summary};
 use crate::target::executable::Executable;
 use crate::target::lease::{Lease, WANTED_BACK};
@@ -317,7 +317,7 @@ impl Running {
             detach_ns: detach.as_nanos() as u64,
             counts: output.counts(),
             lost: lost(&totals),
-            hits: probe_hits(&self.plans, &totals.hits),
+            hits: probe_hits(&self.plans, &totals),
             cost_ns: cost_ns(&self.plans, &totals.hits_in_window),
             target_cpu_ns: self.watch.cpu_ns(),
             processes: totals.processes,
@@ -328,23 +328,36 @@ impl Running {
 }
 
 /// Hits by probe, and what they are estimated to have cost.
-fn probe_hits(plans: &[Plan], hits: &[Hits]) -> Vec<ProbeHits> {
+fn probe_hits(plans: &[Plan], totals: &Totals) -> Vec<ProbeHits> {
     let mut list = Vec::new();
-    for (plan, hits) in plans.iter().zip(hits) {
-        for probe in ProbeId::ALL {
-            let Some(planned) = plan.sites.iter().find(|planned| planned.spec.probe == probe) else {
-                continue;
-            };
-            let hits = hits[probe as usize];
-            let cost_ns = hits * estimated_ns_per_hit(planned.site.class);
-            list.push(ProbeHits { probe, function: planned.function.to_owned(), hits, cost_ns });
+    for ((plan, hits), eventless) in plans.iter().zip(&totals.hits).zip(&totals.eventless) {
+        for planned in probed(plan) {
+            let probe = planned.spec.probe;
+            list.push(ProbeHits {
+                probe,
+                function: planned.function.to_owned(),
+                hits: hits[probe as usize],
+                eventless: eventless[probe as usize],
+                cost_ns: cost_of(planned, hits),
+            });
         }
     }
     list
 }
 
 fn cost_ns(plans: &[Plan], hits: &[Hits]) -> u64 {
-    probe_hits(plans, hits).iter().map(|probe| probe.cost_ns).sum()
+    let of_plan = |(plan, hits)| probed(plan).map(|planned| cost_of(planned, hits)).sum::<u64>();
+    plans.iter().zip(hits).map(of_plan).sum()
+}
+
+/// One site of each probe that is in: all of a probe are of one class.
+fn probed(plan: &Plan) -> impl Iterator<Item = &PlannedSite> {
+    let site_of = |probe| plan.sites.iter().find(|planned| planned.spec.probe == probe);
+    ProbeId::ALL.into_iter().filter_map(site_of)
+}
+
+fn cost_of(planned: &PlannedSite, hits: &Hits) -> u64 {
+    hits[planned.spec.probe as usize] * estimated_ns_per_hit(planned.site.class)
 }
 
 fn lost(totals: &Totals) -> Vec<(LossPoint, u64)> {

@@ -8,7 +8,7 @@ use crate::binary::addr::{LinkAddr, LoadBias};
 use crate::ingest::decode::Decoded;
 use crate::ingest::event::{LossPoint, MonotonicNs};
 use crate::ingest::order::HOLD_NS;
-use crate::ingest::ring::{MOST_PER_DRAIN, RingReader};
+use crate::ingest::ring::RingReader;
 use crate::probe::load::LoadError;
 use crate::probe::plan::Plan;
 use crate::target::Pid;
@@ -95,6 +95,8 @@ impl Window {
 pub(super) struct Totals {
     pub(super) lost: BTreeMap<LossPoint, u64>,
     pub(super) hits: Vec<Hits>,
+    /// Those of `hits` that are no event.
+    pub(super) eventless: Vec<Hits>,
     pub(super) hits_in_window: Vec<Hits>,
     pub(super) processes: Vec<Pid>,
 }
@@ -194,9 +196,9 @@ impl Ingest {
                 outside[decoded.probe as usize] += u64::from(!self.window.contains(decoded.event.t));
                 appeared.extend(appearance(executable, sites, known, decoded));
             };
-            let records = reader.drain(now, &mut seen, &mut events);
-            is_drained &= records < MOST_PER_DRAIN;
-            taken += records;
+            let drained = reader.drain(now, &mut seen, &mut events);
+            is_drained &= drained.is_all;
+            taken += drained.records;
             let losses = reader.losses(now)?;
             for start in appeared {
                 self.meet(start);
@@ -274,11 +276,12 @@ impl Ingest {
 
     fn finish(mut self) -> Result<Totals, LoadError> {
         let mut rest = Vec::new();
-        let (mut hits, mut hits_in_window) = (Vec::new(), Vec::new());
+        let (mut hits, mut eventless, mut hits_in_window) = (Vec::new(), Vec::new(), Vec::new());
         self.answer()?;
         for source in &mut self.sources {
             source.reader.finish(&mut rest);
             hits.push(source.reader.hits()?);
+            eventless.push(source.reader.eventless()?);
             hits_in_window.push(source.hits_in_window()?);
         }
         rest.sort_by_key(|event| event.t);
@@ -291,7 +294,13 @@ impl Ingest {
         self.tell_exits(MonotonicNs(u64::MAX));
         self.pass_on(Outbox::flush);
         *self.lost.entry(LossPoint::Sink).or_default() += self.outbox.total_dropped();
-        Ok(Totals { lost: self.lost, hits, hits_in_window, processes: self.processes.into_iter().collect() })
+        Ok(Totals {
+            lost: self.lost,
+            hits,
+            eventless,
+            hits_in_window,
+            processes: self.processes.into_iter().collect(),
+        })
     }
 }
 

@@ -204,6 +204,16 @@ pub const CATALOG: [Spec; ProbeId::COUNT] = [
         gives: "waits for Conds",
         may_be_absent: Some("the program never waits for a Cond"),
     },
+    Spec {
+        probe: ProbeId::NetpollReady,
+        level: Level::Blocking,
+        functions: &["runtime.netpollready"],
+        point: Point::Entry,
+        signature: "1.18–1.21: func netpollready(toRun *gList, pd *pollDesc, mode int32); 1.22–1.27: and returns int32",
+        program: "netpollready",
+        gives: "wake-ups by the network poller",
+        may_be_absent: None,
+    },
 ];
 
 /// The entry of one probe.

@@ -4,16 +4,20 @@
 //! An object of another layout version is refused. The hard thing: aya 0.14 cannot load a program for a multi-uprobe
 //! link, so that one is relocated through `aya_obj` against the maps aya has created, and loaded here.
 
+use super::buffer::{EventBuffer, Rings};
 use super::plan::Plan;
 use super::sys;
 use crate::target::Pid;
+use crate::target::host::monotonic_ns;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::UProbe;
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::Object;
 use goflow_common::LAYOUT_VERSION;
 use goflow_common::config::ProbeConfig;
+use goflow_common::goid::Epoch;
 use goflow_common::probe::ProbeId;
+use goflow_common::ring::Geometry;
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
@@ -54,6 +58,9 @@ pub enum LoadError {
     /// A map could not be opened.
     #[error("an eBPF map could not be opened")]
     Map(#[from] aya::maps::MapError),
+    /// The rings could not be mapped into this process.
+    #[error("the event buffers cannot be mapped; a smaller --buffer may help")]
+    Mapping(#[source] io::Error),
     /// The kernel refused a program.
     #[error("the kernel refused the eBPF program {program}: {error}\n{log}")]
     Verifier {
@@ -104,8 +111,8 @@ pub enum Programs {
 
 /// The maps that user space reads while and after the probes are in.
 pub struct KernelSide {
-    /// The ring buffer of events.
-    pub events: RingBuf<MapData>,
+    /// Where the records come from.
+    pub events: EventBuffer,
     /// Losses.
     pub counters: Counters,
     /// Lets the programs remember goids.
@@ -117,6 +124,7 @@ pub struct KernelSide {
 /// Per-probe counters of the kernel side.
 pub struct Counters {
     lost: PerCpuArray<MapData, [u64; ProbeId::COUNT]>,
+    eventless: PerCpuArray<MapData, [u64; ProbeId::COUNT]>,
 }
 
 /// Loads what `plan` needs. `filter_targets` makes the programs record only processes named by
@@ -130,12 +138,17 @@ pub fn load(
     filter_targets: bool,
     ring_bytes: u32,
 ) -> Result<(Programs, KernelSide), LoadError> {
-    let config = ProbeConfig { filter_targets: u32::from(filter_targets), ..plan.config };
     check_layout(OBJECT)?;
+    let sizes = BufferSizes::new(method, ring_bytes);
+    let Geometry { rings, chunks } = sizes.own;
+    let config =
+        ProbeConfig { filter_targets: u32::from(filter_targets), rings, ring_chunks: chunks, ..plan.config };
     let mut ebpf = EbpfLoader::new()
         .override_global(CONFIG_SYMBOL, bytemuck::bytes_of(&config), true)
         .override_global("GOFLOW_SITES", plan.site_table().as_bytes().as_slice(), true)
-        .map_max_entries("EVENTS", ring_bytes)
+        .map_max_entries("EVENTS", sizes.kernel_bytes)
+        .map_max_entries("RING_POSITIONS", rings)
+        .map_max_entries("RING_CHUNKS", rings * chunks)
         .load(OBJECT)?;
     let multi = match method {
         AttachMethod::UprobeMulti => Some(load_multi(&ebpf)?),
@@ -144,9 +157,28 @@ pub fn load(
             None
         }
     };
-    let kernel_side = KernelSide::take(&mut ebpf)?;
+    let kernel_side = KernelSide::take(&mut ebpf, method, sizes)?;
     let programs = multi.map_or_else(|| Programs::PerProbe(Box::new(ebpf)), Programs::Multi);
     Ok((programs, kernel_side))
+}
+
+/// How large each of the two kinds of buffer is; the one that the programs do not use is as small as may be.
+#[derive(Clone, Copy)]
+struct BufferSizes {
+    kernel_bytes: u32,
+    own: Geometry,
+}
+
+impl BufferSizes {
+    fn new(method: AttachMethod, bytes: u32) -> Self {
+        match method {
+            AttachMethod::UprobeMulti => {
+                let cpus = aya::util::nr_cpus().map_or(1, |cpus| cpus as u32);
+                Self { kernel_bytes: rustix::param::page_size() as u32, own: Geometry::new(bytes, cpus) }
+            }
+            AttachMethod::PerfEvent => Self { kernel_bytes: bytes, own: Geometry { rings: 1, chunks: 1 } },
+        }
+    }
 }
 
 /// A program that does nothing, for a multi-uprobe link: what a trap costs before goflow does anything in it.
@@ -232,12 +264,25 @@ pub(super) fn uprobe_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&
 }
 
 impl KernelSide {
-    fn take(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
+    fn take(ebpf: &mut Ebpf, method: AttachMethod, sizes: BufferSizes) -> Result<Self, LoadError> {
         let mut map = |name| ebpf.take_map(name).ok_or(LoadError::Missing(name));
+        let events = match method {
+            AttachMethod::UprobeMulti => {
+                let (positions, chunks) = (map("RING_POSITIONS")?, map("RING_CHUNKS")?);
+                let (Map::Array(positions), Map::Array(chunks)) = (&positions, &chunks) else {
+                    return Err(LoadError::Missing("rings of the right kind"));
+                };
+                EventBuffer::Own(Rings::map(positions, chunks, sizes.own).map_err(LoadError::Mapping)?)
+            }
+            AttachMethod::PerfEvent => EventBuffer::Kernel(RingBuf::try_from(map("EVENTS")?)?),
+        };
         Ok(Self {
-            events: RingBuf::try_from(map("EVENTS")?)?,
-            counters: Counters { lost: PerCpuArray::try_from(map("LOST")?)? },
-            goid_memory: GoidMemory(Array::try_from(map("GOID_MEMORY_ON")?)?),
+            events,
+            counters: Counters {
+                lost: PerCpuArray::try_from(map("LOST")?)?,
+                eventless: PerCpuArray::try_from(map("EVENTLESS")?)?,
+            },
+            goid_memory: GoidMemory(Array::try_from(map("GOID_EPOCH")?)?),
             targets: HashMap::try_from(map("TARGETS")?)?,
         })
     }
@@ -261,7 +306,8 @@ impl GoidMemory {
     /// # Errors
     /// The kernel refused.
     pub fn set(&mut self, on: bool) -> Result<(), LoadError> {
-        Ok(self.0.set(0, u64::from(on), 0)?)
+        let epoch = if on { Epoch::on(monotonic_ns()) } else { Epoch::OFF };
+        Ok(self.0.set(0, epoch.0, 0)?)
     }
 }
 
@@ -271,12 +317,25 @@ impl Counters {
     /// # Errors
     /// The map could not be read.
     pub fn lost(&self) -> Result<[u64; ProbeId::COUNT], LoadError> {
-        let mut sum = [0u64; ProbeId::COUNT];
-        for counters in self.lost.get(&0, 0)?.iter() {
-            for (sum, counter) in sum.iter_mut().zip(counters) {
-                *sum += counter;
-            }
-        }
-        Ok(sum)
+        sum(&self.lost)
     }
+
+    /// Hits by probe that are no event.
+    ///
+    /// # Errors
+    /// The map could not be read.
+    pub fn eventless(&self) -> Result<[u64; ProbeId::COUNT], LoadError> {
+        sum(&self.eventless)
+    }
+}
+
+/// Over all CPUs.
+fn sum(map: &PerCpuArray<MapData, [u64; ProbeId::COUNT]>) -> Result<[u64; ProbeId::COUNT], LoadError> {
+    let mut sum = [0u64; ProbeId::COUNT];
+    for counters in map.get(&0, 0)?.iter() {
+        for (sum, counter) in sum.iter_mut().zip(counters) {
+            *sum += counter;
+        }
+    }
+    Ok(sum)
 }

@@ -6,6 +6,7 @@
 //! has not decoded and found safe.
 
 pub mod attach;
+pub mod buffer;
 pub mod catalog;
 pub mod cost;
 pub mod feature;

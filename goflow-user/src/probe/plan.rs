@@ -9,6 +9,7 @@ use crate::binary::addr::FileOffset;
 use crate::binary::offsets::Offsets;
 use crate::binary::site::{self, Site};
 use goflow_common::config::{ProbeConfig, SiteTable};
+use goflow_common::probe::ProbeId;
 use goflow_common::{LAYOUT_VERSION, MAX_STACK_DEPTH};
 
 /// First Go minor whose `semacquire1` takes a wait reason (runtime/sema.go).
@@ -51,7 +52,17 @@ impl Plan {
     /// Plans the probes of `level` for `binary`, whose structs have these `offsets`.
     #[must_use]
     pub fn new(binary: &GoBinary<'_>, offsets: &Offsets, level: Level, stack_depth: u32) -> Self {
-        let (sites, unavailable) = place(binary, level);
+        let (mut sites, mut unavailable) = place(binary, level);
+        if offsets.poll_desc.is_none() {
+            let without_offsets = |planned: &mut PlannedSite| planned.spec.probe == ProbeId::NetpollReady;
+            unavailable.extend(sites.extract_if(.., without_offsets).map(|planned| Unplaced {
+                spec: planned.spec,
+                why: format!(
+                    "the layout of runtime.pollDesc, which {} needs, is not known",
+                    planned.function
+                ),
+            }));
+        }
         let mut plan = Self { sites, unavailable, config: config(binary, offsets, stack_depth) };
         for planned in plan.sites.iter().filter(|planned| planned.site.on_stack_check) {
             plan.config.on_stack_check |= 1 << planned.spec.probe as u32;
@@ -93,7 +104,12 @@ fn config(binary: &GoBinary<'_>, offsets: &Offsets, stack_depth: u32) -> ProbeCo
         m_curg: offsets.m.curg,
         hchan_elemsize: offsets.hchan.elemsize,
         hchan_elemtype: offsets.hchan.elemtype,
+        poll_desc_rg: offsets.poll_desc.map_or(0, |poll_desc| poll_desc.rg),
+        poll_desc_wg: offsets.poll_desc.map_or(0, |poll_desc| poll_desc.wg),
         semacquire1_has_reason: u32::from(has_reason),
+        // Set when the programs are loaded.
+        rings: 0,
+        ring_chunks: 0,
     }
 }
 

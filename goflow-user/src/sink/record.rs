@@ -148,6 +148,8 @@ pub struct ProbeHits {
     pub function: String,
     /// Hits.
     pub hits: u64,
+    /// Those of them that are no event, such as a call that turned out not to wait.
+    pub eventless: u64,
     /// Estimated cost to the target, nanoseconds.
     pub cost_ns: u64,
 }

@@ -82,5 +82,6 @@ pub fn probe(probe: ProbeId) -> &'static str {
         ProbeId::RwMutexLock => "rwmutex_lock",
         ProbeId::WaitGroupWait => "waitgroup_wait",
         ProbeId::NotifyListWait => "notify_list_wait",
+        ProbeId::NetpollReady => "netpollready",
     }
 }

@@ -145,8 +145,7 @@ func writerWaits(m *tally) {
 
 func readerWaits(m *tally) {
 	var mu sync.RWMutex
-	m.rwmutex++
-	mu.Lock()
+	mu.Lock() // nobody holds it
 	w := m.spawn(func(w *tally) {
 		w.semaphore++
 		mu.RLock()
@@ -168,7 +167,6 @@ func waitGroup(m *tally) {
 	m.parked(w)
 	wg.Done()
 	m.wakes(w)
-	m.waitgroup++
 	wg.Wait() // nothing to wait for
 }
 

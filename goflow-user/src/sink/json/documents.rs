@@ -92,6 +92,7 @@ struct HitsLine<'a> {
     probe: &'static str,
     function: &'a str,
     hits: u64,
+    eventless: u64,
     cost_ns: u64,
 }
 
@@ -207,6 +208,7 @@ fn hits_line(hits: &ProbeHits) -> HitsLine<'_> {
         probe: words::probe(hits.probe),
         function: &hits.function,
         hits: hits.hits,
+        eventless: hits.eventless,
         cost_ns: hits.cost_ns,
     }
 }

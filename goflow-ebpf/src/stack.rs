@@ -1,0 +1,102 @@
+//! The stack of a goroutine that parks: return addresses along the chain of saved frame pointers (`[fp]` is the next
+//! one, `[fp + 8]` the return address).
+//!
+//! A read of the target costs the same whatever its size, so where the kernel lets a program index its own stack by a
+//! variable (Linux 5.12 and later) frames are read by the window and not one by one.
+
+use crate::target::{Registers, read, read_words, return_address};
+use core::mem::MaybeUninit;
+
+/// Bytes read at once. A program has 512 bytes of stack; the frames of `gopark`'s callers are some tens of bytes each.
+const WINDOW_BYTES: u64 = 256;
+const WINDOW_WORDS: usize = WINDOW_BYTES as usize / 8;
+
+/// Where return addresses go.
+pub(crate) struct Frames<const N: usize> {
+    /// Room for `N` of them.
+    pub(crate) to: *mut u64,
+    /// How many are wanted.
+    pub(crate) wanted: u32,
+}
+
+impl<const N: usize> Frames<N> {
+    /// # Safety
+    /// `depth` is less than `N`.
+    #[inline(always)]
+    unsafe fn put(&self, depth: usize, pc: u64) {
+        // SAFETY: there is room for `N`.
+        unsafe { *self.to.add(depth) = pc };
+    }
+
+    #[inline(always)]
+    fn is_full(&self, depth: usize) -> bool {
+        depth >= self.wanted as usize
+    }
+}
+
+/// Reads every frame by itself; returns how many there are.
+#[inline(always)]
+pub(crate) fn walk_frame_by_frame<const N: usize>(regs: &Registers<'_>, frames: Frames<N>) -> usize {
+    // SAFETY: `N` is not 0.
+    unsafe { frames.put(0, return_address(regs)) };
+    let mut fp = regs.caller_fp();
+    let mut depth = 1;
+    while depth < N {
+        if frames.is_full(depth) || fp == 0 {
+            break;
+        }
+        let Some([next, pc]) = read::<[u64; 2]>(fp) else { break };
+        // SAFETY: the loop's condition.
+        unsafe { frames.put(depth, pc) };
+        depth += 1;
+        // A stack grows down, so the chain only ever leads up; anything else is not a frame.
+        if next <= fp {
+            break;
+        }
+        fp = next;
+    }
+    depth
+}
+
+/// Reads windows of the stack and takes the frames out of them; returns how many there are.
+#[inline(always)]
+pub(crate) fn walk_in_windows<const N: usize>(regs: &Registers<'_>, frames: Frames<N>) -> usize {
+    let mut start = regs.sp();
+    let mut window = MaybeUninit::<[u64; WINDOW_WORDS]>::uninit();
+    let words: *mut u64 = window.as_mut_ptr().cast();
+    if !read_words(start, &mut window) {
+        return walk_frame_by_frame(regs, frames);
+    }
+    // SAFETY: `N` is not 0, and the window has been filled, as every one below before it is looked at.
+    unsafe { frames.put(0, *words) };
+    let mut fp = regs.caller_fp();
+    let mut depth = 1;
+    while depth < N {
+        if frames.is_full(depth) || fp == 0 {
+            break;
+        }
+        if fp.wrapping_sub(start) > WINDOW_BYTES - 16 {
+            start = fp;
+            if !read_words(start, &mut window) {
+                // The end of the stack is near, and behind it may be nothing.
+                let Some(frame) = read::<[u64; 2]>(start) else { break };
+                // SAFETY: a window is longer.
+                unsafe { words.cast::<[u64; 2]>().write(frame) };
+            }
+        }
+        let word = (fp.wrapping_sub(start) / 8) as usize;
+        if word > WINDOW_WORDS - 2 {
+            break;
+        }
+        // SAFETY: both words are inside the window, which has been filled.
+        let (next, pc) = unsafe { (*words.add(word), *words.add(word + 1)) };
+        // SAFETY: the loop's condition.
+        unsafe { frames.put(depth, pc) };
+        depth += 1;
+        if next <= fp {
+            break;
+        }
+        fp = next;
+    }
+    depth
+}
