@@ -129,3 +129,44 @@ fn whoever_waits_for_time_is_woken_by_the_runtime_itself() -> Result<()> {
     }
     Ok(())
 }
+
+/// Where the program waits for this kind of object, by the function and its line.
+fn sites<'a>(session: &'a Session, of: &'a str) -> impl Iterator<Item = &'a Position> {
+    session.of_kind("sync_wait").filter_map(move |event| match &event.kind {
+        Kind::SyncWait { sync, site, .. } if sync == of => site.as_ref(),
+        _ => None,
+    })
+}
+
+#[test]
+fn sync_objects_are_waited_for_on_the_lines_of_who_uses_them() -> Result<()> {
+    let file = tempfile::NamedTempFile::new()?;
+    let source = include_str!("../programs/parked/main.go");
+    for go in go_versions() {
+        let program = Program::named("parked").go(go).flavour(Flavour::Stripped).build()?;
+        let mut command = std::process::Command::new(goflow_tests::goflow::binary()?);
+        command.args(["trace", "--level", "blocking", "--format", "json", "--output"]).arg(file.path());
+        let mut goflow = Goflow::spawn(command.arg("--").arg(&program))?;
+        until("all are parked", PATIENCE, || Ok(goflow.printed().contains("running").then_some(())))?;
+        goflow.close_stdin();
+        goflow.finish()?;
+        let session = Session::parse(&std::fs::read(file.path())?)?;
+        for (object, function, statement, count) in [
+            ("mutex", "main.lock", "mutex.Lock() }", 3),
+            ("semaphore", "main.lockRead", "written.RLock()", 2),
+            ("rwmutex", "main.lockWrite", "read.Lock()", 2),
+            ("waitgroup", "main.waitGroup", "group.Wait()", 2),
+            ("cond", "main.waitCond", "\tcond.Wait()", 3),
+        ] {
+            let line = source.lines().position(|line| line.contains(statement)).map(|index| index as u32 + 1);
+            let here = |site: &&Position| site.function() == function && site.line == line;
+            let found = sites(&session, object).filter(here).count();
+            ensure!(
+                found == count,
+                "{go}: {found} of {count} in {function}: {:#?}",
+                sites(&session, object).collect::<Vec<_>>()
+            );
+        }
+    }
+    Ok(())
+}

@@ -136,7 +136,7 @@ impl EventWriter<'_> {
                 if let Some(reason) = reason {
                     self.wait_reason(line, *reason);
                 }
-                self.call(line, b",\"site\":", *site);
+                self.user(line, b",\"site\":", *site);
             }
         }
     }
@@ -150,6 +150,15 @@ impl EventWriter<'_> {
         line.raw(key);
         match pc {
             Some(pc) => line.raw(self.fragments.call(self.pid, pc, self.names).innermost),
+            None => line.raw(b"null"),
+        };
+    }
+
+    /// As [`Self::call`], past the code of the sync object.
+    fn user(&mut self, line: &mut Line<'_>, key: &[u8], pc: Option<RuntimeAddr>) {
+        line.raw(key);
+        match pc {
+            Some(pc) => line.raw(self.fragments.call(self.pid, pc, self.names).user),
             None => line.raw(b"null"),
         };
     }

@@ -41,11 +41,12 @@ struct Span {
     end: usize,
 }
 
-/// The frames of one return address; the innermost one comes first, so it is a prefix.
+/// The frames of one return address.
 #[derive(Clone, Copy)]
 struct CallSpan {
     frames: Span,
-    innermost_end: usize,
+    innermost: Span,
+    user: Span,
 }
 
 /// The source position of a call, as JSON.
@@ -54,6 +55,8 @@ pub(super) struct Call<'a> {
     pub(super) frames: &'a [u8],
     /// The innermost frame alone.
     pub(super) innermost: &'a [u8],
+    /// The innermost frame that is not the code of a sync object, else the innermost one.
+    pub(super) user: &'a [u8],
 }
 
 impl Fragments {
@@ -75,10 +78,8 @@ impl Fragments {
         let Self { arena, processes } = self;
         let known = &mut processes.entry(pid).or_default().calls;
         let span = *known.entry(pc).or_insert_with(|| render_call(arena, pc, &names.frames(pid, pc)));
-        Call {
-            frames: &arena[span.frames.start..span.frames.end],
-            innermost: &arena[span.frames.start..span.innermost_end],
-        }
+        let text = |span: Span| &arena[span.start..span.end];
+        Call { frames: text(span.frames), innermost: text(span.innermost), user: text(span.user) }
     }
 
     /// The function that starts at `entry`.
@@ -128,15 +129,20 @@ fn rendered(arena: &mut Vec<u8>, render: impl FnOnce(&mut Line<'_>)) -> Span {
 }
 
 fn render_call(arena: &mut Vec<u8>, pc: RuntimeAddr, frames: &[Frame<'_>]) -> CallSpan {
-    let Some((innermost, callers)) = frames.split_first() else {
-        let span = rendered(arena, |line| unnamed_json(line, pc));
-        return CallSpan { frames: span, innermost_end: span.end };
-    };
-    let first = rendered(arena, |line| frame_json(line, innermost));
-    for frame in callers {
-        rendered(arena, |line| frame_json(line.raw(b","), frame));
+    let start = arena.len();
+    let (mut innermost, mut user) = (None, None);
+    for frame in frames {
+        if innermost.is_some() {
+            arena.push(b',');
+        }
+        let span = rendered(arena, |line| frame_json(line, frame));
+        innermost.get_or_insert(span);
+        if !frame.is_of_sync() {
+            user.get_or_insert(span);
+        }
     }
-    CallSpan { frames: Span { start: first.start, end: arena.len() }, innermost_end: first.end }
+    let innermost = innermost.unwrap_or_else(|| rendered(arena, |line| unnamed_json(line, pc)));
+    CallSpan { frames: Span { start, end: arena.len() }, innermost, user: user.unwrap_or(innermost) }
 }
 
 fn frame_json(line: &mut Line<'_>, frame: &Frame<'_>) {

@@ -14,6 +14,12 @@ impl Names for Fake {
         match pc.0 {
             0x10 => vec![frame("main.(*Pool).Submit", Some(57), false)],
             0x20 => vec![frame("main.send", Some(9), true), frame("main.main", None, false)],
+            0x30 => vec![
+                frame("internal/sync.(*Mutex).Lock", Some(70), true),
+                frame("sync.(*Mutex).Lock", Some(46), true),
+                frame("main.(*Pool).Submit", Some(60), false),
+            ],
+            0x40 => vec![frame("internal/sync.(*Mutex).lockSlow", Some(149), false)],
             _ => Vec::new(),
         }
     }
@@ -94,14 +100,27 @@ fn a_park_lists_inlined_frames_and_addresses_without_a_name() {
 
 #[test]
 fn a_site_is_the_innermost_inlined_frame_alone() {
-    let text = tail(EventKind::SyncWait {
-        primitive: SyncPrimitive::WaitGroup,
-        addr: RuntimeAddr(0xc000_0020),
-        reason: None,
-        site: Some(RuntimeAddr(0x20)),
-    });
-    assert!(text.ends_with(r#""line":9,"inlined":true}}"#), "{text}");
-    assert!(text.starts_with(r#""sync_wait","sync":"waitgroup","addr":"0xc0000020","site":{"#), "{text}");
+    let text = tail(EventKind::ChanSend(ChanOp { site: Some(RuntimeAddr(0x20)), ..op(Some(1)) }));
+    assert!(text.contains(r#""line":9,"inlined":true},"blocking""#), "{text}");
+}
+
+#[test]
+fn a_sync_object_is_waited_for_where_its_user_is_and_not_inside_it() {
+    for (pc, site) in [
+        (0x20, r#"{"function":"main.send","file":"/src/pool.go","line":9,"inlined":true}"#),
+        (0x30, r#"{"function":"main.(*Pool).Submit","file":"/src/pool.go","line":60}"#),
+        // Only the stack of the park that follows tells more.
+        (0x40, r#"{"function":"internal/sync.(*Mutex).lockSlow","file":"/src/pool.go","line":149}"#),
+    ] {
+        let text = tail(EventKind::SyncWait {
+            primitive: SyncPrimitive::Mutex,
+            addr: RuntimeAddr(0xc000_0020),
+            reason: None,
+            site: Some(RuntimeAddr(pc)),
+        });
+        let expected = format!(r#""sync_wait","sync":"mutex","addr":"0xc0000020","site":{site}}}"#);
+        assert_eq!(text, expected);
+    }
 }
 
 #[test]

@@ -262,7 +262,7 @@ impl Book {
         }
         let frames = names.frames(pid, pc);
         let chosen =
-            frames.iter().map(|frame| (origin(frame.function, &self.modules), frame)).min_by_key(|(o, _)| *o);
+            frames.iter().map(|frame| (origin(frame, &self.modules), frame)).min_by_key(|(o, _)| *o);
         let place = match chosen {
             Some((origin, frame)) => {
                 let position = position_of(frame);
@@ -326,10 +326,10 @@ fn short_function(function: &str) -> String {
 
 /// Whose code a function is. The standard library's packages are those without a dot in their first element, unless the
 /// main module has no dot either.
-fn origin(function: &str, modules: &[String]) -> Origin {
+fn origin(frame: &Frame<'_>, modules: &[String]) -> Origin {
     const MACHINERY: [&str; 9] =
         ["runtime", "sync", "syscall", "time", "net", "os", "io", "bufio", "crypto/tls"];
-    let package = package_of(function);
+    let package = frame.package();
     if MACHINERY.contains(&package)
         || ["runtime/", "internal/", "sync/"].iter().any(|parent| package.starts_with(parent))
     {
@@ -343,16 +343,6 @@ fn origin(function: &str, modules: &[String]) -> Origin {
         Origin::Program
     } else {
         Origin::Library
-    }
-}
-
-/// Import path of a function's package.
-fn package_of(function: &str) -> &str {
-    let name_end = function.find('[').unwrap_or(function.len());
-    let last_element = function[..name_end].rfind('/').map_or(0, |slash| slash + 1);
-    match function[last_element..name_end].find('.') {
-        Some(dot) => &function[..last_element + dot],
-        None => function,
     }
 }
 
@@ -388,7 +378,8 @@ mod tests {
             ),
         ] {
             for function in functions {
-                assert_eq!(origin(function, &modules), expected, "{function}");
+                let frame = Frame { function, file: None, line: None, inlined: false };
+                assert_eq!(origin(&frame, &modules), expected, "{function}");
             }
         }
     }
