@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use goflow_user::binary::addr::RuntimeAddr;
 use goflow_user::ingest::event::{ChanAddr, ChanOp, Event, EventKind, Goid, MonotonicNs, WaitReason};
 use goflow_user::sink::json::Json;
-use goflow_user::sink::pretty::{Events, Pretty, View};
+use goflow_user::sink::pretty::{Events, Pretty, Until, View};
 use goflow_user::sink::record::{Frame, Names, Record, Sink};
 use goflow_user::target::{Pid, Tid};
 
@@ -105,7 +105,7 @@ fn median(mut rounds: Vec<Duration>) -> Duration {
 fn main() -> Result<(), Box<dyn Error>> {
     let records: Vec<Record> = (0..EVENTS).map(record).collect();
     let path = std::env::temp_dir().join(format!("goflow-bench-{}.jsonl", std::process::id()));
-    let view = |events| View { width: Some(120), colour: false, events, progress: false };
+    let view = |events| View { width: Some(120), colour: false, events, progress: false, until: Until::Interrupted };
     let (mut memory, mut file, mut folded, mut every) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         memory.push(run(Json::new(Counting::default()), &records)?);

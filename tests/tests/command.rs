@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -196,6 +197,91 @@ fn sigterm_to_goflow_ends_the_session_and_leaves_the_command_running() -> Result
     goflow.close_stdin();
     let finished = goflow.finish()?;
     recording.session(&finished)?;
+    Ok(())
+}
+
+/// A program that on SIGINT still makes goroutines before it ends.
+fn graceful(recording: &Recording) -> Result<Goflow> {
+    let program = Program::named("graceful").build()?;
+    let goflow = Goflow::spawn(&mut on_a_terminal(&recording.command(&program, &[])?))?;
+    until("the command runs", PATIENCE, || Ok(goflow.printed().contains("running").then_some(())))?;
+    Ok(goflow)
+}
+
+#[test]
+fn what_a_command_does_on_ctrl_c_is_traced_to_its_end() -> Result<()> {
+    let recording = Recording::new()?;
+    let mut goflow = graceful(&recording)?;
+    goflow.stdin().context("no stdin")?.write_all(b"\x03")?;
+    let finished = goflow.finish()?;
+    let shown = String::from_utf8_lossy(&finished.stdout).into_owned();
+    ensure!(finished.status.code() == Some(5), "{}: {shown}", finished.status);
+    ensure!(shown.contains("stopped"), "{shown}");
+    let session = recording.session(&finished)?;
+    ensure!(session.summary.ended == "target exited", "ended: {}", session.summary.ended);
+    let created = session.of_kind("goroutine_create").filter(|event| match &event.kind {
+        Kind::GoroutineCreate { start, .. } => {
+            start.as_ref().is_some_and(|start| start.function() == "main.tidy")
+        }
+        _ => false,
+    });
+    let created = created.count();
+    ensure!(created == 3, "{created} of the 3 goroutines of the shutdown");
+    Ok(())
+}
+
+#[test]
+fn a_second_ctrl_c_ends_the_trace_and_the_command_still_ends_by_itself() -> Result<()> {
+    let recording = Recording::new()?;
+    let mut goflow = graceful(&recording)?;
+    goflow.stdin().context("no stdin")?.write_all(b"\x03")?;
+    until("the command tidies up", PATIENCE, || Ok(goflow.printed().contains("stopping").then_some(())))?;
+    std::thread::sleep(std::time::Duration::from_millis(150));
+    goflow.stdin().context("no stdin")?.write_all(b"\x03")?;
+    let finished = goflow.finish()?;
+    let shown = String::from_utf8_lossy(&finished.stdout).into_owned();
+    ensure!(finished.status.code() == Some(5), "{}: {shown}", finished.status);
+    let session = recording.session(&finished)?;
+    ensure!(session.summary.ended == "interrupted", "ended: {}", session.summary.ended);
+    Ok(())
+}
+
+#[test]
+fn a_signal_that_comes_before_the_command_is_let_go_keeps_it_from_starting() -> Result<()> {
+    let program = Program::named("pingpong").build()?;
+    let mut kept = 0;
+    for delay_ms in 0..40 {
+        let recording = Recording::new()?;
+        let mut goflow = Goflow::spawn(&mut recording.command(&program, &[])?)?;
+        std::thread::sleep(std::time::Duration::from_millis(delay_ms));
+        // To goflow alone, as when it comes before the fork. Before goflow handles it, it ends by it.
+        goflow.signal(Signal::INT)?;
+        goflow.close_stdin();
+        let finished = goflow.finish()?;
+        let started = String::from_utf8_lossy(&finished.stdout).contains("running");
+        if finished.status.code() == Some(2) {
+            ensure!(!started, "it was started: {}", finished.stderr);
+            ensure!(finished.stderr.contains("before the command was started"), "{}", finished.stderr);
+            kept += 1;
+        } else {
+            let by_signal = finished.status.signal() == Some(Signal::INT.as_raw());
+            ensure!(started && finished.status.success() || by_signal, "{:?}", finished);
+        }
+    }
+    ensure!(kept > 0, "no signal came in time");
+    Ok(())
+}
+
+#[test]
+fn a_command_that_prints_between_the_lines_of_a_trace_is_told_so_once() -> Result<()> {
+    let program = Program::named("short").build()?;
+    let program = program.to_str().context("a path")?;
+    let finished = run(&["trace", "--format", "json", "--", program, "1", "1"])?;
+    ensure!(finished.status.success(), "{}: {}", finished.status, finished.stderr);
+    ensure!(finished.stderr.matches("--output FILE").count() == 1, "{}", finished.stderr);
+    let recording = Recording::new()?;
+    let finished = Goflow::spawn(&mut recording.command(Path::new(program), &["1", "1"])?)?.finish()?;
+    ensure!(!finished.stderr.contains("--output FILE"), "{}", finished.stderr);
     Ok(())
 }
 

@@ -25,7 +25,7 @@ use crate::probe::catalog;
 use crate::probe::load::AttachMethod;
 use crate::sink::Tee;
 use crate::sink::json::Json;
-use crate::sink::pretty::{Events, Pretty, View};
+use crate::sink::pretty::{Events, Pretty, Until, View};
 use crate::target::Pid;
 use crate::target::spawn::{SpawnError, find_program};
 
@@ -44,6 +44,8 @@ Examples:
       Every process that runs this file, now and later, also in containers.
   sudo goflow trace -- ./svc --port 8080
       A command from its first instruction, run as you, not as root; its exit status is passed on.
+  sudo goflow trace --format json --output trace.jsonl -- ./svc
+      The same for programs: the file has the trace, and standard output what the command prints.
   sudo goflow trace --pid 1234 --format json --output trace.jsonl
       Every event as one JSON object a line, for programs; docs/events.md explains the fields.
   sudo goflow trace --pid 1234 --format json | jq -r 'select(.kind == \"park\").wait_reason'
@@ -68,14 +70,20 @@ pub(super) struct TraceArgs {
     binary: Option<PathBuf>,
     /// Start this command and trace it from its first instruction
     ///
-    /// Under sudo it runs as the user who called sudo. It keeps the terminal, and its exit status is passed on.
+    /// Under sudo it runs as the user who called sudo. It keeps the terminal, and its exit status is passed on. Ctrl-C
+    /// reaches the command as well, and the trace goes on until the command has ended; Ctrl-C again, or SIGTERM to
+    /// goflow, ends the trace and leaves the command running. Its standard output is goflow's: with --format json, give
+    /// --output FILE, or what it prints stands between the lines of the trace.
     #[arg(last = true, value_name = "CMD")]
     command: Vec<OsString>,
 
     /// What to trace; each level includes the one before
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Channels)]
     level: Level,
-    /// Stop after this time, such as 10s, 500ms or 2m; without it, when the target ends or on Ctrl-C
+    /// Stop after this time, such as 10s, 500ms or 1m30s; without it, when the target ends or on Ctrl-C
+    ///
+    /// Units are ms, s, m, h and d. A command is not ended: the trace stops, the summary is written, and goflow waits for
+    /// the end of the command to pass on its exit status.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
     /// How to write events
@@ -195,40 +203,57 @@ impl TraceArgs {
         self.binary.iter().cloned().chain(command).chain(running).collect()
     }
 
+    fn until(&self) -> Until {
+        match self.duration {
+            Some(duration) => Until::Elapsed(duration),
+            None if self.command.is_empty() => Until::Interrupted,
+            None => Until::CommandEnds,
+        }
+    }
+
+    /// Whether what the command prints gets between the lines of the trace, which a program is to read.
+    fn is_mixed(&self) -> bool {
+        self.format == Format::Json && self.file().is_none() && !self.command.is_empty()
+    }
+
     fn output_file(&self, path: &Path) -> anyhow::Result<OutputFile> {
         OutputFile::open(path, &self.programs())
     }
 
     fn sink(&self) -> anyhow::Result<BoxedSink> {
         let events = if self.all { Events::Every } else { Events::Folded };
-        let in_file = View { width: None, colour: false, events, progress: false };
+        let until = self.until();
+        let in_file = View { width: None, colour: false, events, progress: false, until };
         // The terminal of a command is the command's.
         let progress = self.command.is_empty() && output::can_write_over(&io::stderr());
         Ok(match (self.format, self.file()) {
-            (Format::Pretty, None) => Box::new(Pretty::new(io::stdout(), view(&io::stdout(), events))),
+            (Format::Pretty, None) => Box::new(Pretty::new(io::stdout(), view(&io::stdout(), events, until))),
             (Format::Pretty, Some(path)) => {
-                Box::new(Tee(Pretty::new(self.output_file(path)?, in_file), status(progress)))
+                Box::new(Tee(Pretty::new(self.output_file(path)?, in_file), status(progress, until)))
             }
-            (Format::Json, None) => Box::new(Tee(Json::new(io::stdout()), status(false))),
-            (Format::Json, Some(path)) => Box::new(Tee(Json::new(self.output_file(path)?), status(progress))),
+            (Format::Json, None) => Box::new(Tee(Json::new(io::stdout()), status(false, until))),
+            (Format::Json, Some(path)) => Box::new(Tee(Json::new(self.output_file(path)?), status(progress, until))),
         })
     }
 }
 
 /// Header, losses and summary, for the person who waits while the events go elsewhere.
-fn status(progress: bool) -> Pretty<impl Write> {
-    Pretty::new(io::stderr(), View { progress, ..view(&io::stderr(), Events::None) })
+fn status(progress: bool, until: Until) -> Pretty<impl Write> {
+    Pretty::new(io::stderr(), View { progress, ..view(&io::stderr(), Events::None, until) })
 }
 
-fn view(stream: &(impl AsFd + anstream::stream::RawStream), events: Events) -> View {
+fn view(stream: &(impl AsFd + anstream::stream::RawStream), events: Events, until: Until) -> View {
     let colour = anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never;
-    View { width: output::width(stream), colour, events, progress: false }
+    View { width: output::width(stream), colour, events, progress: false, until }
 }
 
 /// Traces, and passes on the exit status of a traced command.
 pub(super) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     let options = args.options();
     tracing::debug!(?options, "tracing");
+    if args.is_mixed() {
+        tracing::warn!("the command prints between the lines of the trace; --output FILE keeps them apart");
+    }
     let Outcome { command } = pipeline::trace(&options, args.sink()?).or_else(advise)?;
     Ok(command.map_or(ExitCode::SUCCESS, exit_code))
 }
@@ -243,7 +268,7 @@ fn advise<T>(error: anyhow::Error) -> anyhow::Result<T> {
     }
     if refused && !rustix::process::geteuid().is_root() {
         return Err(error)
-            .advise(|| "run it with sudo; `goflow doctor` names the capabilities that are enough");
+            .advise(|| "run it with sudo; `goflow doctor` prints the command that gives it what it lacks");
     }
     Err(error)
 }
@@ -252,7 +277,7 @@ fn is_permission(error: &anyhow::Error) -> bool {
     error.chain().any(|link| {
         let io = link.downcast_ref::<io::Error>().map(io::Error::kind);
         let attach = link.downcast_ref::<AttachError>();
-        io == Some(io::ErrorKind::PermissionDenied) || matches!(attach, Some(AttachError::Permission))
+        io == Some(io::ErrorKind::PermissionDenied) || matches!(attach, Some(AttachError::Permission(_)))
     })
 }
 
@@ -266,7 +291,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("a trace needs some time, such as 10s".to_owned()),
         Ok(duration) => Ok(duration),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(format!("{error}; it is a number with a unit: 500ms, 10s, 2m, 1h, 1d, or 1m30s")),
     }
 }
 
@@ -322,6 +347,15 @@ mod tests {
     }
 
     #[test]
+    fn only_json_on_the_standard_output_of_a_command_is_mixed_with_what_that_prints() {
+        assert!(args("--format json -- ./svc").unwrap().is_mixed());
+        assert!(args("--format json --output - -- ./svc").unwrap().is_mixed());
+        for apart in ["--format json --output x -- ./svc", "--format json --pid 1", "-- ./svc"] {
+            assert!(!args(apart).unwrap().is_mixed(), "{apart}");
+        }
+    }
+
+    #[test]
     fn a_target_is_needed_and_only_one_kind_of_it() {
         assert!(refusal("").contains("--pid PID (`pgrep -l NAME` finds it)"), "{}", refusal(""));
         assert!(refusal("--").contains("nothing to trace"), "{}", refusal("--"));
@@ -338,6 +372,10 @@ mod tests {
             "{}",
             refusal("--pid 1 --duration 10")
         );
+        for wrong in ["10x", "ten", "s"] {
+            let refusal = refusal(&format!("--pid 1 --duration {wrong}"));
+            assert!(refusal.contains("500ms, 10s, 2m, 1h, 1d"), "{refusal}");
+        }
         assert!(refusal("--pid 1 --duration 0s").contains("such as 10s"));
         assert!(refusal("--pid 1 --stack-depth 33").contains("0 to 32"));
         assert!(

@@ -15,10 +15,10 @@ use crate::probe::plan::{Plan, PlannedSite};
 use crate::sink::record::{Meta, ProbeHits, Progress, Summary};
 use crate::target::executable::Executable;
 use crate::target::lease::{Lease, WANTED_BACK};
-use crate::target::process::Process;
+use crate::target::process::{Process, Standstill};
 use crate::target::spawn::{self, Waiting};
 use crate::target::{Pid, host};
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use crossbeam_channel::{Sender, bounded, unbounded};
 use goflow_common::probe::ProbeId;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -55,8 +55,15 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
         .map(|(executable, scope)| session::attach(executable, &scope, options, &environment))
         .collect::<anyhow::Result<Vec<Traced>>>()?;
     let mut running = Running::start(traced, targets.watch, lease, sink)?;
-    let child = targets.waiting.take().map(Waiting::start).transpose()?;
-    let ended = running.wait(options.duration, &signals);
+    let waiting = targets.waiting.take();
+    // A signal from before the fork has reached goflow only: whoever sent it wants the command to end as well.
+    if let Some(ended) = waiting.as_ref().and_then(|_| signals.wait([], Duration::ZERO)) {
+        drop(waiting);
+        running.finish(ended, &signals)?;
+        bail!("{} before the command was started", ended.sentence());
+    }
+    let child = waiting.map(Waiting::start).transpose()?;
+    let ended = running.wait(options.duration, child.is_some(), &signals);
     running.finish(ended, &signals)?;
     Ok(Outcome { command: child.map(|child| outlive(child, ended, &signals)).transpose()?.flatten() })
 }
@@ -118,6 +125,9 @@ fn open_pids(pids: &[Pid]) -> anyhow::Result<Opened> {
     for &pid in pids {
         let process = Process::open(pid).map_err(|error| no_process(pid, &error))?;
         let executable = Executable::of_process(pid)?;
+        if let Some(standstill) = Standstill::of(pid) {
+            tracing::warn!("process {pid} {}", standstill.sentence());
+        }
         processes.push(Watched::new(process, Some(executable.id())));
         match executables.iter_mut().find(|(known, _)| known.id() == executable.id()) {
             Some((_, same)) if same.contains(&pid) => {}
@@ -168,11 +178,39 @@ impl Ended {
     }
 }
 
+/// The first interrupt of a session with a command, which the terminal has sent to the command as well.
+#[derive(Default)]
+struct Interrupt {
+    came: Option<Instant>,
+    is_told: bool,
+}
+
+impl Interrupt {
+    /// Sent twice at once, it is one: timeout(1) signals its child, and then the group that its child is in.
+    const ECHO: Duration = Duration::from_millis(100);
+    /// A command that is still there by then shuts down, or does not mean to.
+    const SLOW: Duration = Duration::from_millis(700);
+
+    /// Takes note of an interrupt; false when it is another one, which means goflow.
+    fn is_first(&mut self, now: Instant) -> bool {
+        now - *self.came.get_or_insert(now) < Self::ECHO
+    }
+
+    /// Tells whoever waits why the trace goes on.
+    fn tell(&mut self, now: Instant) {
+        if !self.is_told && self.came.is_some_and(|came| now - came > Self::SLOW) {
+            self.is_told = true;
+            tracing::warn!("the trace goes on until the command has ended; Ctrl-C again ends it now");
+        }
+    }
+}
+
 /// A session whose probes are in.
 struct Running {
     started: Instant,
     attached: Vec<Attached>,
-    plans: Vec<Plan>,
+    /// What each binary is called, and where its probes are.
+    plans: Vec<(Arc<str>, Plan)>,
     ingest: JoinHandle<Result<Totals, LoadError>>,
     output: JoinHandle<io::Result<Output>>,
     requests: Sender<Request>,
@@ -200,9 +238,9 @@ impl Running {
         let (mut attached, mut plans, mut sources) = (Vec::new(), Vec::new(), Vec::new());
         for one in traced {
             let mut source = Source::new(one.executable, &one.plan, one.reader);
+            plans.push((one.meta.binary.as_str().into(), one.plan));
             announce(&messages, &mut source, one.meta, one.processes);
             attached.push(one.attached);
-            plans.push(one.plan);
             sources.push(source);
         }
         let (done, output_closed) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
@@ -233,13 +271,15 @@ impl Running {
         })
     }
 
-    /// Waits for the end of the session and says which it was.
-    fn wait(&mut self, duration: Option<Duration>, signals: &Signals) -> Ended {
+    /// Waits for the end of the session and says which it was. An interrupt of a command is the command's to answer.
+    fn wait(&mut self, duration: Option<Duration>, is_command: bool, signals: &Signals) -> Ended {
         // A moment that no clock reaches is none.
         let deadline = duration.and_then(|duration| self.started.checked_add(duration));
         let mut progress_due = self.started + PROGRESS;
+        let mut interrupt = Interrupt::default();
         loop {
             let now = Instant::now();
+            interrupt.tell(now);
             if now >= progress_due {
                 self.tell_progress();
                 progress_due = now + PROGRESS;
@@ -248,8 +288,10 @@ impl Running {
                 return Ended::Duration;
             }
             let left = deadline.map_or(TICK, |deadline| (deadline - now).min(TICK));
-            if let Some(signal) = signals.wait(self.watch.descriptors(), left) {
-                return signal;
+            match signals.wait(self.watch.descriptors(), left) {
+                Some(Ended::Interrupted) if is_command && interrupt.is_first(Instant::now()) => {}
+                Some(signal) => return signal,
+                None => {}
             }
             self.look();
             if self.output_closed.load(Ordering::Acquire) {
@@ -328,12 +370,13 @@ impl Running {
 }
 
 /// Hits by probe, and what they are estimated to have cost.
-fn probe_hits(plans: &[Plan], totals: &Totals) -> Vec<ProbeHits> {
+fn probe_hits(plans: &[(Arc<str>, Plan)], totals: &Totals) -> Vec<ProbeHits> {
     let mut list = Vec::new();
-    for ((plan, hits), eventless) in plans.iter().zip(&totals.hits).zip(&totals.eventless) {
+    for (((binary, plan), hits), eventless) in plans.iter().zip(&totals.hits).zip(&totals.eventless) {
         for planned in probed(plan) {
             let probe = planned.spec.probe;
             list.push(ProbeHits {
+                binary: Arc::clone(binary),
                 probe,
                 function: planned.function.to_owned(),
                 hits: hits[probe as usize],
@@ -345,8 +388,8 @@ fn probe_hits(plans: &[Plan], totals: &Totals) -> Vec<ProbeHits> {
     list
 }
 
-fn cost_ns(plans: &[Plan], hits: &[Hits]) -> u64 {
-    let of_plan = |(plan, hits)| probed(plan).map(|planned| cost_of(planned, hits)).sum::<u64>();
+fn cost_ns(plans: &[(Arc<str>, Plan)], hits: &[Hits]) -> u64 {
+    let of_plan = |((_, plan), hits): (&(Arc<str>, Plan), _)| probed(plan).map(|planned| cost_of(planned, hits)).sum::<u64>();
     plans.iter().zip(hits).map(of_plan).sum()
 }
 
@@ -401,8 +444,8 @@ fn join_unless_signalled<T>(handle: JoinHandle<T>, signals: &Signals) -> anyhow:
     join(handle)
 }
 
-/// After the session: the command goes on until it ends by itself, and its status is passed on. A second interrupt,
-/// or a termination, leaves it running.
+/// After the session: the command goes on until it ends by itself, and its status is passed on. Another interrupt, or a
+/// termination, leaves it running.
 fn outlive(
     mut child: Child,
     ended: Ended,

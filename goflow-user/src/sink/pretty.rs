@@ -11,6 +11,7 @@ mod layout;
 mod report;
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
@@ -30,6 +31,15 @@ const FOLD_ROWS: usize = 15;
 
 /// How long one fold lasts, in nanoseconds.
 const WINDOW_NS: u64 = 1_000_000_000;
+
+/// How late an event may be here, in nanoseconds: ingest holds events back for 10 ms and pauses for 20 ms.
+const LATE_NS: u64 = 100_000_000;
+
+/// How goroutines and channels are called ([`book`]).
+const LEGEND: [&str; 2] = [
+    "g7@a.go:5          goroutine 7, created at a.go:5; g7 alone is older than the trace",
+    "chan int@a.go:5#2  second channel made at a.go:5; a channel that is older has an address",
+];
 
 /// Back to the start of the line, and nothing on it (ECMA-48 CR, EL 2).
 const CLEAR_LINE: &str = "\r\x1b[2K";
@@ -76,6 +86,31 @@ pub struct View {
     pub events: Events,
     /// Whether one line may be written over and over with how far the session is: only on a terminal of its own.
     pub progress: bool,
+    /// What ends the session.
+    pub until: Until,
+}
+
+/// What ends a session, unless its targets end before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// The person who started it.
+    Interrupted,
+    /// A time.
+    Elapsed(Duration),
+    /// The end of the command that goflow started, which Ctrl-C reaches as well.
+    CommandEnds,
+}
+
+impl Until {
+    fn sentence(self) -> String {
+        match self {
+            Self::Interrupted => "recording; Ctrl-C ends it".to_owned(),
+            Self::Elapsed(time) => {
+                format!("recording for {}; Ctrl-C ends it sooner", humantime::format_duration(time))
+            }
+            Self::CommandEnds => "recording until the command ends".to_owned(),
+        }
+    }
 }
 
 /// Writes a session for a person.
@@ -85,18 +120,23 @@ pub struct Pretty<W: Write> {
     view: View,
     book: Book,
     window: Window,
-    first_meta: Option<Meta>,
+    metas: Vec<Meta>,
     first_pid: Option<Pid>,
     many_processes: bool,
     has_column_titles: bool,
     /// The last line on the screen is one that will be written over.
     has_progress: bool,
+    has_folded: bool,
 }
 
 /// The current second.
 #[derive(Default)]
 struct Window {
     from: Option<MonotonicNs>,
+    /// The end of the window before. What comes late belongs to this one: a time that was told is not told again.
+    floor: MonotonicNs,
+    /// The last time in it.
+    to: MonotonicNs,
     lines: u64,
     is_folding: bool,
     fold_from: MonotonicNs,
@@ -129,11 +169,12 @@ impl<W: Write> Pretty<W> {
             view,
             book: Book::default(),
             window: Window::default(),
-            first_meta: None,
+            metas: Vec::new(),
             first_pid: None,
             many_processes: false,
             has_column_titles: false,
             has_progress: false,
+            has_folded: false,
         }
     }
 
@@ -141,10 +182,9 @@ impl<W: Write> Pretty<W> {
         if self.view.events == Events::None {
             return;
         }
-        self.roll(event.t);
+        let t = self.enter_window(event.t);
         let Digest { key, channel } = self.digest(event, names);
-        self.window.from.get_or_insert(event.t);
-        if self.is_line_due(event.t) {
+        if self.is_line_due(t) {
             self.event_line(event, key);
         } else {
             self.window.fold.add(key, channel);
@@ -173,6 +213,16 @@ impl<W: Write> Pretty<W> {
         true
     }
 
+    /// Takes note of a time in the current window, after ending one that is over; what is earlier than the window is as if
+    /// it happened at its start.
+    fn enter_window(&mut self, t: MonotonicNs) -> MonotonicNs {
+        let t = t.max(self.window.floor);
+        self.roll(t);
+        self.window.from.get_or_insert(t);
+        self.window.to = self.window.to.max(t);
+        t
+    }
+
     /// Ends the window if `now` is beyond it.
     fn roll(&mut self, now: MonotonicNs) {
         let Some(from) = self.window.from else { return };
@@ -188,6 +238,7 @@ impl<W: Write> Pretty<W> {
             self.fold_table(end);
         }
         self.window.fold.clear();
+        self.window.floor = end;
         self.window.from = None;
         self.window.lines = 0;
         self.window.lost = 0;
@@ -209,7 +260,7 @@ impl<W: Write> Pretty<W> {
         let mut channel = None;
         let (site, detail) = match &event.kind {
             EventKind::GoroutineCreate { child, created_at, start } => {
-                let site = created_at.map(|pc| book.site(pid, pc, names));
+                let site = book.creation_site(pid, *created_at, *start, names);
                 if let (Some(child), Some(site)) = (child, site) {
                     book.created(pid, *child, site);
                 }
@@ -305,6 +356,7 @@ impl<W: Write> Pretty<W> {
     }
 
     fn fold_table(&mut self, end: MonotonicNs) {
+        self.has_folded = true;
         let (rows, left_rows, left_events) = self.window.fold.top(FOLD_ROWS);
         self.fold_heading(end);
         for (key, row) in rows {
@@ -330,9 +382,9 @@ impl<W: Write> Pretty<W> {
             }
         }
         let line = Line::default()
-            .text(BOLD, format!("{:>11} s  ", self.seconds(end)))
+            .text(BOLD, format!("{:>11} to {} s  ", self.seconds(window.fold_from), self.seconds(end)))
             .text(BOLD, format!("{} events", grouped(window.fold.events())))
-            .text(DIM, format!(" since {} s by kind and site{processes}, ", self.seconds(window.fold_from)))
+            .text(DIM, format!(" by kind and site{processes}, "))
             .text(lost_style, lost)
             .text(DIM, " (--all prints every one)");
         self.line(line);
@@ -345,7 +397,7 @@ impl<W: Write> Pretty<W> {
             (_, Channels::One(pid, chan)) => self.book.channel_name(pid, chan),
             (_, Channels::Several) => "several channels".to_owned(),
             ("ready" | "exit", Channels::None) => {
-                key.site.map_or("creation not seen", |_| "created at").to_owned()
+                key.site.map_or("older goroutines", |_| "goroutines from").to_owned()
             }
             ("chan make", Channels::None) => format!("chan {}", self.detail(key.detail)),
             (_, Channels::None) => self.detail(key.detail),
@@ -366,7 +418,7 @@ impl<W: Write> Pretty<W> {
             return;
         }
         // The record has no time of its own; it happens where it stands between the events.
-        let now = self.window.from.unwrap_or(self.zero());
+        let now = self.window.from.unwrap_or(self.window.floor.max(self.zero()));
         if self.is_line_due(now) {
             let text = format!("process {} runs {}", pid.0, printable(binary));
             self.line(Line::default().text(DIM, format!("{:>11}  {text}", "")));
@@ -380,9 +432,8 @@ impl<W: Write> Pretty<W> {
         if self.view.events == Events::None {
             return;
         }
-        self.roll(t);
-        self.window.from.get_or_insert(t);
-        if self.is_line_due(t) {
+        let window_t = self.enter_window(t);
+        if self.is_line_due(window_t) {
             let line = self.stamp(t, None).text(DIM, format!("process {} has ended", pid.0));
             self.line(line);
         } else {
@@ -407,10 +458,9 @@ impl<W: Write> Pretty<W> {
             return;
         }
         self.has_column_titles = true;
-        self.line(
-            Line::default()
-                .text(DIM, "g7@a.go:5 and chan T@a.go:5#2 were made at a.go:5 (#2: the second one there)"),
-        );
+        for text in LEGEND {
+            self.line(Line::default().text(DIM, text));
+        }
         let columns = self.columns();
         let pid = if self.many_processes { format!("{:<8}  ", "pid") } else { String::new() };
         let line = Line::default()
@@ -438,7 +488,7 @@ impl<W: Write> Pretty<W> {
     }
 
     fn zero(&self) -> MonotonicNs {
-        self.first_meta.as_ref().map_or(MonotonicNs(0), |meta| meta.start)
+        self.metas.first().map_or(MonotonicNs(0), |meta| meta.start)
     }
 
     fn columns(&self) -> Columns {
@@ -493,19 +543,22 @@ impl<W: Write> Sink for Pretty<W> {
                 for line in report::header(meta) {
                     self.line(line);
                 }
-                if self.view.events == Events::None && self.first_meta.is_none() {
-                    self.line(Line::default().text(DIM, "recording; Ctrl-C ends it"));
+                if self.view.events == Events::None && self.metas.is_empty() {
+                    self.line(Line::default().text(DIM, self.view.until.sentence()));
                 }
                 if let Some(module) = &meta.module {
                     self.book.know_module(module);
                 }
-                self.first_meta.get_or_insert_with(|| (**meta).clone());
+                self.metas.push((**meta).clone());
             }
             Record::Summary(summary) => {
-                let attach_ns = self.first_meta.as_ref().map_or(0, |meta| meta.attach_ns);
+                // Some events are later than the window: the probes come out one after the other.
+                let attach_ns = self.metas.first().map_or(0, |meta| meta.attach_ns);
                 let end = MonotonicNs(self.zero().0.saturating_add(attach_ns + summary.duration_ns));
-                self.close_window(end);
-                for line in report::summary(summary, self.first_meta.as_ref(), self.view.events) {
+                self.close_window(end.max(self.window.to));
+                let events = self.view.events;
+                let is_whole = events == Events::Every || events == Events::Folded && !self.has_folded;
+                for line in report::summary(summary, &self.metas, events, is_whole) {
                     self.line(line);
                 }
             }
@@ -514,7 +567,8 @@ impl<W: Write> Sink for Pretty<W> {
     }
 
     fn flush(&mut self, now: MonotonicNs) -> io::Result<()> {
-        self.roll(now);
+        // What happened just now may still be on its way here.
+        self.roll(MonotonicNs(now.0.saturating_sub(LATE_NS)));
         self.drain()?;
         self.writer.flush()
     }

@@ -142,6 +142,8 @@ pub struct Summary {
 /// Kernel-side count of one probe.
 #[derive(Clone, Debug)]
 pub struct ProbeHits {
+    /// [`Meta::binary`] of the binary it is in.
+    pub binary: Arc<str>,
     /// Which probe.
     pub probe: ProbeId,
     /// Go function.

@@ -89,6 +89,7 @@ struct SummaryLine<'a> {
 
 #[derive(serde::Serialize)]
 struct HitsLine<'a> {
+    binary: &'a str,
     probe: &'static str,
     function: &'a str,
     hits: u64,
@@ -205,6 +206,7 @@ fn unavailable_line(unavailable: &Unavailable) -> UnavailableLine<'_> {
 
 fn hits_line(hits: &ProbeHits) -> HitsLine<'_> {
     HitsLine {
+        binary: &hits.binary,
         probe: words::probe(hits.probe),
         function: &hits.function,
         hits: hits.hits,

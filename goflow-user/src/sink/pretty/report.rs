@@ -12,6 +12,12 @@ use crate::sink::words;
 /// overhead budget.
 const COSTLY_PERCENT: f64 = 2.0;
 
+/// Share of one CPU, in percent, below which a target does not feel the probes whatever their share of its own time.
+const FELT_PERCENT: f64 = 0.2;
+
+/// Shorter than this, a target that did nothing says nothing of it, in nanoseconds.
+const SHORT_NS: u64 = 3_000_000_000;
+
 /// Probes the summary lists; the cheapest are summed up.
 const PROBE_ROWS: usize = 14;
 
@@ -45,7 +51,8 @@ pub(super) fn header(meta: &Meta) -> Vec<Line> {
 }
 
 /// Totals, cost and advice.
-pub(super) fn summary(summary: &Summary, meta: Option<&Meta>, events: Events) -> Vec<Line> {
+/// `is_whole`: every event was shown.
+pub(super) fn summary(summary: &Summary, metas: &[Meta], events: Events, is_whole: bool) -> Vec<Line> {
     let mut lines = vec![
         Line::default(),
         Line::default()
@@ -57,10 +64,33 @@ pub(super) fn summary(summary: &Summary, meta: Option<&Meta>, events: Events) ->
     lines.push(losses(summary));
     lines.extend(probes(summary));
     lines.push(cost(summary));
-    let attached = meta.map(|meta| format!("probes in after {}, ", span(meta.attach_ns))).unwrap_or_default();
-    lines.push(entry("attach").text(PLAIN, format!("{attached}out after {}", span(summary.detach_ns))));
-    lines.push(entry("next").text(PLAIN, advice(summary, meta, events)));
+    lines.push(entry("attach").text(PLAIN, format!("{}out after {}", attached(metas), span(summary.detach_ns))));
+    if let Some(advice) = advice(summary, metas.first(), events, is_whole) {
+        lines.push(entry("next").text(PLAIN, advice));
+    }
     lines
+}
+
+/// How long attaching took, for each binary.
+fn attached(metas: &[Meta]) -> String {
+    if metas.is_empty() {
+        return String::new();
+    }
+    let binaries: Vec<&str> = metas.iter().map(|meta| meta.binary.as_str()).collect();
+    let each = metas.iter().map(|meta| match metas.len() {
+        1 => span(meta.attach_ns),
+        _ => format!("{} ({})", span(meta.attach_ns), printable(short(&meta.binary, &binaries))),
+    });
+    format!("probes in after {}, ", each.collect::<Vec<_>>().join(" and "))
+}
+
+/// The name of the file where that is enough to tell `binary` from the others of `all`, else its path.
+fn short<'a>(binary: &'a str, all: &[&str]) -> &'a str {
+    fn name(path: &str) -> &str {
+        path.rsplit('/').next().unwrap_or(path)
+    }
+    let is_unique = all.iter().filter(|other| name(other) == name(binary)).count() <= 1;
+    if is_unique { name(binary) } else { binary }
 }
 
 /// The start of a line of the summary.
@@ -110,11 +140,18 @@ fn losses(summary: &Summary) -> Line {
 fn probes(summary: &Summary) -> Vec<Line> {
     let mut hits: Vec<&ProbeHits> = summary.hits.iter().filter(|probe| probe.hits > 0).collect();
     hits.sort_by_key(|probe| std::cmp::Reverse(probe.cost_ns));
+    let mut binaries: Vec<&str> = summary.hits.iter().map(|probe| &*probe.binary).collect();
+    binaries.sort_unstable();
+    binaries.dedup();
     let row = |title: &str, probe: &ProbeHits| {
-        entry(title)
+        let line = entry(title)
             .number(PLAIN, &grouped(probe.hits), 13)
             .number(DIM, &format!("≈ {}", span(probe.cost_ns)), 12)
-            .text(PLAIN, printable(&probe.function))
+            .text(PLAIN, printable(&probe.function));
+        match binaries.len() {
+            0 | 1 => line,
+            _ => line.text(DIM, format!(" in {}", printable(short(&probe.binary, &binaries)))),
+        }
     };
     let mut lines = Vec::new();
     for (index, probe) in hits.iter().take(PROBE_ROWS).enumerate() {
@@ -140,6 +177,13 @@ fn percent(cost_ns: u64, used_ns: Option<u64>) -> Option<f64> {
     Some(cost_ns as f64 * 100.0 / used as f64)
 }
 
+/// Whether the share is worth a word: of a target that does next to nothing, a few hits are a large share of next to
+/// nothing.
+fn is_costly(summary: &Summary) -> bool {
+    cost_percent(summary).is_some_and(|percent| percent > COSTLY_PERCENT)
+        && percent(summary.cost_ns, Some(summary.duration_ns)).is_some_and(|percent| percent > FELT_PERCENT)
+}
+
 /// How far it is, for who waits.
 pub(super) fn progress(progress: &Progress) -> Line {
     let seconds = progress.elapsed_ns / 1_000_000_000;
@@ -163,7 +207,7 @@ fn cost(summary: &Summary) -> Line {
     let cost = format!("≈ {} of the target's CPU time (estimate)", span(summary.cost_ns));
     match (cost_percent(summary), &summary.target_cpu_ns) {
         (Some(percent), Ok(used)) => {
-            let style = if percent > COSTLY_PERCENT { ALARM } else { BOLD };
+            let style = if is_costly(summary) { ALARM } else { BOLD };
             entry("cost").text(style, format!("≈ {percent:.1} %")).text(
                 PLAIN,
                 format!(" of the target's CPU time: {} of {} (estimate)", span(summary.cost_ns), span(*used)),
@@ -174,27 +218,26 @@ fn cost(summary: &Summary) -> Line {
     }
 }
 
-/// What to do next, from the numbers.
-fn advice(summary: &Summary, meta: Option<&Meta>, events: Events) -> String {
+/// What to do next, from the numbers; `None` where there is nothing to better.
+fn advice(summary: &Summary, meta: Option<&Meta>, events: Events, is_whole: bool) -> Option<String> {
     let level = meta.map_or("", |meta| meta.level);
     let less = match level {
         "channels" => Some("--level blocking"),
         "blocking" => Some("--level lifecycle"),
         _ => None,
     };
-    match (lost(summary), cost_percent(summary), less) {
-        (1.., _, Some(less)) => format!("to lose nothing: {less}, or a larger --buffer"),
-        (1.., _, None) => "to lose nothing: a larger --buffer".to_owned(),
-        (_, Some(percent), Some(less)) if percent > COSTLY_PERCENT => {
-            format!("to cost the target less: {less}")
+    Some(match (lost(summary), less) {
+        (1.., Some(less)) => format!("to lose nothing: {less}, or a larger --buffer"),
+        (1.., None) => "to lose nothing: a larger --buffer".to_owned(),
+        (_, Some(less)) if is_costly(summary) => format!("to cost the target less: {less}"),
+        _ if total(summary) == 0 && summary.duration_ns < SHORT_NS => {
+            format!("no event in {}: trace longer", span(summary.duration_ns))
         }
         _ if total(summary) == 0 => {
-            "no event: was the target idle? A longer --duration shows, goflow doctor checks this machine"
-                .to_owned()
+            "no event: the target was idle, or goflow doctor says why it cannot be traced here".to_owned()
         }
-        _ if events != Events::None => {
-            "--format json --output trace.jsonl keeps every event; fields: docs/events.md".to_owned()
-        }
-        _ => "one JSON object a line; fields: docs/events.md".to_owned(),
-    }
+        _ if events == Events::None => "one JSON object a line; fields: docs/events.md".to_owned(),
+        _ if is_whole => return None,
+        _ => "--format json --output trace.jsonl keeps every event; fields: docs/events.md".to_owned(),
+    })
 }

@@ -116,7 +116,13 @@ fn create(ms: u64, child: u64) -> Record {
     )
 }
 
-const WIDE: View = View { width: Some(120), colour: false, events: Events::Folded, progress: false };
+const WIDE: View = View {
+    width: Some(120),
+    colour: false,
+    events: Events::Folded,
+    progress: false,
+    until: Until::Interrupted,
+};
 
 fn screen(view: View, records: &[Record], flush_at_ms: u64) -> Vec<String> {
     let mut out = Vec::new();
@@ -178,7 +184,7 @@ fn channels_and_goroutines_are_called_by_where_they_come_from() {
 /// The screen after the header, the legend and the column titles.
 fn body(view: View, records: impl IntoIterator<Item = Record>) -> Vec<String> {
     let all: Vec<_> = [meta()].into_iter().chain(records).collect();
-    screen(view, &all, 0).split_off(5)
+    screen(view, &all, 0).split_off(6)
 }
 
 #[test]
@@ -231,7 +237,7 @@ fn above_a_readable_rate_repeats_become_counts_by_kind_and_site() {
     assert_eq!(
         lines[40..],
         [
-            "   1.000000 s  800 events since 0.040000 s by kind and site, none lost (--all prints every one)",
+            "   0.040000 to 1.000000 s  800 events by kind and site, none lost (--all prints every one)",
             "         500  chan send   chan 0xc0000100                  app.(*Pool).Submit pool.go:57",
             "         300  chan recv   several channels                 app.(*Pool).Submit pool.go:60",
         ]
@@ -246,8 +252,8 @@ fn a_busy_second_is_followed_by_folds_until_a_second_is_readable_again() {
     let lines = body(WIDE, busy.chain(calm).chain(after));
     let folds: Vec<_> = lines.iter().filter(|line| line.contains("by kind and site")).collect();
     assert_eq!(folds.len(), 4, "{lines:#?}");
-    assert!(folds[1].contains("1,000 events since 1.000000 s"), "{}", folds[1]);
-    assert!(folds[3].contains("10 events since 3.000000 s"), "{}", folds[3]);
+    assert!(folds[1].contains("1.000000 to 2.000000 s  1,000 events"), "{}", folds[1]);
+    assert!(folds[3].contains("3.000000 to 4.000000 s  10 events"), "{}", folds[3]);
     assert!(lines.last().unwrap().starts_with("   4.102000  g42"), "{lines:#?}");
 }
 
@@ -263,12 +269,12 @@ fn every_event_is_either_a_line_or_in_a_count() {
     let records: Vec<_> = (0..5_000).map(|n| send(n * 7 / 10, n % 200)).collect();
     let mut all = vec![meta()];
     all.extend(records);
-    let lines = screen(WIDE, &all, 10_000).split_off(5);
+    let lines = screen(WIDE, &all, 10_000).split_off(6);
     let printed = lines.iter().filter(|line| line.contains("  g42 ")).count();
     let folded: usize = lines
         .iter()
         .filter(|line| line.contains("by kind and site"))
-        .map(|line| line.split_whitespace().nth(2).unwrap().replace(',', "").parse::<usize>().unwrap())
+        .map(|line| line.split_whitespace().nth(4).unwrap().replace(',', "").parse::<usize>().unwrap())
         .sum();
     let rows: usize = lines
         .iter()
@@ -283,8 +289,62 @@ fn every_event_is_either_a_line_or_in_a_count() {
 fn a_quiet_stream_still_gets_its_fold_when_time_passes() {
     let mut all = vec![meta()];
     all.extend((0..100).map(|n| send(n, 57)));
-    assert!(!screen(WIDE, &all, 999).iter().any(|line| line.contains("by kind and site")));
-    assert!(screen(WIDE, &all, 1_000).iter().any(|line| line.contains("60 events since 0.040000 s")));
+    // An event of the second that is over may come that much later.
+    assert!(!screen(WIDE, &all, 1_099).iter().any(|line| line.contains("by kind and site")));
+    assert!(screen(WIDE, &all, 1_100).iter().any(|line| line.contains("0.040000 to 1.000000 s  60 events")));
+}
+
+/// From when to when, in microseconds, in each heading of a fold.
+fn ranges(lines: &[String]) -> Vec<(u64, u64)> {
+    let micros = |word: Option<&str>| word.unwrap().replace('.', "").parse().unwrap();
+    let headings = lines.iter().filter(|line| line.contains("by kind and site"));
+    headings
+        .map(|line| line.split_whitespace())
+        .map(|mut words| (micros(words.next()), micros(words.nth(1))))
+        .collect()
+}
+
+#[test]
+fn the_times_of_folds_follow_each_other_whatever_the_times_of_events() {
+    let mut out = Vec::new();
+    let mut sink = Pretty::new(&mut out, WIDE);
+    sink.write(&meta(), &Fake).unwrap();
+    for second in 0..10 {
+        for n in 0..100 {
+            sink.write(&send(1_000 * second + n * 9, 57), &Fake).unwrap();
+        }
+        // The second is closed by the clock, and then something comes that belongs to it.
+        sink.flush(MonotonicNs((2_200 + 1_000 * second) * MS)).unwrap();
+        sink.write(&send(1_000 * second + 950, 57), &Fake).unwrap();
+    }
+    // The window of the summary is over before the last event.
+    sink.write(&send(10_500, 57), &Fake).unwrap();
+    sink.write(&summary_of(9, 0, 0), &Fake).unwrap();
+    drop(sink);
+    let lines: Vec<String> = String::from_utf8(out).unwrap().lines().map(str::to_owned).collect();
+    let ranges = ranges(&lines);
+    assert!(ranges.len() > 9, "{lines:#?}");
+    assert!(ranges.iter().all(|(from, to)| from <= to), "{ranges:?}");
+    assert!(ranges.is_sorted_by(|before, after| before.1 <= after.0), "{ranges:?}");
+}
+
+#[test]
+fn folds_tell_goroutines_by_where_they_come_from() {
+    let mut records: Vec<_> = (0..40).map(|ms| send(ms, 57)).collect();
+    records.push(create(40, 42));
+    for target in [42, 42, 42, 7, 7] {
+        records.push(event(41, 1, EventKind::Ready { target: Some(Goid(target)) }));
+    }
+    records.extend([event(42, 42, EventKind::GoroutineExit), send(1_900, 57)]);
+    assert_eq!(
+        body(WIDE, records)[41..45],
+        [
+            "           3  ready       goroutines from                  app.(*Pool).Submit pool.go:20",
+            "           2  ready       older goroutines",
+            "           1  create      app.worker                       app.(*Pool).Submit pool.go:20",
+            "           1  exit        goroutines from                  app.(*Pool).Submit pool.go:20",
+        ]
+    );
 }
 
 fn loss(ms: u64) -> Record {
@@ -305,7 +365,7 @@ fn a_loss_stands_where_it_happened_or_in_the_fold_of_its_second() {
     );
     let busy = (0..100).map(|ms| send(ms, 57)).chain([loss(100), loss(200), send(1_500, 57)]);
     let lines = body(WIDE, busy);
-    assert!(lines[40].contains("60 events since 0.040000 s by kind and site, 2,468 LOST"), "{lines:#?}");
+    assert!(lines[40].contains("0.040000 to 1.000000 s  60 events by kind and site, 2,468 LOST"), "{lines:#?}");
 }
 
 #[test]
@@ -317,7 +377,8 @@ fn processes_are_told_apart_once_there_are_two() {
         [
             "             process 1 runs /srv/app",
             "             process 23 runs /srv/app",
-            "g7@a.go:5 and chan T@a.go:5#2 were made at a.go:5 (#2: the second one there)",
+            "g7@a.go:5          goroutine 7, created at a.go:5; g7 alone is older than the trace",
+            "chan int@a.go:5#2  second channel made at a.go:5; a channel that is older has an address",
             "    seconds  pid       goroutine             event       what                         where",
             "   0.001000  1         g42                   chan send   chan 0xc0000100              app.(*Pool).Submit pool.go:57",
         ]
@@ -365,6 +426,7 @@ fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
         lost: vec![(LossPoint::Ring, lost), (LossPoint::Sink, 0)],
         hits: vec![
             ProbeHits {
+                binary: "/srv/app".into(),
                 probe: ProbeId::Gopark,
                 function: "runtime.gopark".to_owned(),
                 hits: 5,
@@ -372,6 +434,7 @@ fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
                 cost_ns: 9_000,
             },
             ProbeHits {
+                binary: "/srv/app".into(),
                 probe: ProbeId::Chansend,
                 function: "runtime.chansend".to_owned(),
                 hits: 30_000,
@@ -379,6 +442,7 @@ fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
                 cost_ns: 40_000_000,
             },
             ProbeHits {
+                binary: "/srv/app".into(),
                 probe: ProbeId::Closechan,
                 function: "runtime.closechan".to_owned(),
                 hits: 0,
@@ -408,22 +472,70 @@ fn the_summary_counts_events_losses_hits_and_cost() {
             "                      5      ≈ 9.0 µs  runtime.gopark",
             "  cost    ≈ 0.5 % of the target's CPU time: 40.0 ms of 8.000 s (estimate)",
             "  attach  probes in after 8.2 ms, out after 22.0 ms",
-            "  next    --format json --output trace.jsonl keeps every event; fields: docs/events.md",
         ]
     );
 }
 
 #[test]
+fn hits_and_attach_times_of_two_binaries_are_told_apart() {
+    let Record::Meta(mut other) = meta() else { unreachable!() };
+    (other.binary, other.attach_ns) = ("/opt/worker".to_owned(), 9_000_000);
+    let Record::Summary(mut summary) = summary_of(9, 0, 0) else { unreachable!() };
+    summary.hits[0].binary = "/opt/worker".into();
+    let records = [meta(), Record::Meta(other.clone()), Record::Summary(summary.clone())];
+    let lines = screen(WIDE, &records, 0);
+    assert!(lines.iter().any(|line| line.ends_with("runtime.chansend in app")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.ends_with("runtime.gopark in worker")), "{lines:#?}");
+    let attach = "  attach  probes in after 8.2 ms (app) and 9.0 ms (worker), out after 22.0 ms";
+    assert!(lines.contains(&attach.to_owned()), "{lines:#?}");
+
+    // One name in two places.
+    other.binary = "/opt/app".to_owned();
+    summary.hits[0].binary = "/opt/app".into();
+    let lines = screen(WIDE, &[meta(), Record::Meta(other), Record::Summary(summary)], 0);
+    assert!(lines.iter().any(|line| line.ends_with("runtime.gopark in /opt/app")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("9.0 ms (/opt/app)")), "{lines:#?}");
+}
+
+#[test]
 fn the_advice_follows_from_the_numbers() {
-    let advice = |summary| screen(WIDE, &[meta(), summary], 0).pop().unwrap();
-    assert_eq!(
-        advice(summary_of(9, 3, 0)),
-        "  next    to lose nothing: --level blocking, or a larger --buffer"
-    );
-    assert_eq!(advice(summary_of(9, 0, 400 * MS)), "  next    to cost the target less: --level blocking");
-    assert!(advice(summary_of(0, 0, 0)).contains("goflow doctor"));
+    let last = |summary| screen(WIDE, &[meta(), summary], 0).pop().unwrap();
+    assert_eq!(last(summary_of(9, 3, 0)), "  next    to lose nothing: --level blocking, or a larger --buffer");
+    assert_eq!(last(summary_of(9, 0, 400 * MS)), "  next    to cost the target less: --level blocking");
+    assert!(last(summary_of(0, 0, 0)).contains("goflow doctor"));
     let lines = screen(WIDE, &[meta(), summary_of(9, 3, 0)], 0);
     assert!(lines.contains(&"  lost    3 in the ring".to_owned()), "{lines:#?}");
+    let folded: Vec<_> =
+        [meta()].into_iter().chain((0..100).map(|ms| send(ms, 57))).chain([summary_of(100, 0, 0)]).collect();
+    assert!(screen(WIDE, &folded, 0).pop().unwrap().contains("--format json"));
+}
+
+#[test]
+fn where_nothing_can_be_better_there_is_no_advice() {
+    let Record::Summary(summary) = summary_of(9, 0, 0) else { unreachable!() };
+    let last = |change: &dyn Fn(&mut Summary)| {
+        let mut summary = summary.clone();
+        change(&mut summary);
+        screen(WIDE, &[meta(), Record::Summary(summary)], 0).pop().unwrap()
+    };
+    assert!(last(&|_| ()).starts_with("  attach"), "{}", last(&|_| ()));
+    // A tenth of what the target used, which was next to nothing.
+    let idle = last(&|summary| (summary.cost_ns, summary.target_cpu_ns) = (MS, Ok(10 * MS)));
+    assert!(idle.starts_with("  attach"), "{idle}");
+    let short = last(&|summary| (summary.counts, summary.duration_ns) = (Vec::new(), 200 * MS));
+    assert_eq!(short, "  next    no event in 200.0 ms: trace longer");
+}
+
+#[test]
+fn who_waits_is_told_for_what() {
+    let line = |until| {
+        let view = View { events: Events::None, until, ..WIDE };
+        screen(view, &[meta(), meta()], 0).into_iter().filter(|line| line.starts_with("rec")).collect::<Vec<_>>()
+    };
+    assert_eq!(line(Until::Interrupted), ["recording; Ctrl-C ends it"]);
+    let elapsed = Until::Elapsed(Duration::from_secs(90));
+    assert_eq!(line(elapsed), ["recording for 1m 30s; Ctrl-C ends it sooner"]);
+    assert_eq!(line(Until::CommandEnds), ["recording until the command ends"]);
 }
 
 #[test]
@@ -471,7 +583,7 @@ fn an_escape_sequence_in_a_binary_does_not_reach_the_terminal() {
     drop(sink);
     let text = String::from_utf8(out).unwrap();
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
-    assert_eq!(text.lines().count(), 6, "{text}");
+    assert_eq!(text.lines().count(), 7, "{text}");
 }
 
 #[test]

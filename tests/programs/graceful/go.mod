@@ -1,0 +1,3 @@
+module goflow.test/graceful
+
+go 1.18
