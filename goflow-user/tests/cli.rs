@@ -138,6 +138,13 @@ fn man_pages_cover_every_command_that_is_not_hidden() {
         assert!(text.contains(".TH goflow"), "{page}");
     }
     assert!(!out.join("goflow-man.1").exists());
+    let page = std::fs::read_to_string(out.join("goflow-trace.1")).unwrap();
+    let (name, rest) = page.split_once(".SH SYNOPSIS").unwrap();
+    let (_, summary) = name.split_once("goflow\\-trace \\- ").unwrap();
+    assert!(!rest.contains(summary.trim()), "what NAME says comes again:\n{page}");
+    let (_, examples) = page.split_once(".SH EXAMPLES\n.nf\n").unwrap();
+    let example = "  sudo goflow trace \\-\\-pid 1234\n      A running process, until Ctrl\\-C or until it ends.\n";
+    assert!(examples.starts_with(example) && examples.ends_with(".fi\n"), "{examples}");
 }
 
 #[test]
@@ -180,5 +187,37 @@ fn the_pages_named_in_the_reference_exist() {
     assert!(!named.is_empty());
     for path in named {
         assert!(root.join(path.trim_end_matches([';', '.', ','])).exists(), "{path}");
+    }
+}
+
+#[test]
+fn what_could_not_be_printed_is_an_error() {
+    for arguments in [&["--help"][..], &["trace", "--help"], &["--version"], &["completions", "bash"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_goflow"))
+            .args(arguments)
+            .stdout(full)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains("No space left on device"), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn the_machine_is_not_blamed_for_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = directory.path().join("notes.txt");
+    std::fs::write(&text, "Grüße\nand more\n").unwrap();
+    for (arguments, message) in [
+        (["inspect", text.to_str().unwrap()], "it is not an ELF file, but a text file of 17 bytes"),
+        (["inspect", "/nonexistent/program"], "No such file"),
+        (["inspect", "/dev/null"], "not a regular file"),
+        (["snapshot", "--pid=999999999"], ""),
+    ] {
+        let text = stderr(&goflow(&arguments));
+        assert!(text.contains(message) && !text.contains("doctor"), "{arguments:?}: {text}");
     }
 }

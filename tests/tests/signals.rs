@@ -7,7 +7,7 @@ use goflow_tests::goflow::Goflow;
 use goflow_tests::programs::Program;
 use goflow_tests::target::Target;
 use goflow_tests::until;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 #[test]
 fn sigint_ends_the_session_with_a_summary_and_leaves_no_breakpoint() -> Result<()> {
@@ -68,4 +68,25 @@ fn runs_on_untouched(mut target: Target) -> Result<()> {
 fn goes_on(target: &mut Target) -> Result<()> {
     let before = target.operations()?;
     until("the target goes on", Duration::from_secs(10), || Ok((target.operations()? > before).then_some(())))
+}
+
+#[test]
+fn a_stopped_target_is_said_to_be_stopped_and_is_traced_from_when_it_continues() -> Result<()> {
+    let mut process = Target::start(&Program::named("storm").build()?, &[""; 0])?;
+    let pid = Pid::from_raw(process.pid().try_into()?).context("a pid")?;
+    kill_process(pid, Signal::STOP)?;
+    let goflow = Goflow::attach_to(process.pid())?;
+    std::thread::sleep(Duration::from_millis(200));
+    ensure!(!goflow.printed().contains(r#""type":"event""#), "events of a process that is stopped");
+    kill_process(pid, Signal::CONT)?;
+    until("events", Duration::from_secs(10), || {
+        Ok(goflow.printed().contains(r#""type":"event""#).then_some(()))
+    })?;
+    goflow.signal(Signal::INT)?;
+    let finished = goflow.finish()?;
+    let said = format!("process {} is stopped by a signal", process.pid());
+    ensure!(finished.stderr.contains(&said), "{}", finished.stderr);
+    finished.session()?;
+    goes_on(&mut process)?;
+    runs_on_untouched(process)
 }

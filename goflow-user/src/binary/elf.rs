@@ -515,10 +515,25 @@ fn describe(data: &[u8]) -> String {
     }
     match known.iter().find(|(magic, _)| data.starts_with(magic)) {
         Some((_, what)) => (*what).to_owned(),
+        None if is_text(data) => format!("a text file of {} bytes", data.len()),
         None => {
             format!("a file of {} bytes that starts with {:02x?}", data.len(), &data[..data.len().min(4)])
         }
     }
+}
+
+/// Whether the start of a file is UTF-8 without control characters other than white space.
+fn is_text(data: &[u8]) -> bool {
+    let start = &data[..data.len().min(512)];
+    let text = match std::str::from_utf8(start) {
+        Ok(text) => text,
+        // A character of up to four bytes may have been cut.
+        Err(error) if start.len() - error.valid_up_to() < 4 && error.error_len().is_none() => {
+            std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    !text.is_empty() && text.chars().all(|c| c.is_whitespace() || !c.is_control())
 }
 
 fn arch(header: &Header) -> Arch {
@@ -652,6 +667,9 @@ mod tests {
             (&b""[..], "an empty file"),
             (b"#!/bin/sh\n", "a script"),
             (b"MZ\x90\0", "a Windows executable"),
+            ("Zeichen, ä und ß\n".as_bytes(), "a text file of 19 bytes"),
+            (b"\0\0\0\0\0", "a file of 5 bytes that starts with [00, 00, 00, 00]"),
+            (b"\xff\xfetext", "a file of 6 bytes that starts with [ff, fe, 74, 65]"),
             (b"\x7fEL", "a file of 3 bytes that starts with [7f, 45, 4c]"),
         ] {
             assert_eq!(refusal(data), BinaryError::NotElf { found: what.to_owned() });

@@ -16,11 +16,15 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
+use anyhow::Context as _;
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::advice::{advice_of, messages};
 use crate::binary::BinaryError;
+use crate::probe::attach::AttachError;
+use crate::probe::load::LoadError;
 use crate::sink::printable::printable;
+use crate::target::executable::{self, ExecutableError};
 
 /// Exit status of every error, also of wrong usage.
 const EXIT_ERROR: u8 = 2;
@@ -101,12 +105,12 @@ fn command() -> clap::Command {
 /// Runs the command line of this process and returns its exit status.
 #[must_use]
 pub fn run() -> ExitCode {
+    executable::survive_truncation();
     let cli = match parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
-            // A closed pipe (`goflow --help | head -1`) leaves nobody to tell.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_ERROR));
+            let status = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_ERROR));
+            return finish(error.print().map(|()| status).context("the help could not be written"));
         }
     };
     anstream::ColorChoice::write_global(cli.global.color.into());
@@ -119,6 +123,14 @@ pub fn run() -> ExitCode {
         Command::Completions(args) => reference::completions(&args),
         Command::Man(args) => reference::man(&args),
     };
+    finish(result)
+}
+
+/// The exit status of a result, once what was printed has been written and an error told.
+fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
+    // What is left in the buffer would be dropped without a word where it cannot be written, as on a full disk.
+    let written = || io::stdout().flush().context("standard output could not be written");
+    let result = result.and_then(|status| written().map(|()| status));
     result.unwrap_or_else(|error| {
         if is_broken_pipe(&error) {
             return ExitCode::SUCCESS;
@@ -182,11 +194,24 @@ fn print_error(error: &anyhow::Error) -> io::Result<()> {
     const HELP: Style = AnsiColor::Cyan.on_default().bold();
     let of_binary =
         || error.chain().find_map(|link| link.downcast_ref::<BinaryError>()).map(BinaryError::advice);
-    let advice = advice_of(error).or_else(of_binary);
-    let advice = advice.unwrap_or("`goflow doctor` checks this machine, -v tells more");
     let mut stderr = anstream::stderr().lock();
     writeln!(stderr, "{NAME}goflow{NAME:#}: {}", printable_lines(&messages(error).join(": ")))?;
-    writeln!(stderr, "{HELP}help{HELP:#}: {}", printable_lines(advice))
+    match advice_of(error).or_else(of_binary).or_else(|| advice_by_kind(error)) {
+        Some(advice) => writeln!(stderr, "{HELP}help{HELP:#}: {}", printable_lines(advice)),
+        None => Ok(()),
+    }
+}
+
+/// What helps against a whole kind of errors. The rest says in its message what to do.
+fn advice_by_kind(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(|link| {
+        let executable = link.downcast_ref::<ExecutableError>();
+        if let Some(ExecutableError::Open { error, .. }) = executable {
+            return (error.kind() == io::ErrorKind::NotFound).then_some("give the path of a Go program");
+        }
+        let is_of_kernel = link.is::<AttachError>() || link.is::<LoadError>();
+        is_of_kernel.then_some("`goflow doctor` tells what this machine lacks, -v tells more")
+    })
 }
 
 /// Messages name files and quote what stands in them; those of the kernel have several lines.

@@ -4,12 +4,13 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 use crate::advice::Advise as _;
 
@@ -62,10 +63,64 @@ fn visible(command: &clap::Command) -> clap::Command {
 pub(super) fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
     let failed = || format!("the man pages could not be written to {}", args.out.display());
     std::fs::create_dir_all(&args.out)
-        .and_then(|()| clap_mangen::generate_to(super::command(), &args.out))
+        .and_then(|()| {
+            let mut root = super::command().disable_help_subcommand(true);
+            root.build();
+            root.get_subcommands()
+                .filter(|command| !command.is_hide_set())
+                .chain([&root])
+                .try_for_each(|command| write_man_page(command, &args.out))
+        })
         .with_context(failed)
         .advise(|| "give a directory that you may write to: goflow man --out DIR")?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn write_man_page(command: &clap::Command, out: &Path) -> io::Result<()> {
+    let man = Man::new(without_first_line(command)).source(concat!("goflow ", env!("CARGO_PKG_VERSION")));
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if command.get_subcommands().any(|command| !command.is_hide_set()) {
+        man.render_subcommands_section(&mut page)?;
+    }
+    if let Some(text) = command.get_after_long_help() {
+        page.extend_from_slice(verbatim_section(&text.to_string()).as_bytes());
+    }
+    std::fs::write(out.join(man.get_filename()), page)
+}
+
+/// The description without the line that NAME has already.
+fn without_first_line(command: &clap::Command) -> clap::Command {
+    let rest = command.get_long_about().and_then(|long| {
+        let about = command.get_about()?.to_string();
+        long.to_string().strip_prefix(&about)?.strip_prefix('.').map(str::to_owned).or_else(|| {
+            long.to_string().strip_prefix(&about).map(str::to_owned)
+        })
+    });
+    match rest.as_deref().map(str::trim_start) {
+        Some(rest) if !rest.is_empty() => command.clone().long_about(rest.to_owned()),
+        _ => command.clone(),
+    }
+}
+
+/// A section whose lines stay as they are: examples are to be copied, and their columns line up.
+fn verbatim_section(text: &str) -> String {
+    let (title, body) = match text.split_once(":\n") {
+        Some((title, body)) if !title.contains([' ', '\n']) => (title.to_uppercase(), body),
+        _ => ("NOTES".to_owned(), text),
+    };
+    let mut section = format!(".SH {title}\n.nf\n");
+    for line in body.lines() {
+        // groff_char(7): these four mean something else unless they are spelled out.
+        let escaped = line.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq").replace('`', "\\(ga");
+        let guard = if escaped.starts_with('.') { "\\&" } else { "" };
+        let _ = writeln!(section, "{guard}{escaped}");
+    }
+    section + ".fi\n"
 }
 
 /// The page `docs/cli.md`: the long help of every command that is not hidden.

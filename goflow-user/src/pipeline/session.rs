@@ -51,7 +51,7 @@ impl Environment {
             }
             Some(method) => method,
         };
-        require_privilege(method)?;
+        require_privilege(method, options.attach.unwrap_or(AttachMethod::UprobeMulti), kernel_version)?;
         Ok(Self { kernel, kernel_version, method })
     }
 }
@@ -65,17 +65,24 @@ fn require_initial_pid_namespace() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Everything that follows would fail too, each step with an error of its own that names no capability.
-fn require_privilege(method: AttachMethod) -> anyhow::Result<()> {
+/// First kernel that has multi-uprobe links; without privilege it cannot be asked.
+const MULTI_UPROBE_SINCE: (u32, u32) = (6, 6);
+
+/// Everything that follows would fail too, each step with an error of its own that names no capability. `method` is what
+/// can be had with the capabilities that are held, `wanted` what would be taken with those that are not.
+fn require_privilege(
+    method: AttachMethod,
+    wanted: AttachMethod,
+    kernel_version: (u32, u32),
+) -> anyhow::Result<()> {
     let held = capabilities(None).context("the capabilities of goflow cannot be read")?.effective;
     if feature::may_probe(held, method) {
         return Ok(());
     }
-    Err(anyhow!(
-        "no permission to probe: the kernel asks for CAP_SYS_ADMIN (from Linux 6.6 on CAP_BPF and CAP_PERFMON are \
-         enough), which goflow does not have here"
-    ))
-    .advise(|| "run it with sudo; `goflow doctor` names the capabilities that are enough")
+    let wanted = if kernel_version >= MULTI_UPROBE_SINCE { wanted } else { AttachMethod::PerfEvent };
+    let is_root = rustix::process::geteuid().is_root();
+    Err(anyhow!("no permission to probe: {}", feature::lacking(held, wanted, is_root)))
+        .advise(|| "run it with sudo; `goflow doctor` prints the command that gives it what it lacks")
 }
 
 /// Puts the probes of one binary in.

@@ -11,6 +11,7 @@ use crate::target::Pid;
 use aya::Ebpf;
 use aya::programs::uprobe::UProbeScope;
 use goflow_common::probe::ProbeId;
+use rustix::thread::{CapabilitySet, capabilities};
 use std::ffi::CString;
 use std::io;
 use std::num::NonZeroU32;
@@ -25,12 +26,9 @@ const ENOTSUPP: i32 = 524;
 /// Why probes could not be attached.
 #[derive(Debug, Error)]
 pub enum AttachError {
-    /// The caller lacks a capability.
-    #[error(
-        "no permission to attach uprobes: this needs CAP_SYS_ADMIN (from Linux 6.6 on CAP_BPF and CAP_PERFMON are \
-         enough); run goflow as root, or see `goflow doctor`"
-    )]
-    Permission,
+    /// The kernel says that the caller may not.
+    #[error("no permission to attach uprobes: {0}")]
+    Permission(&'static str),
     /// The process ended before the probes were in.
     #[error("process {0} ended before the probes were in")]
     Gone(Pid),
@@ -149,10 +147,20 @@ fn link_all(
 
 fn explain(error: io::Error, plan: &Plan, pid: Option<Pid>) -> AttachError {
     match (error.raw_os_error(), pid) {
-        (Some(libc::EPERM | libc::EACCES), _) => AttachError::Permission,
+        (Some(libc::EPERM | libc::EACCES), _) => AttachError::Permission(why_not()),
         (Some(libc::ESRCH), Some(pid)) => AttachError::Gone(pid),
         (Some(ENOTSUPP), _) => AttachError::Unprobeable { sites: plan.sites.len() },
         _ => refused(plan, error),
+    }
+}
+
+/// What a caller lacks whose capabilities were found to be enough before.
+fn why_not() -> &'static str {
+    match capabilities(None) {
+        Ok(sets) if sets.effective.contains(CapabilitySet::SYS_ADMIN) => {
+            "goflow has CAP_SYS_ADMIN, so a security module or the lockdown of this kernel forbids it"
+        }
+        _ => "this kernel asks for CAP_SYS_ADMIN, which goflow lacks",
     }
 }
 

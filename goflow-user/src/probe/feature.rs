@@ -101,6 +101,36 @@ pub const fn capabilities_needed(method: AttachMethod) -> CapabilitySet {
     }
 }
 
+/// The capabilities that matter to goflow, and their names in capabilities(7).
+const CAPABILITIES: [(CapabilitySet, &str); 4] = [
+    (CapabilitySet::SYS_ADMIN, "CAP_SYS_ADMIN"),
+    (CapabilitySet::SYS_PTRACE, "CAP_SYS_PTRACE"),
+    (CapabilitySet::BPF, "CAP_BPF"),
+    (CapabilitySet::PERFMON, "CAP_PERFMON"),
+];
+
+/// Names of those capabilities of `set` that matter to goflow.
+#[must_use]
+pub fn capability_names(set: CapabilitySet) -> Vec<&'static str> {
+    CAPABILITIES.iter().filter(|(one, _)| set.contains(*one)).map(|(_, name)| *name).collect()
+}
+
+/// What `held` lacks to place probes, as a sentence; for whoever is not root also what it lacks to look at processes of
+/// other users.
+#[must_use]
+pub fn lacking(held: CapabilitySet, method: AttachMethod, is_root: bool) -> String {
+    let missing = capability_names(capabilities_needed(method).difference(held)).join(" and ");
+    let enough = match method {
+        AttachMethod::UprobeMulti => " (or CAP_SYS_ADMIN, which is enough alone)",
+        AttachMethod::PerfEvent => "",
+    };
+    let others = match is_root || held.contains(CapabilitySet::SYS_PTRACE) {
+        true => "",
+        false => ", and CAP_SYS_PTRACE to look at processes of other users",
+    };
+    format!("goflow lacks {missing}{enough}{others}")
+}
+
 /// True when `held` is enough to place probes.
 #[must_use]
 pub fn may_probe(held: CapabilitySet, method: AttachMethod) -> bool {
@@ -266,6 +296,28 @@ fn unless_absent(error: io::Error) -> Support {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_missing_capability_is_named() {
+        let multi = |held| lacking(held, AttachMethod::UprobeMulti, true);
+        assert_eq!(
+            multi(CapabilitySet::empty()),
+            "goflow lacks CAP_BPF and CAP_PERFMON (or CAP_SYS_ADMIN, which is enough alone)"
+        );
+        assert_eq!(
+            multi(CapabilitySet::PERFMON),
+            "goflow lacks CAP_BPF (or CAP_SYS_ADMIN, which is enough alone)"
+        );
+        let both = CapabilitySet::BPF | CapabilitySet::PERFMON;
+        assert_eq!(
+            lacking(both, AttachMethod::PerfEvent, false),
+            "goflow lacks CAP_SYS_ADMIN, and CAP_SYS_PTRACE to look at processes of other users"
+        );
+        assert_eq!(
+            lacking(both | CapabilitySet::SYS_PTRACE, AttachMethod::PerfEvent, false),
+            "goflow lacks CAP_SYS_ADMIN"
+        );
+    }
 
     #[test]
     fn the_offset_of_an_address_counts_from_the_start_of_the_file() {

@@ -117,6 +117,62 @@ impl Fileless {
     }
 }
 
+/// Why a process that lives does not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standstill {
+    /// A signal stopped it.
+    Stopped,
+    /// A debugger stopped it.
+    Traced,
+    /// Its cgroup is frozen, as by `docker pause`.
+    Frozen,
+}
+
+impl Standstill {
+    /// Whether `pid` stands still, as far as that can be read.
+    #[must_use]
+    pub fn of(pid: Pid) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // proc_pid_stat(5): state is field 3; the name, field 2, ends at the last `)`.
+        match stat.rsplit_once(')')?.1.split_ascii_whitespace().next()? {
+            "T" => return Some(Self::Stopped),
+            "t" => return Some(Self::Traced),
+            _ => {}
+        }
+        let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        is_frozen(&cgroups, |path| fs::read_to_string(path).ok()).then_some(Self::Frozen)
+    }
+
+    /// What to tell whoever waits for events of it.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Stopped => "is stopped by a signal: no event comes until it continues (SIGCONT)",
+            Self::Traced => "is stopped by a debugger: no event comes until that lets it continue",
+            Self::Frozen => "is frozen with its cgroup: no event comes until that is thawed",
+        }
+    }
+}
+
+/// Whether one of the cgroups that /proc/PID/cgroup lists is frozen; `read` gives the content of a file.
+fn is_frozen(cgroups: &str, read: impl Fn(&str) -> Option<String>) -> bool {
+    cgroups.lines().any(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        match (fields.next(), fields.next()) {
+            // cgroups(7), version 2: the hierarchy without controllers; `unified` where version 1 is mounted beside it.
+            (Some(""), Some(path)) => ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].iter().any(|root| {
+                read(&format!("{root}{path}/cgroup.events"))
+                    .is_some_and(|events| events.lines().any(|line| line == "frozen 1"))
+            }),
+            (Some(controllers), Some(path)) if controllers.split(',').any(|name| name == "freezer") => {
+                read(&format!("/sys/fs/cgroup/freezer{path}/freezer.state"))
+                    .is_some_and(|state| state.trim() != "THAWED")
+            }
+            _ => false,
+        }
+    })
+}
+
 impl AsFd for Process {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
@@ -162,6 +218,42 @@ mod tests {
         drop(stop);
         thread.join().unwrap();
         assert!(Process::open(Pid(own)).is_ok());
+    }
+
+    #[test]
+    fn a_process_that_stands_still_is_told_from_one_that_waits() {
+        let mut child = std::process::Command::new("/bin/sleep").arg("60").spawn().unwrap();
+        let pid = Pid(child.id());
+        let signal = |signal| {
+            // SAFETY: a child of this process that nobody has waited for.
+            assert_eq!(unsafe { libc::kill(pid.0 as libc::pid_t, signal) }, 0);
+        };
+        let becomes = |expected| (0..1000).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            Standstill::of(pid) == expected
+        });
+        assert!(becomes(None));
+        signal(libc::SIGSTOP);
+        assert!(becomes(Some(Standstill::Stopped)));
+        signal(libc::SIGCONT);
+        assert!(becomes(None));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_frozen_cgroup_is_found_in_both_versions() {
+        let frozen = |cgroups: &str, file: &'static str, content: &'static str| {
+            is_frozen(cgroups, |path| (path == file).then(|| content.to_owned()))
+        };
+        let (two, events) = ("0::/app.slice\n", "/sys/fs/cgroup/app.slice/cgroup.events");
+        assert!(frozen(two, events, "populated 1\nfrozen 1\n"));
+        assert!(!frozen(two, events, "populated 1\nfrozen 0\n"));
+        let (one, state) = ("6:freezer:/a:b\n4:memory:/x\n0::/\n", "/sys/fs/cgroup/freezer/a:b/freezer.state");
+        assert!(frozen(one, state, "FROZEN\n") && frozen(one, state, "FREEZING\n"));
+        assert!(!frozen(one, state, "THAWED\n"));
+        assert!(frozen("0::/a\n", "/sys/fs/cgroup/unified/a/cgroup.events", "frozen 1\n"));
+        assert!(!frozen("", events, "frozen 1\n"));
     }
 
     #[test]

@@ -209,13 +209,7 @@ fn capabilities(facts: &Facts) -> Check {
 
 /// Those of the capabilities that matter here which are held.
 fn held(set: CapabilitySet) -> String {
-    let known = [
-        (CapabilitySet::SYS_ADMIN, "CAP_SYS_ADMIN"),
-        (CapabilitySet::SYS_PTRACE, "CAP_SYS_PTRACE"),
-        (CapabilitySet::BPF, "CAP_BPF"),
-        (CapabilitySet::PERFMON, "CAP_PERFMON"),
-    ];
-    let held: Vec<_> = known.iter().filter(|(bit, _)| set.contains(*bit)).map(|(_, name)| *name).collect();
+    let held = feature::capability_names(set);
     if held.is_empty() { "none of those that tracing needs".to_owned() } else { held.join(", ") }
 }
 
