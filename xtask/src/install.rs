@@ -1,5 +1,6 @@
-//! `cargo xtask install`: the release binary, stripped, with manual pages and completions, under a prefix.
+//! `cargo xtask install`: the release binary, stripped, with manual pages, completions and docs, under a prefix.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,13 +11,13 @@ use crate::cmd::{headline, run};
 use crate::ctx::{Ctx, Rank};
 use crate::setup::{self, Scope};
 
-/// Install goflow with its manual pages and shell completions.
+/// Install goflow with its manual pages, shell completions and the pages of docs/.
 ///
 /// Builds as the caller; writes through sudo only where the caller may not write under the prefix. The installed
 /// binary needs no other file: copied to another machine of the same architecture, it is complete.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Directory that gets bin/, share/man/ and the completions
+    /// Directory that gets bin/, share/man/, share/doc/goflow/ and the completions
     #[arg(long, default_value = "/usr/local", value_name = "DIR")]
     prefix: PathBuf,
 }
@@ -51,6 +52,11 @@ pub(crate) fn run_task(ctx: &Ctx, args: &Args) -> Result<()> {
     for item in &items {
         install_item(ctx, item, &prefix)?;
     }
+    let bin = prefix.join("bin");
+    if !is_searched(&bin, std::env::var_os("PATH").as_deref()) {
+        let bin = bin.display();
+        eprintln!("\n{bin} is not on PATH. For this shell, and for `man` as well: export PATH=\"{bin}:$PATH\"");
+    }
     eprintln!(
         "\nNext: `sudo {} trace --pid PID`; `man goflow` tells the rest.",
         prefix.join("bin/goflow").display()
@@ -79,7 +85,18 @@ fn stage_items(ctx: &Ctx, binary: &Path, stage: &Path) -> Result<Vec<Item>> {
             mode: "644",
         });
     }
+    let docs = ctx.root.join("docs");
+    for page in fs::read_dir(&docs).with_context(|| format!("cannot read {}", docs.display()))? {
+        let page = page?;
+        let to = Path::new("share/doc/goflow").join(page.file_name());
+        items.push(Item { from: page.path(), to, mode: "644" });
+    }
     Ok(items)
+}
+
+/// Whether a shell with this `PATH` finds programs in `dir`.
+fn is_searched(dir: &Path, path: Option<&OsStr>) -> bool {
+    path.is_some_and(|path| std::env::split_paths(path).any(|entry| entry == dir))
 }
 
 fn install_item(ctx: &Ctx, item: &Item, prefix: &Path) -> Result<()> {
@@ -95,4 +112,18 @@ fn install_item(ctx: &Ctx, item: &Item, prefix: &Path) -> Result<()> {
 fn may_write(dir: &Path) -> bool {
     let Some(existing) = dir.ancestors().find(|dir| dir.exists()) else { return false };
     rustix::fs::access(existing, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_on_path_or_not() {
+        let searched = |path: &str| is_searched(Path::new("/opt/goflow/bin"), Some(OsStr::new(path)));
+        assert!(searched("/usr/bin:/opt/goflow/bin"));
+        assert!(searched("/opt/goflow/bin/:/bin"));
+        assert!(!searched("/usr/bin:/opt/goflow"));
+        assert!(!is_searched(Path::new("/usr/bin"), None));
+    }
 }

@@ -9,6 +9,8 @@ mod list;
 mod rust;
 mod services;
 
+use std::fmt;
+
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
@@ -45,6 +47,17 @@ pub(crate) enum Scope {
     Bench,
 }
 
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Build => "build",
+            Self::Demo => "demo",
+            Self::Test => "test",
+            Self::Bench => "bench",
+        })
+    }
+}
+
 /// The task itself: reports, or installs and says what to do next.
 pub(crate) fn run_task(ctx: &Ctx, args: &Args) -> Result<()> {
     if args.check {
@@ -59,7 +72,9 @@ fn check(ctx: &Ctx, scope: Scope) -> Result<()> {
     let mut missing = 0;
     for requirement in wanted(scope) {
         match (requirement.look)(ctx) {
-            Look::Here(what) => println!("have     {:18} {what}", requirement.name),
+            Look::Here(what) => {
+                println!("have     {:18} {what}, needed to {}", requirement.name, requirement.why);
+            }
             Look::Missing => {
                 missing += 1;
                 println!(
@@ -71,9 +86,11 @@ fn check(ctx: &Ctx, scope: Scope) -> Result<()> {
             }
         }
     }
+    let all = wanted(scope).count();
+    println!("{}", present(scope, all - missing, all));
     match missing {
         0 => Ok(()),
-        n => bail!("{n} requirements are missing; `cargo xtask setup` gets them"),
+        n => bail!("{n} of {all} requirements are missing; `cargo xtask setup --for {scope}` gets them"),
     }
 }
 
@@ -83,7 +100,7 @@ pub(crate) fn ensure(ctx: &Ctx, scope: Scope) -> Result<()> {
     let look = || all.iter().copied().filter(|r| r.is_missing(ctx)).collect::<Vec<_>>();
     let mut missing = look();
     if missing.is_empty() {
-        eprintln!("setup: all {} requirements are there", all.len());
+        eprintln!("setup: {}", present(scope, all.len(), all.len()));
         return Ok(());
     }
     if !packages(&missing).is_empty() {
@@ -92,16 +109,20 @@ pub(crate) fn ensure(ctx: &Ctx, scope: Scope) -> Result<()> {
         missing = look();
     }
     headline(&format!(
-        "setup: {} of {} requirements are missing and will be installed now",
-        missing.len(),
-        all.len()
+        "setup: {}; the rest will be installed now",
+        present(scope, all.len() - missing.len(), all.len())
     ));
     for requirement in &missing {
         eprintln!("  {:18} needed to {}; {}", requirement.name, requirement.why, requirement.way());
     }
     install(ctx, &missing)?;
-    eprintln!("setup: done; all {} requirements are there", all.len());
+    eprintln!("setup: done; {}", present(scope, all.len(), all.len()));
     Ok(())
+}
+
+/// A smaller task needs less, so the numbers differ from task to task.
+fn present(scope: Scope, there: usize, all: usize) -> String {
+    format!("{there} of {all} requirements of `{scope}` present ({} for all tasks)", REQUIREMENTS.len())
 }
 
 fn install(ctx: &Ctx, missing: &[&Requirement]) -> Result<()> {
