@@ -105,7 +105,8 @@ fn median(mut rounds: Vec<Duration>) -> Duration {
 fn main() -> Result<(), Box<dyn Error>> {
     let records: Vec<Record> = (0..EVENTS).map(record).collect();
     let path = std::env::temp_dir().join(format!("goflow-bench-{}.jsonl", std::process::id()));
-    let view = |events| View { width: Some(120), colour: false, events, progress: false, until: Until::Interrupted };
+    let view =
+        |events| View { width: Some(120), colour: false, events, progress: false, until: Until::Interrupted };
     let (mut memory, mut file, mut folded, mut every) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         memory.push(run(Json::new(Counting::default()), &records)?);

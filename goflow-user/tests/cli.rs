@@ -143,7 +143,8 @@ fn man_pages_cover_every_command_that_is_not_hidden() {
     let (_, summary) = name.split_once("goflow\\-trace \\- ").unwrap();
     assert!(!rest.contains(summary.trim()), "what NAME says comes again:\n{page}");
     let (_, examples) = page.split_once(".SH EXAMPLES\n.nf\n").unwrap();
-    let example = "  sudo goflow trace \\-\\-pid 1234\n      A running process, until Ctrl\\-C or until it ends.\n";
+    let example =
+        "  sudo goflow trace \\-\\-pid 1234\n      A running process, until Ctrl\\-C or until it ends.\n";
     assert!(examples.starts_with(example) && examples.ends_with(".fi\n"), "{examples}");
 }
 

@@ -148,7 +148,13 @@ fn probe_meta(probe: ProbeId) -> ProbeMeta {
 }
 
 fn summary(target_cpu_ns: Result<u64, String>) -> Record {
-    let hits = |probe| ProbeHits { binary: "/srv/app".into(), probe, function: "runtime.f".to_owned(), hits: 5, cost_ns: 7 };
+    let hits = |probe| ProbeHits {
+        binary: "/srv/app".into(),
+        probe,
+        function: "runtime.f".to_owned(),
+        hits: 5,
+        cost_ns: 7,
+    };
     Record::Summary(Box::new(Summary {
         duration_ns: 1,
         detach_ns: 2,

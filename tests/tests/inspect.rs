@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use goflow_tests::goflow::{Finished, run};
+use goflow_tests::goflow::{Finished, Goflow, run};
 use goflow_tests::programs::{Flavour, Program};
 use goflow_tests::repository;
 use goflow_tests::services::Service;
@@ -178,4 +178,26 @@ fn collect_keys(value: &Value, keys: &mut BTreeSet<String>) {
         Value::Array(array) => array.iter().for_each(|value| collect_keys(value, keys)),
         _ => {}
     }
+}
+
+/// An upgrade that writes into the file instead of replacing it, while goflow has it mapped.
+#[test]
+fn a_file_that_is_truncated_meanwhile_is_an_error_and_no_crash() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let service = fs::read(Service::Prometheus.executable()?)?;
+    let mut met = 0;
+    for round in 0..20 {
+        let path = directory.path().join(format!("program-{round}"));
+        fs::write(&path, &service)?;
+        let goflow = Goflow::start(&["inspect".as_ref(), path.as_os_str()])?;
+        std::thread::sleep(Duration::from_millis(5 * round));
+        fs::File::options().write(true).open(&path)?.set_len(4096)?;
+        let finished = goflow.finish()?;
+        fs::remove_file(&path)?;
+        let code = finished.status.code().with_context(|| format!("{}", finished.status))?;
+        ensure!(code == 0 || code == 2, "status {code}: {}", finished.stderr);
+        met += u32::from(finished.stderr.contains("truncated, or could not be read"));
+    }
+    ensure!(met > 0, "the file was never truncated while it was read");
+    Ok(())
 }

@@ -75,6 +75,10 @@ fn a_stopped_target_is_said_to_be_stopped_and_is_traced_from_when_it_continues()
     let mut process = Target::start(&Program::named("storm").build()?, &[""; 0])?;
     let pid = Pid::from_raw(process.pid().try_into()?).context("a pid")?;
     kill_process(pid, Signal::STOP)?;
+    let stat = format!("/proc/{}/stat", process.pid());
+    until("it stands still", Duration::from_secs(10), || {
+        Ok(std::fs::read_to_string(&stat)?.contains(") T ").then_some(()))
+    })?;
     let goflow = Goflow::attach_to(process.pid())?;
     std::thread::sleep(Duration::from_millis(200));
     ensure!(!goflow.printed().contains(r#""type":"event""#), "events of a process that is stopped");

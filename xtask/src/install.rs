@@ -55,7 +55,9 @@ pub(crate) fn run_task(ctx: &Ctx, args: &Args) -> Result<()> {
     let bin = prefix.join("bin");
     if !is_searched(&bin, std::env::var_os("PATH").as_deref()) {
         let bin = bin.display();
-        eprintln!("\n{bin} is not on PATH. For this shell, and for `man` as well: export PATH=\"{bin}:$PATH\"");
+        eprintln!(
+            "\n{bin} is not on PATH. For this shell, and for `man` as well: export PATH=\"{bin}:$PATH\""
+        );
     }
     eprintln!(
         "\nNext: `sudo {} trace --pid PID`; `man goflow` tells the rest.",

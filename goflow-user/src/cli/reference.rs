@@ -97,9 +97,11 @@ fn write_man_page(command: &clap::Command, out: &Path) -> io::Result<()> {
 fn without_first_line(command: &clap::Command) -> clap::Command {
     let rest = command.get_long_about().and_then(|long| {
         let about = command.get_about()?.to_string();
-        long.to_string().strip_prefix(&about)?.strip_prefix('.').map(str::to_owned).or_else(|| {
-            long.to_string().strip_prefix(&about).map(str::to_owned)
-        })
+        long.to_string()
+            .strip_prefix(&about)?
+            .strip_prefix('.')
+            .map(str::to_owned)
+            .or_else(|| long.to_string().strip_prefix(&about).map(str::to_owned))
     });
     match rest.as_deref().map(str::trim_start) {
         Some(rest) if !rest.is_empty() => command.clone().long_about(rest.to_owned()),
@@ -116,7 +118,8 @@ fn verbatim_section(text: &str) -> String {
     let mut section = format!(".SH {title}\n.nf\n");
     for line in body.lines() {
         // groff_char(7): these four mean something else unless they are spelled out.
-        let escaped = line.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq").replace('`', "\\(ga");
+        let escaped =
+            line.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq").replace('`', "\\(ga");
         let guard = if escaped.starts_with('.') { "\\&" } else { "" };
         let _ = writeln!(section, "{guard}{escaped}");
     }

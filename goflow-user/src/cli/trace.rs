@@ -232,7 +232,9 @@ impl TraceArgs {
                 Box::new(Tee(Pretty::new(self.output_file(path)?, in_file), status(progress, until)))
             }
             (Format::Json, None) => Box::new(Tee(Json::new(io::stdout()), status(false, until))),
-            (Format::Json, Some(path)) => Box::new(Tee(Json::new(self.output_file(path)?), status(progress, until))),
+            (Format::Json, Some(path)) => {
+                Box::new(Tee(Json::new(self.output_file(path)?), status(progress, until)))
+            }
         })
     }
 }

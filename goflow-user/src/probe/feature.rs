@@ -124,9 +124,10 @@ pub fn lacking(held: CapabilitySet, method: AttachMethod, is_root: bool) -> Stri
         AttachMethod::UprobeMulti => " (or CAP_SYS_ADMIN, which is enough alone)",
         AttachMethod::PerfEvent => "",
     };
-    let others = match is_root || held.contains(CapabilitySet::SYS_PTRACE) {
-        true => "",
-        false => ", and CAP_SYS_PTRACE to look at processes of other users",
+    let others = if is_root || held.contains(CapabilitySet::SYS_PTRACE) {
+        ""
+    } else {
+        ", and CAP_SYS_PTRACE to look at processes of other users"
     };
     format!("goflow lacks {missing}{enough}{others}")
 }

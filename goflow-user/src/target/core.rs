@@ -106,8 +106,8 @@ impl CoreFile {
         if !file.metadata().map_err(open)?.is_file() {
             return Err(open(io::Error::other("not a regular file")));
         }
-        // SAFETY: the mapping is private and read-only; a core that is truncated meanwhile would raise SIGBUS in goflow,
-        // which harms no target.
+        // SAFETY: the mapping is private and read-only; a core that is truncated meanwhile raises SIGBUS, which ends goflow
+        // (`executable::survive_truncation`).
         let map = unsafe { Mmap::map(&file) }.map_err(open)?;
         let mut core = Self {
             path: path.into(),

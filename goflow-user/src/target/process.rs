@@ -228,10 +228,12 @@ mod tests {
             // SAFETY: a child of this process that nobody has waited for.
             assert_eq!(unsafe { libc::kill(pid.0 as libc::pid_t, signal) }, 0);
         };
-        let becomes = |expected| (0..1000).any(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-            Standstill::of(pid) == expected
-        });
+        let becomes = |expected| {
+            (0..1000).any(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                Standstill::of(pid) == expected
+            })
+        };
         assert!(becomes(None));
         signal(libc::SIGSTOP);
         assert!(becomes(Some(Standstill::Stopped)));
@@ -249,7 +251,8 @@ mod tests {
         let (two, events) = ("0::/app.slice\n", "/sys/fs/cgroup/app.slice/cgroup.events");
         assert!(frozen(two, events, "populated 1\nfrozen 1\n"));
         assert!(!frozen(two, events, "populated 1\nfrozen 0\n"));
-        let (one, state) = ("6:freezer:/a:b\n4:memory:/x\n0::/\n", "/sys/fs/cgroup/freezer/a:b/freezer.state");
+        let (one, state) =
+            ("6:freezer:/a:b\n4:memory:/x\n0::/\n", "/sys/fs/cgroup/freezer/a:b/freezer.state");
         assert!(frozen(one, state, "FROZEN\n") && frozen(one, state, "FREEZING\n"));
         assert!(!frozen(one, state, "THAWED\n"));
         assert!(frozen("0::/a\n", "/sys/fs/cgroup/unified/a/cgroup.events", "frozen 1\n"));

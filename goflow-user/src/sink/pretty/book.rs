@@ -472,8 +472,12 @@ mod tests {
             if pc.0 == 1 { vec![wrapper] } else { vec![wrapper, caller] }
         }
         fn function_at(&self, _: Pid, entry: RuntimeAddr) -> Option<Frame<'_>> {
-            let main =
-                Frame { function: "runtime.main", file: Some("/go/proc.go"), line: Some(153), inlined: false };
+            let main = Frame {
+                function: "runtime.main",
+                file: Some("/go/proc.go"),
+                line: Some(153),
+                inlined: false,
+            };
             (entry.0 == 3).then_some(main)
         }
         fn wait_reason(&self, _: Pid, _: WaitReason) -> Option<&str> {

@@ -64,7 +64,9 @@ pub(super) fn summary(summary: &Summary, metas: &[Meta], events: Events, is_whol
     lines.push(losses(summary));
     lines.extend(probes(summary));
     lines.push(cost(summary));
-    lines.push(entry("attach").text(PLAIN, format!("{}out after {}", attached(metas), span(summary.detach_ns))));
+    lines.push(
+        entry("attach").text(PLAIN, format!("{}out after {}", attached(metas), span(summary.detach_ns))),
+    );
     if let Some(advice) = advice(summary, metas.first(), events, is_whole) {
         lines.push(entry("next").text(PLAIN, advice));
     }

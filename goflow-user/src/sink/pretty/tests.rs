@@ -365,7 +365,10 @@ fn a_loss_stands_where_it_happened_or_in_the_fold_of_its_second() {
     );
     let busy = (0..100).map(|ms| send(ms, 57)).chain([loss(100), loss(200), send(1_500, 57)]);
     let lines = body(WIDE, busy);
-    assert!(lines[40].contains("0.040000 to 1.000000 s  60 events by kind and site, 2,468 LOST"), "{lines:#?}");
+    assert!(
+        lines[40].contains("0.040000 to 1.000000 s  60 events by kind and site, 2,468 LOST"),
+        "{lines:#?}"
+    );
 }
 
 #[test]
@@ -500,7 +503,10 @@ fn hits_and_attach_times_of_two_binaries_are_told_apart() {
 #[test]
 fn the_advice_follows_from_the_numbers() {
     let last = |summary| screen(WIDE, &[meta(), summary], 0).pop().unwrap();
-    assert_eq!(last(summary_of(9, 3, 0)), "  next    to lose nothing: --level blocking, or a larger --buffer");
+    assert_eq!(
+        last(summary_of(9, 3, 0)),
+        "  next    to lose nothing: --level blocking, or a larger --buffer"
+    );
     assert_eq!(last(summary_of(9, 0, 400 * MS)), "  next    to cost the target less: --level blocking");
     assert!(last(summary_of(0, 0, 0)).contains("goflow doctor"));
     let lines = screen(WIDE, &[meta(), summary_of(9, 3, 0)], 0);
@@ -530,7 +536,10 @@ fn where_nothing_can_be_better_there_is_no_advice() {
 fn who_waits_is_told_for_what() {
     let line = |until| {
         let view = View { events: Events::None, until, ..WIDE };
-        screen(view, &[meta(), meta()], 0).into_iter().filter(|line| line.starts_with("rec")).collect::<Vec<_>>()
+        screen(view, &[meta(), meta()], 0)
+            .into_iter()
+            .filter(|line| line.starts_with("rec"))
+            .collect::<Vec<_>>()
     };
     assert_eq!(line(Until::Interrupted), ["recording; Ctrl-C ends it"]);
     let elapsed = Until::Elapsed(Duration::from_secs(90));
