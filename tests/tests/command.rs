@@ -265,7 +265,7 @@ fn a_signal_that_comes_before_the_command_is_let_go_keeps_it_from_starting() -> 
             kept += 1;
         } else {
             let by_signal = finished.status.signal() == Some(Signal::INT.as_raw());
-            ensure!(started && finished.status.success() || by_signal, "{:?}", finished);
+            ensure!(started && finished.status.success() || by_signal, "{finished:?}");
         }
     }
     ensure!(kept > 0, "no signal came in time");

@@ -73,7 +73,7 @@ fn check(ctx: &Ctx, scope: Scope) -> Result<()> {
     for requirement in wanted(scope) {
         match (requirement.look)(ctx) {
             Look::Here(what) => {
-                println!("have     {:18} {what}, needed to {}", requirement.name, requirement.why);
+                println!("have     {:18} {what}; to {}", requirement.name, requirement.why);
             }
             Look::Missing => {
                 missing += 1;
