@@ -389,7 +389,9 @@ fn probe_hits(plans: &[(Arc<str>, Plan)], totals: &Totals) -> Vec<ProbeHits> {
 }
 
 fn cost_ns(plans: &[(Arc<str>, Plan)], hits: &[Hits]) -> u64 {
-    let of_plan = |((_, plan), hits): (&(Arc<str>, Plan), _)| probed(plan).map(|planned| cost_of(planned, hits)).sum::<u64>();
+    let of_plan = |((_, plan), hits): (&(Arc<str>, Plan), _)| {
+        probed(plan).map(|planned| cost_of(planned, hits)).sum::<u64>()
+    };
     plans.iter().zip(hits).map(of_plan).sum()
 }
 
