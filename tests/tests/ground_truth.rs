@@ -6,9 +6,9 @@
 //! goflow tells another story, and says how the two differ.
 //!
 //! Two things are no differences. The probe and the tracer look at different instructions of the same park, so the same
-//! moment has two times, up to [`SAME_MOMENT`] apart. And the tracer sees what no probe sees: the network poller and the end
-//! of a collection make goroutines runnable without `runtime.ready`, so the model has them waiting until they next do
-//! something or a snapshot comes; that time is told apart.
+//! moment has two times, up to [`SAME_MOMENT`] apart. And the tracer sees what no probe sees: the end of a collection makes
+//! goroutines runnable without `runtime.ready`, so the model has them waiting until they next do something or a snapshot
+//! comes; that time is told apart.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -189,9 +189,9 @@ fn is_watched(wait: &Wait) -> bool {
     wait.reason != "preempted"
 }
 
-/// Ended by `injectglist` (src/runtime/proc.go) and not by `ready`: by the poller, or by the end of a collection.
+/// Ended by `injectglist` (src/runtime/proc.go) and not by `ready`, at the end of a collection.
 fn ends_unseen(wait: &Wait) -> bool {
-    ["network", "wait until GC ends", "GC mark assist wait for work"].contains(&wait.reason.as_str())
+    ["wait until GC ends", "GC mark assist wait for work"].contains(&wait.reason.as_str())
 }
 
 #[derive(Default)]

@@ -7,21 +7,27 @@ use crate::{
     record::begin,
     target::{Registers, callers_return_address, read, return_address},
 };
-use goflow_common::{event::sync::SyncWait, probe::ProbeId};
+use goflow_common::{
+    event::{Header, sync::SyncWait},
+    probe::ProbeId,
+};
 
 /// `func semacquire1(addr *uint32, lifo bool, profile semaProfileFlags, skipframes int)`, from 1.20 also
 /// `reason waitReason`; reached through a thin `sync_runtime_Semacquire…`, so the caller that matters is one further.
 #[inline(always)]
 pub(crate) fn semacquire1<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Semacquire1;
+    let Some(header) = begin(regs, probe) else { return };
     let reason = (config!(semacquire1_has_reason) != 0).then(|| (regs.arg4() & 0xff) as u32);
-    wait::<K>(regs, probe, callers_return_address(regs), reason);
+    wait::<K>(header, regs, probe, callers_return_address(regs), reason);
 }
 
 /// `func (m *Mutex) lockSlow()` (1.18–1.27): the mutex was not free.
 #[inline(always)]
 pub(crate) fn mutex_lock_slow<K: Kernel>(regs: &Registers<'_>) {
-    wait::<K>(regs, ProbeId::MutexLockSlow, return_address(regs), None);
+    let probe = ProbeId::MutexLockSlow;
+    let Some(header) = begin(regs, probe) else { return };
+    wait::<K>(header, regs, probe, return_address(regs), None);
 }
 
 /// `func (rw *RWMutex) Lock()` (1.18–1.27), which has no slow path of its own. It will wait when another writer holds
@@ -29,6 +35,7 @@ pub(crate) fn mutex_lock_slow<K: Kernel>(regs: &Registers<'_>) {
 #[inline(always)]
 pub(crate) fn rwmutex_lock<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::RwMutexLock;
+    let Some(header) = begin(regs, probe) else { return };
     // `{w Mutex{state int32; sema uint32}; writerSem, readerSem uint32; readerCount, readerWait int32}` (sync/rwmutex.go)
     if let Some([mutex, _semaphores, readers]) = read::<[u64; 3]>(regs.arg0())
         && mutex as u32 == 0
@@ -36,7 +43,7 @@ pub(crate) fn rwmutex_lock<K: Kernel>(regs: &Registers<'_>) {
     {
         return count_eventless(probe);
     }
-    wait::<K>(regs, probe, return_address(regs), None);
+    wait::<K>(header, regs, probe, return_address(regs), None);
 }
 
 /// `func (wg *WaitGroup) Wait()` (1.18–1.27), which has no slow path of its own. It will wait when the counter, the upper
@@ -44,21 +51,29 @@ pub(crate) fn rwmutex_lock<K: Kernel>(regs: &Registers<'_>) {
 #[inline(always)]
 pub(crate) fn waitgroup_wait<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::WaitGroupWait;
+    let Some(header) = begin(regs, probe) else { return };
     if read::<u64>(regs.arg0()).is_some_and(|state| state >> 32 == 0) {
         return count_eventless(probe);
     }
-    wait::<K>(regs, probe, return_address(regs), None);
+    wait::<K>(header, regs, probe, return_address(regs), None);
 }
 
 /// `func notifyListWait(l *notifyList, t uint32)` (1.18–1.27), called by `sync.(*Cond).Wait`.
 #[inline(always)]
 pub(crate) fn notify_list_wait<K: Kernel>(regs: &Registers<'_>) {
-    wait::<K>(regs, ProbeId::NotifyListWait, callers_return_address(regs), None);
+    let probe = ProbeId::NotifyListWait;
+    let Some(header) = begin(regs, probe) else { return };
+    wait::<K>(header, regs, probe, callers_return_address(regs), None);
 }
 
 #[inline(always)]
-fn wait<K: Kernel>(regs: &Registers<'_>, probe: ProbeId, site_pc: u64, reason: Option<u32>) {
-    let Some(mut header) = begin(regs, probe) else { return };
+fn wait<K: Kernel>(
+    mut header: Header,
+    regs: &Registers<'_>,
+    probe: ProbeId,
+    site_pc: u64,
+    reason: Option<u32>,
+) {
     header.goid = goid_of(regs.g(), header.pid);
     let record = SyncWait {
         header,
