@@ -12,8 +12,9 @@
 //!                      chunk that its positions stand for stay unused
 //! ```
 //!
-//! A program reserves by compare-and-swap of `reserved`, writes the payload, and writes the commit word last: the length
-//! of the payload in bytes. The reader stops at a commit word of 0, sets the first word of every slot it has read back to
+//! A program reserves by compare-and-swap of `reserved`, then takes the time, writes the payload, and writes the commit word
+//! last: the length of the payload in bytes. So what is not reserved yet when the reader looks will have a later time than
+//! that look, which is how events of several rings are put in order. The reader stops at a commit word of 0, sets the first word of every slot it has read back to
 //! 0, and then raises `released`. So a commit word that is not 0 always belongs to a complete record.
 
 use crate::{

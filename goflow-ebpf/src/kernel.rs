@@ -11,10 +11,11 @@ use crate::{
 };
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
-    helpers::{bpf_get_smp_processor_id, generated::bpf_ringbuf_output},
+    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, generated::bpf_ringbuf_output},
 };
-use core::arch::asm;
+use core::{arch::asm, mem::offset_of};
 use goflow_common::{
+    event::Header,
     probe::ProbeId,
     ring::{Geometry, Positions, SLOT_WORDS, slots_of},
 };
@@ -24,10 +25,11 @@ const NO_WAKEUP: u64 = BPF_RB_NO_WAKEUP as u64;
 
 /// What a handler leaves to the kernel it runs in.
 pub(crate) trait Kernel {
-    /// Sends a record, or counts it as lost.
-    fn emit<T: Copy + 'static>(record: &T, probe: ProbeId);
+    /// Gives a record its time and sends it, or counts it as lost.
+    fn emit<T: Copy + 'static>(record: T, probe: ProbeId);
 
-    /// Makes room for a record that is too large for the stack, lets `fill` write it and sends it, or counts it as lost.
+    /// Makes room for a record that is too large for the stack, lets `fill` write it, gives it its time and sends it, or
+    /// counts it as lost.
     fn emit_in_place<T: 'static>(probe: ProbeId, fill: impl FnOnce(*mut T));
 
     /// Walks the chain of saved frame pointers; see [`stack`].
@@ -39,12 +41,13 @@ pub(crate) struct Any;
 
 impl Kernel for Any {
     #[inline(always)]
-    fn emit<T: Copy + 'static>(record: &T, probe: ProbeId) {
-        // SAFETY: `record` is initialised and as long as stated.
+    fn emit<T: Copy + 'static>(mut record: T, probe: ProbeId) {
+        // SAFETY: the record is initialised and as long as stated.
         let result = unsafe {
+            set_time(&raw mut record);
             bpf_ringbuf_output(
                 (&raw const EVENTS).cast_mut().cast(),
-                core::ptr::from_ref(record).cast_mut().cast(),
+                (&raw mut record).cast(),
                 size_of::<T>() as u64,
                 NO_WAKEUP,
             )
@@ -59,6 +62,8 @@ impl Kernel for Any {
         match EVENTS.reserve::<T>(0) {
             Some(mut entry) => {
                 fill(entry.as_mut_ptr());
+                // SAFETY: the place is reserved for the record.
+                unsafe { set_time(entry.as_mut_ptr()) };
                 entry.submit(NO_WAKEUP);
             }
             None => count_lost(probe),
@@ -76,10 +81,10 @@ pub(crate) struct Since6_6;
 
 impl Kernel for Since6_6 {
     #[inline(always)]
-    fn emit<T: Copy + 'static>(record: &T, probe: ProbeId) {
+    fn emit<T: Copy + 'static>(record: T, probe: ProbeId) {
         Self::emit_in_place(probe, |place: *mut T| {
             // SAFETY: the place is reserved for a `T`, and both are aligned to eight bytes.
-            unsafe { copy_words(place, record) }
+            unsafe { copy_words(place, &record) }
         });
     }
 
@@ -89,7 +94,10 @@ impl Kernel for Since6_6 {
         // SAFETY: the slots begin with the commit word, and behind it is room for a `T`, which nobody else writes and the
         // reader does not read before the commit. x86 keeps the order of the stores.
         unsafe {
-            fill(commit.add(1).cast());
+            let record = commit.add(1).cast::<T>();
+            fill(record);
+            // Not before the reservation: the reader relies on it.
+            set_time(record);
             commit.write_volatile(size_of::<T>() as u64);
         }
     }
@@ -98,6 +106,17 @@ impl Kernel for Since6_6 {
     fn walk<const N: usize>(regs: &Registers<'_>, frames: Frames<N>) -> usize {
         stack::walk_in_windows(regs, frames)
     }
+}
+
+/// Sets `Header::t_ns`, with which every record begins.
+///
+/// # Safety
+/// `record` is valid for writing.
+#[inline(always)]
+unsafe fn set_time<T>(record: *mut T) {
+    const { assert!(size_of::<T>() >= size_of::<Header>() && offset_of!(Header, t_ns) == 0) };
+    // SAFETY: the caller vouches for `record`; the helper has no preconditions.
+    unsafe { record.cast::<u64>().write_volatile(bpf_ktime_get_ns()) };
 }
 
 /// Reserves `slots` slots in this CPU's ring and returns their first word; `None` when they are not free.

@@ -4,11 +4,11 @@ use crate::{
     maps::{TARGETS, config},
     target::Registers,
 };
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use goflow_common::{event::Header, probe::ProbeId};
 
-/// Decides whether this hit is recorded, and fills the common part of its record (without the goid, whose
-/// source differs by probe).
+/// Decides whether this hit is recorded, and fills the common part of its record (without the goid, whose source differs
+/// by probe, and without the time, which is set when there is room for the record).
 #[inline(always)]
 pub(crate) fn begin(regs: &Registers<'_>, probe: ProbeId) -> Option<Header> {
     if config!(on_stack_check) & (1 << probe as u32) != 0 && regs.below_or_equal() {
@@ -20,14 +20,5 @@ pub(crate) fn begin(regs: &Registers<'_>, probe: ProbeId) -> Option<Header> {
     if config!(filter_targets) != 0 && unsafe { TARGETS.get(pid) }.is_none() {
         return None;
     }
-    Some(Header {
-        // SAFETY: the helper has no preconditions.
-        t_ns: unsafe { bpf_ktime_get_ns() },
-        goid: 0,
-        ip: regs.ip(),
-        pid,
-        tid: pid_tgid as u32,
-        probe: probe as u32,
-        flags: 0,
-    })
+    Some(Header { t_ns: 0, goid: 0, ip: regs.ip(), pid, tid: pid_tgid as u32, probe: probe as u32, flags: 0 })
 }

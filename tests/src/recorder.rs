@@ -85,10 +85,11 @@ impl Recorder {
         let reader = thread::Builder::new().name("recorder".into()).spawn(move || {
             let mut events = Vec::new();
             while !stopped.load(Ordering::Acquire) {
-                ring.drain(now(), &mut |_| {}, &mut events);
+                let drained = ring.drain(now(), &mut |_| {});
+                ring.release(drained.certain, &mut events);
                 thread::sleep(PAUSE);
             }
-            while ring.drain(now(), &mut |_| {}, &mut events).records > 0 {}
+            while ring.drain(now(), &mut |_| {}).records > 0 {}
             ring.finish(&mut events);
             let losses = ring.losses(now())?;
             ensure!(losses.is_empty(), "{losses:?}");

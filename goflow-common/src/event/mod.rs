@@ -22,7 +22,7 @@ pub const FLAG_UNREADABLE: u32 = 1 << 1;
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct Header {
-    /// `CLOCK_MONOTONIC`, nanoseconds, when the probe was hit.
+    /// `CLOCK_MONOTONIC`, nanoseconds, when there was room for the record of the hit, before the probed instruction ran.
     pub t_ns: u64,
     /// The goroutine that acts; 0 when the runtime itself acts on a system stack, [`GOID_UNKNOWN`] when unreadable.
     pub goid: u64,

@@ -38,7 +38,7 @@ pub(crate) fn makechan<K: Kernel>(regs: &Registers<'_>) {
         elem_size: u32::from(elem_size.unwrap_or(0)),
         reserved: 0,
     };
-    K::emit(&record, probe);
+    K::emit(record, probe);
 }
 
 /// `func chansend(c *hchan, ep unsafe.Pointer, block bool, callerpc uintptr) bool` (1.18–1.27).
@@ -85,5 +85,5 @@ fn operation<K: Kernel>(
     if !blocking {
         header.flags |= FLAG_NONBLOCKING;
     }
-    K::emit(&ChanOp { header, chan: regs.arg0(), site_pc }, probe);
+    K::emit(ChanOp { header, chan: regs.arg0(), site_pc }, probe);
 }

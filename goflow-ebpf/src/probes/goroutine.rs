@@ -35,7 +35,7 @@ pub(crate) fn newproc1<K: Kernel>(regs: &Registers<'_>) {
         created_pc: created_pc.unwrap_or(0),
         start_pc: start_pc.unwrap_or(0),
     };
-    K::emit(&record, probe);
+    K::emit(record, probe);
 }
 
 /// `func goexit0(gp *g)` (1.18–1.27), entered through `mcall` on `g0`.
@@ -44,5 +44,5 @@ pub(crate) fn goexit0<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Goexit0;
     let Some(mut header) = begin(regs, probe) else { return };
     header.goid = goid_of(regs.arg0(), header.pid);
-    K::emit(&GoroutineExit { header }, probe);
+    K::emit(GoroutineExit { header }, probe);
 }

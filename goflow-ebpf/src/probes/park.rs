@@ -28,7 +28,7 @@ pub(crate) fn gopark<K: Kernel>(regs: &Registers<'_>) {
     let park = Park { header, lock: regs.arg1(), wait_reason, depth: 0 };
     let wanted = config!(stack_depth);
     if wanted == 0 {
-        K::emit(&park, probe);
+        K::emit(park, probe);
     } else if wanted <= SHORT_STACK as u32 {
         K::emit_in_place(probe, |record| fill::<K, SHORT_STACK>(record, park, regs, wanted));
     } else {
@@ -58,7 +58,7 @@ pub(crate) fn ready<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Ready;
     let Some(mut header) = begin(regs, probe) else { return };
     header.goid = goid_behind_system_stack(regs.g(), header.pid);
-    K::emit(&Ready { header, target: goid_of(regs.arg0(), header.pid) }, probe);
+    K::emit(Ready { header, target: goid_of(regs.arg0(), header.pid) }, probe);
 }
 
 /// `func netpollready(toRun *gList, pd *pollDesc, mode int32)` (1.18–1.27; from 1.22 on with a result), on a system stack:
@@ -87,6 +87,6 @@ fn wake_by_poller<K: Kernel>(header: Header, slot: u64) -> bool {
     /// The largest of the states that are not a `g`: `pdNil`, `pdReady`, `pdWait` (runtime/netpoll.go).
     const PD_WAIT: u64 = 2;
     let Some(gp) = read::<u64>(slot).filter(|&gp| gp > PD_WAIT) else { return false };
-    K::emit(&Ready { header, target: goid_of(gp, header.pid) }, ProbeId::NetpollReady);
+    K::emit(Ready { header, target: goid_of(gp, header.pid) }, ProbeId::NetpollReady);
     true
 }

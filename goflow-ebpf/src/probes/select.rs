@@ -36,5 +36,5 @@ pub(crate) fn selectgo<K: Kernel>(regs: &Registers<'_>) {
             *chan = hchan;
         }
     }
-    K::emit(&Select { header, site_pc: return_address(regs), sends, receives, chans }, probe);
+    K::emit(Select { header, site_pc: return_address(regs), sends, receives, chans }, probe);
 }

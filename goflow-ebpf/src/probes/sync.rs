@@ -82,5 +82,5 @@ fn wait<K: Kernel>(
         wait_reason: reason.unwrap_or(0),
         has_reason: u32::from(reason.is_some()),
     };
-    K::emit(&record, probe);
+    K::emit(record, probe);
 }

@@ -1,20 +1,27 @@
 //! Puts events into the order of their time.
 //!
-//! The rings of two CPUs are read one after the other. And the kernel side takes the time of a hit *before* it reserves
-//! room, so a task that is preempted between the two enters its record late, behind that of another task:
+//! The rings of several CPUs are read one after the other, and within a ring a task that is preempted while it writes its
+//! record ends up before one with an earlier time. What makes an order certain depends on the kind of ring:
+//!
+//! - In goflow's own rings the time is taken *after* room was reserved. A ring of which everything was read that had been
+//!   reserved at a look can therefore only bring times after that look; one where a record is still being written brings
+//!   nothing from before the last look that found it complete. The earliest of these moments over all rings is certain.
+//! - In the kernel's ring the time is taken before, so two CPUs can enter their records in the other order, and one record
+//!   can come late by as long as its task did not run. There, events are held for [`HOLD_NS`].
 //!
 //! ```text
-//! task A   t=10 ─────────────reserve        ring order: t=12, t=10
-//! task B          t=12 ─reserve             released:   t=10, t=12
+//! CPU 0   t=10 ─────────────reserve        kernel's ring: t=12, t=10
+//! CPU 1          t=12 ─reserve             released:      t=10, t=12
 //! ```
 //!
-//! The contract: an event is held until one at least [`HOLD_NS`] younger has been seen (or the clock says so), and then
-//! released in order. An event that comes later than that is released at once and counted as late; it is never
-//! dropped. Pure: the caller tells the time.
+//! The contract: events from before a moment that the caller knows to be certain are released in order. An event that comes
+//! later than that is released with the next ones and counted as late; it is never dropped. Pure: the caller tells the
+//! time.
 
 use super::event::{Event, MonotonicNs};
 
-/// How long an event is held. Longer than a scheduling quantum of a loaded machine, shorter than a person notices.
+/// How long events of the kernel's ring are held. Longer than a scheduling quantum of a loaded machine, shorter than a
+/// person notices.
 pub const HOLD_NS: u64 = 10_000_000;
 
 /// Holds the youngest events back until their order is certain.
@@ -22,7 +29,6 @@ pub const HOLD_NS: u64 = 10_000_000;
 pub struct Orderer {
     /// In the order they came.
     held: Vec<Event>,
-    newest: MonotonicNs,
     released: MonotonicNs,
     late: u64,
 }
@@ -30,26 +36,16 @@ pub struct Orderer {
 impl Orderer {
     /// Takes one event. Those of one ring come in its order.
     pub fn push(&mut self, event: Event) {
-        self.newest = self.newest.max(event.t);
         if event.t < self.released {
             self.late += 1;
         }
         self.held.push(event);
     }
 
-    /// Appends to `out` what is certain when it is `now`, which must not be behind the hits seen so far.
-    pub fn release(&mut self, now: MonotonicNs, out: &mut Vec<Event>) {
-        self.release_until(MonotonicNs(self.newest.max(now).0.saturating_sub(HOLD_NS)), out);
-    }
-
-    /// As [`Self::release`], when a ring has been read only up to an event at `read_until`.
-    pub fn release_of_partly_read(&mut self, read_until: MonotonicNs, out: &mut Vec<Event>) {
-        self.release_until(MonotonicNs(read_until.0.saturating_sub(HOLD_NS)), out);
-    }
-
-    fn release_until(&mut self, certain: MonotonicNs, out: &mut Vec<Event>) {
+    /// Appends to `out` what happened before `certain`.
+    pub fn release(&mut self, certain: MonotonicNs, out: &mut Vec<Event>) {
         self.sort();
-        let count = self.held.partition_point(|event| event.t <= certain);
+        let count = self.held.partition_point(|event| event.t < certain);
         self.released = self.released.max(certain);
         out.extend(self.held.drain(..count));
     }
@@ -57,7 +53,6 @@ impl Orderer {
     /// Appends everything that is held: nothing can come any more.
     pub fn finish(&mut self, out: &mut Vec<Event>) {
         self.sort();
-        self.released = self.newest;
         out.append(&mut self.held);
     }
 
@@ -95,30 +90,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_a_partly_read_ring_waits_for_it() {
-        let mut orderer = Orderer::default();
-        let mut out = Vec::new();
-        orderer.push(at(1));
-        orderer.push(at(HOLD_NS + 5));
-        orderer.push(at(HOLD_NS * 9));
-        orderer.release_of_partly_read(MonotonicNs(HOLD_NS + 5), &mut out);
-        assert_eq!(times(&out), [1]);
-        orderer.push(at(HOLD_NS + 6));
-        orderer.release(MonotonicNs(HOLD_NS * 10), &mut out);
-        assert_eq!(times(&out), [1, HOLD_NS + 5, HOLD_NS + 6, HOLD_NS * 9]);
-        assert_eq!(orderer.late(), 0);
-    }
-
-    #[test]
-    fn records_that_two_cpus_entered_in_the_other_order_come_out_in_order() {
+    fn what_comes_in_another_order_goes_out_in_order_and_not_before_it_is_certain() {
         let mut orderer = Orderer::default();
         let mut out = Vec::new();
         orderer.push(at(12));
         orderer.push(at(10));
-        orderer.release(MonotonicNs(12), &mut out);
+        orderer.release(MonotonicNs(10), &mut out);
         assert_eq!(times(&out), [0; 0]);
-        orderer.release(MonotonicNs(12 + HOLD_NS), &mut out);
-        assert_eq!(times(&out), [10, 12]);
+        orderer.push(at(11));
+        orderer.release(MonotonicNs(13), &mut out);
+        assert_eq!(times(&out), [10, 11, 12]);
         assert_eq!(orderer.late(), 0);
     }
 
@@ -126,30 +107,30 @@ mod tests {
     fn an_event_that_comes_too_late_is_counted_and_still_delivered() {
         let mut orderer = Orderer::default();
         let mut out = Vec::new();
-        orderer.push(at(HOLD_NS * 3));
-        orderer.release(MonotonicNs(HOLD_NS * 3), &mut out);
+        orderer.push(at(30));
+        orderer.release(MonotonicNs(30), &mut out);
         orderer.push(at(5));
         orderer.finish(&mut out);
-        assert_eq!(times(&out), [5, HOLD_NS * 3]);
+        assert_eq!(times(&out), [5, 30]);
         assert_eq!(orderer.late(), 1);
     }
 
     proptest! {
         #[test]
-        fn displacement_below_the_hold_is_always_put_right(
+        fn whatever_comes_before_it_is_certain_is_put_in_order(
             jitter in proptest::collection::vec(0..HOLD_NS, 1..200),
             step in 1..HOLD_NS / 4,
             batch in 1usize..20,
         ) {
             let mut orderer = Orderer::default();
             let mut out = Vec::new();
-            // The ring order is that of the reservation, which is `jitter` after the hit.
+            // A record comes `jitter` after its time.
             let mut hits: Vec<(u64, u64)> =
                 jitter.iter().enumerate().map(|(i, j)| (i as u64 * step + j, i as u64 * step)).collect();
             hits.sort_by_key(|hit| hit.0);
             for chunk in hits.chunks(batch) {
                 chunk.iter().for_each(|hit| orderer.push(at(hit.1)));
-                orderer.release(MonotonicNs(chunk[0].1), &mut out);
+                orderer.release(MonotonicNs(chunk[0].0.saturating_sub(HOLD_NS)), &mut out);
             }
             orderer.finish(&mut out);
             prop_assert_eq!(out.len(), jitter.len());

@@ -5,13 +5,15 @@
 
 use super::decode::{self, Decoded};
 use super::event::{Event, LossPoint, Lost, MonotonicNs};
-use super::order::Orderer;
+use super::order::{HOLD_NS, Orderer};
 use crate::probe::buffer::EventBuffer;
 use crate::probe::load::{Counters, LoadError};
 use goflow_common::probe::ProbeId;
 
-/// Records taken of all rings in one go, so that a busy target cannot keep the caller from its other duties.
+/// Records taken in one go, so that a busy target cannot keep the caller from its other duties: of all rings, but of each
+/// as many as one CPU can make until the next look.
 const MOST_PER_DRAIN: usize = 65_536;
+const LEAST_PER_RING: usize = 8_192;
 
 /// Reads one session's rings.
 pub struct RingReader {
@@ -19,18 +21,20 @@ pub struct RingReader {
     counters: Counters,
     taken: [u64; ProbeId::COUNT],
     orderer: Orderer,
+    /// Of each ring, the moment from before which nothing more can come.
+    complete_until: Vec<MonotonicNs>,
     lost_before: u64,
     looked_at: MonotonicNs,
     undecodable: u64,
 }
 
 /// What one look at the rings brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drained {
     /// Records taken.
     pub records: usize,
-    /// False when there may be more.
-    pub is_all: bool,
+    /// Every event from before this moment has come.
+    pub certain: MonotonicNs,
 }
 
 impl RingReader {
@@ -38,6 +42,7 @@ impl RingReader {
     #[must_use]
     pub fn new(events: EventBuffer, counters: Counters, now: MonotonicNs) -> Self {
         Self {
+            complete_until: vec![MonotonicNs::default(); events.rings() as usize],
             events,
             counters,
             taken: [0; ProbeId::COUNT],
@@ -48,21 +53,14 @@ impl RingReader {
         }
     }
 
-    /// Takes what is there. `seen` is shown every record as it comes (unordered); `out` gets the events whose order is
-    /// certain.
-    pub fn drain(
-        &mut self,
-        now: MonotonicNs,
-        seen: &mut dyn FnMut(&Decoded),
-        out: &mut Vec<Event>,
-    ) -> Drained {
-        let Self { events, taken, orderer, undecodable, .. } = self;
-        let most = MOST_PER_DRAIN / events.rings() as usize;
-        let mut drained = Drained { records: 0, is_all: true };
-        let mut read_until = None;
-        for ring in 0..events.rings() {
+    /// Takes what is there; `seen` is shown every record as it comes, unordered. `now` must not be later than this call.
+    pub fn drain(&mut self, now: MonotonicNs, seen: &mut dyn FnMut(&Decoded)) -> Drained {
+        let Self { events, taken, orderer, undecodable, complete_until, .. } = self;
+        let most = (MOST_PER_DRAIN / events.rings() as usize).max(LEAST_PER_RING);
+        let mut drained = Drained::default();
+        for (ring, complete_until) in complete_until.iter_mut().enumerate() {
             let mut last = None;
-            let records = events.take(ring, most, |record| match decode::decode(record) {
+            let look = events.take(ring as u32, most, |record| match decode::decode(record) {
                 Ok(decoded) => {
                     taken[decoded.probe as usize] += 1;
                     seen(&decoded);
@@ -74,17 +72,21 @@ impl RingReader {
                     tracing::debug!(%error, "a record could not be decoded");
                 }
             });
-            drained.records += records;
-            if records == most {
-                drained.is_all = false;
-                read_until = read_until.min(last).or(last);
+            drained.records += look.records;
+            match (events.takes_time_after_place(), look.is_all, last) {
+                (true, true, _) => *complete_until = now,
+                (true, false, _) | (false, false, None) => {}
+                (false, true, _) => *complete_until = MonotonicNs(now.0.saturating_sub(HOLD_NS)),
+                (false, false, Some(last)) => *complete_until = MonotonicNs(last.0.saturating_sub(HOLD_NS)),
             }
         }
-        match read_until {
-            Some(read_until) => orderer.release_of_partly_read(read_until, out),
-            None => orderer.release(now, out),
-        }
+        drained.certain = complete_until.iter().copied().min().unwrap_or_default();
         drained
+    }
+
+    /// Hands out what happened before `certain`, which a call of [`Self::drain`] has told.
+    pub fn release(&mut self, certain: MonotonicNs, out: &mut Vec<Event>) {
+        self.orderer.release(certain, out);
     }
 
     /// Hands out everything that is still held back. Call it when the probes are out and the buffer is drained.

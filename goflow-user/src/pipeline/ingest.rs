@@ -7,8 +7,7 @@ use super::{Message, ProcessExit};
 use crate::binary::addr::{LinkAddr, LoadBias};
 use crate::ingest::decode::Decoded;
 use crate::ingest::event::{LossPoint, MonotonicNs};
-use crate::ingest::order::HOLD_NS;
-use crate::ingest::ring::RingReader;
+use crate::ingest::ring::{Drained, RingReader};
 use crate::probe::load::LoadError;
 use crate::probe::plan::Plan;
 use crate::target::Pid;
@@ -184,41 +183,45 @@ impl Ingest {
     /// One look at every buffer; returns the number of records taken.
     fn round(&mut self) -> Result<usize, LoadError> {
         self.answer()?;
-        let started = monotonic_ns();
-        let now = MonotonicNs(started);
-        let (mut taken, mut is_drained) = (0, true);
-        let mut events = Vec::new();
+        let now = MonotonicNs(monotonic_ns());
+        let (mut taken, mut certain) = (0, now);
         for index in 0..self.sources.len() {
-            let source = &mut self.sources[index];
-            let mut appeared = Vec::new();
-            let Source { executable, reader, sites, known, outside } = source;
-            let mut seen = |decoded: &Decoded| {
-                outside[decoded.probe as usize] += u64::from(!self.window.contains(decoded.event.t));
-                appeared.extend(appearance(executable, sites, known, decoded));
-            };
-            let drained = reader.drain(now, &mut seen, &mut events);
-            is_drained &= drained.is_all;
+            let drained = self.drain(index, now)?;
             taken += drained.records;
-            let losses = reader.losses(now)?;
-            for start in appeared {
-                self.meet(start);
-            }
-            for lost in losses {
-                *self.lost.entry(lost.at).or_default() += lost.count;
-                self.outbox.push(Message::Lost(lost));
-            }
+            certain = certain.min(drained.certain);
+        }
+        let mut events = Vec::new();
+        for source in &mut self.sources {
+            source.reader.release(certain, &mut events);
         }
         if self.sources.len() > 1 {
             // Every binary's are in order, up to the same moment.
             events.sort_by_key(|event| event.t);
         }
         self.outbox.push_events(events);
-        if is_drained {
-            // What is as old as this has been put in order and passed on.
-            self.tell_exits(MonotonicNs(started.saturating_sub(HOLD_NS)));
-        }
+        self.tell_exits(certain);
         self.pass_on(Outbox::pump);
         Ok(taken)
+    }
+
+    /// One look at the buffers of one binary.
+    fn drain(&mut self, index: usize, now: MonotonicNs) -> Result<Drained, LoadError> {
+        let Source { executable, reader, sites, known, outside } = &mut self.sources[index];
+        let mut appeared = Vec::new();
+        let mut seen = |decoded: &Decoded| {
+            outside[decoded.probe as usize] += u64::from(!self.window.contains(decoded.event.t));
+            appeared.extend(appearance(executable, sites, known, decoded));
+        };
+        let drained = reader.drain(now, &mut seen);
+        let losses = reader.losses(now)?;
+        for start in appeared {
+            self.meet(start);
+        }
+        for lost in losses {
+            *self.lost.entry(lost.at).or_default() += lost.count;
+            self.outbox.push(Message::Lost(lost));
+        }
+        Ok(drained)
     }
 
     fn answer(&mut self) -> Result<(), LoadError> {
@@ -250,10 +253,10 @@ impl Ingest {
         self.outbox.push(Message::Process(start));
     }
 
-    /// Passes on the ends that were found by `until`: what those processes did has been passed on before. Their pids may
+    /// Passes on the ends that were found before `until`: what those processes did has been passed on before. Their pids may
     /// come again, as other processes.
     fn tell_exits(&mut self, until: MonotonicNs) {
-        for exit in self.ending.extract_if(.., |exit| exit.t <= until) {
+        for exit in self.ending.extract_if(.., |exit| exit.t < until) {
             let mut is_known = false;
             for source in &mut self.sources {
                 is_known |= source.known.remove(&exit.pid).is_some();

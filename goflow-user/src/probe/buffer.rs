@@ -29,28 +29,45 @@ impl EventBuffer {
         }
     }
 
-    /// Shows `see` up to `most` records of one ring; returns how many there were.
-    pub fn take(&mut self, ring: u32, most: usize, mut see: impl FnMut(&[u8])) -> usize {
-        let mut taken = 0;
+    /// True when a record's time is taken after its place in the ring.
+    #[must_use]
+    pub fn takes_time_after_place(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+
+    /// Shows `see` up to `most` records of one ring.
+    pub fn take(&mut self, ring: u32, most: usize, mut see: impl FnMut(&[u8])) -> Taken {
+        let mut records = 0;
         match self {
             Self::Kernel(events) => {
-                while taken < most {
+                while records < most {
                     let Some(record) = events.next() else { break };
                     see(&record);
-                    taken += 1;
+                    records += 1;
                 }
+                Taken { records, is_all: records < most }
             }
             Self::Own(rings) => {
-                while taken < most {
+                let reserved = rings.reserved(ring);
+                while records < most {
                     let Some(record) = rings.next(ring) else { break };
                     see(record.bytes());
-                    taken += 1;
+                    records += 1;
                 }
                 rings.release(ring);
+                Taken { records, is_all: rings.read[ring as usize] >= reserved }
             }
         }
-        taken
     }
+}
+
+/// What one look at a ring brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Records.
+    pub records: usize,
+    /// True when they are all that had been reserved before the look.
+    pub is_all: bool,
 }
 
 /// goflow's own rings, mapped into this process.
@@ -139,6 +156,16 @@ impl Rings {
             AtomicU64::from_ptr(&raw mut (*positions).released)
         };
         released.store(self.read[ring], Ordering::Release);
+    }
+
+    /// Slots that programs have reserved so far.
+    fn reserved(&self, ring: u32) -> u64 {
+        // SAFETY: the entry is inside the mapping and aligned; programs change this word by compare-and-swap only.
+        let reserved = unsafe {
+            let positions = self.positions.as_mut_ptr().cast::<Positions>().add(ring as usize);
+            AtomicU64::from_ptr(&raw mut (*positions).reserved)
+        };
+        reserved.load(Ordering::Acquire)
     }
 
     /// The first word of the slot at `position`.

@@ -182,7 +182,8 @@ impl Reader {
         let thread = thread::Builder::new().name("reader".into()).spawn(move || {
             let mut events = Vec::new();
             while !stopped.load(Ordering::Acquire) {
-                reader.drain(now(), &mut |_| {}, &mut events);
+                let drained = reader.drain(now(), &mut |_| {});
+                reader.release(drained.certain, &mut events);
                 events.clear();
                 counted.store(reader.hits()?.iter().sum(), Ordering::Release);
                 thread::sleep(Duration::from_millis(4));
