@@ -11,6 +11,9 @@
 //! - [`Model::reconcile`] takes a snapshot after the events up to its end have been applied. Of a goroutine that an event
 //!   told of after the snapshot began, the event knows better; of every other, the snapshot does. So nothing that happens
 //!   while a snapshot is read is missed or counted twice.
+//! - A probe is hit before the change that it announces: a goroutine that parks still runs for a moment, and for longer if
+//!   its thread loses the CPU there. A snapshot that begins in between sees the old state after the event has told the new
+//!   one. So an event up to [`Limits::settle_ns`] before the snapshot still knows better.
 //! - After a loss ([`Model::lose`]) what was last heard of before it is not certain ([`Process::is_certain`]) until an event
 //!   or a snapshot tells of it again. Loss makes state unknown, never wrong.
 //!
@@ -21,6 +24,7 @@
 mod goroutine;
 mod history;
 mod object;
+mod overview;
 mod process;
 mod runtime;
 #[cfg(test)]
@@ -30,6 +34,7 @@ mod waits;
 pub use self::goroutine::{Cause, Goroutine, Impossible, State, TRANSITIONS, Wait, Woken};
 pub use self::history::{History, KEPT, Step};
 pub use self::object::{Channel, Made, SyncObject, Use};
+pub use self::overview::{LongWait, Missing, Overview};
 pub use self::process::{Process, Tally};
 pub use self::runtime::{Runtime, WaitKind};
 pub use self::waits::{Edge, Object, WaitGraph};
@@ -40,7 +45,7 @@ use crate::target::id::MonotonicNs;
 use crate::target::snapshot::Snapshot;
 use foldhash::HashMap;
 
-/// How much is remembered.
+/// How much is remembered, and how long a change may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How long an ended goroutine, or an object that nobody uses, is still known; nanoseconds.
@@ -49,12 +54,20 @@ pub struct Limits {
     pub goroutines: usize,
     /// Channels, and sync objects, in one process.
     pub objects: usize,
+    /// How long after its event a change may still be under way; nanoseconds.
+    pub settle_ns: u64,
 }
 
 impl Default for Limits {
-    /// One minute; two million goroutines and a million objects of each kind, some 1.5 GiB if a target has that many.
+    /// One minute; two million goroutines and a million objects of each kind, some 1.5 GiB if a target has that many. A
+    /// change settles within a scheduling quantum or two of a loaded machine.
     fn default() -> Self {
-        Self { retention_ns: 60_000_000_000, goroutines: 2_000_000, objects: 1_000_000 }
+        Self {
+            retention_ns: 60_000_000_000,
+            goroutines: 2_000_000,
+            objects: 1_000_000,
+            settle_ns: 10_000_000,
+        }
     }
 }
 

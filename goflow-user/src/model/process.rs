@@ -39,6 +39,8 @@ pub struct Process {
     /// Something was lost up to here: what was last heard of before is not certain.
     unsure_before: MonotonicNs,
     snapshot: Option<MonotonicNs>,
+    /// Goroutines that the last snapshot could not read.
+    unread: u64,
     tally: Tally,
     impossible: Vec<Impossible>,
 }
@@ -70,6 +72,7 @@ impl Process {
             leaving: VecDeque::new(),
             unsure_before: MonotonicNs(0),
             snapshot: None,
+            unread: 0,
             tally: Tally::default(),
             impossible: Vec::new(),
         }
@@ -138,6 +141,23 @@ impl Process {
     #[must_use]
     pub fn snapshot(&self) -> Option<MonotonicNs> {
         self.snapshot
+    }
+
+    /// Something was lost up to here.
+    pub(super) fn unsure_before(&self) -> MonotonicNs {
+        self.unsure_before
+    }
+
+    /// Goroutines that the last snapshot could not read.
+    pub(super) fn unread(&self) -> u64 {
+        self.unread
+    }
+
+    /// When an event knows better than a snapshot that began then, see [`super`].
+    fn precedence(&self, began: MonotonicNs) -> Precedence {
+        let settling = MonotonicNs(began.0.saturating_sub(self.limits.settle_ns));
+        // After a loss the last event is perhaps not the last.
+        Precedence(settling.max(self.unsure_before).min(began))
     }
 
     /// How this process's runtime numbers and lays out things.
@@ -449,17 +469,20 @@ impl Process {
         for object in &snapshot.sync {
             self.sync_entry(object.kind, object.address, ended);
         }
+        let goroutine = |unknown: &&snapshot::Unknown| matches!(unknown.what, Entity::Goroutine(..));
+        self.unread = snapshot.unknown.iter().filter(goroutine).count() as u64;
         self.snapshot = Some(began);
     }
 
     /// One goroutine of a snapshot. What an event told after the snapshot began is newer than the snapshot.
     fn see(&mut self, seen: &snapshot::Goroutine, began: MonotonicNs, unread: &HashSet<Goid>) {
+        let precedence = self.precedence(began);
         let goroutine = self.goroutine_entry(seen.goid, began);
         goroutine.parent = goroutine.parent.or(seen.parent);
         goroutine.created_at = goroutine.created_at.or(seen.created);
         goroutine.start = goroutine.start.or(seen.start);
         goroutine.system = Some(seen.system);
-        if goroutine.last_event.is_some_and(|last| last >= began) {
+        if precedence.is_of_event(goroutine) {
             return;
         }
         goroutine.seen = Some((seen.state, began));
@@ -516,8 +539,9 @@ impl Process {
 
     /// Whoever a whole snapshot does not have was not there when it began, unless an event tells of it later.
     fn miss(&mut self, there: &HashSet<Goid>, began: MonotonicNs) {
+        let precedence = self.precedence(began);
         for goroutine in self.goroutines.values_mut() {
-            let newer = goroutine.last_event.is_some_and(|last| last >= began);
+            let newer = precedence.is_of_event(goroutine);
             if newer || !goroutine.is_live() || there.contains(&goroutine.goid) {
                 continue;
             }
@@ -555,6 +579,16 @@ impl Process {
     #[must_use]
     pub fn held(&self) -> usize {
         self.goroutines.len() + self.channels.len() + self.sync.len()
+    }
+}
+
+/// From when on an event knows better than a snapshot.
+#[derive(Clone, Copy)]
+struct Precedence(MonotonicNs);
+
+impl Precedence {
+    fn is_of_event(self, goroutine: &Goroutine) -> bool {
+        goroutine.last_event.is_some_and(|last| last >= self.0)
     }
 }
 

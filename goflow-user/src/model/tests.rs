@@ -14,8 +14,13 @@ const HCHAN_LOCK: u64 = 88;
 const REASONS: [&str; 6] = ["", "IO wait", "chan receive", "select", "sync.RWMutex.Lock", "semacquire"];
 const RECEIVE: WaitReason = WaitReason(2);
 
+/// Changes take no time unless a test says so.
+fn limits() -> Limits {
+    Limits { settle_ns: 0, ..Limits::default() }
+}
+
 fn model() -> Model {
-    let mut model = Model::default();
+    let mut model = Model::new(limits());
     model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
     model
 }
@@ -248,6 +253,72 @@ fn an_event_during_the_snapshot_knows_better_than_the_snapshot() {
 }
 
 #[test]
+fn a_change_that_was_announced_just_before_the_snapshot_is_not_taken_back_by_it() {
+    let mut model = Model::new(Limits { settle_ns: 10, ..limits() });
+    model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
+    for event in [
+        event(95, 5, park_on(0xc0)),
+        event(96, 1, ready(6)),
+        event(97, 7, EventKind::GoroutineExit),
+        event(80, 8, park_on(0xc0)),
+    ] {
+        model.apply(&event);
+    }
+    // None of the changes has reached the runtime's own words yet, and that of 8 is over.
+    let goroutines = vec![
+        seen_goroutine(5, seen::State::Running, None),
+        seen_goroutine(6, seen::State::Waiting, Some(0xc0)),
+        seen_goroutine(7, seen::State::Running, None),
+        seen_goroutine(8, seen::State::Running, None),
+    ];
+    model.reconcile(PID, &snapshot(100, 101, goroutines));
+    let states = [5, 6, 7, 8].map(|goid| goroutine(&model, goid).state);
+    assert_eq!(states, [State::Waiting, State::Awake, State::Dead, State::Awake]);
+    assert_eq!(process(&model).tally().impossible, 0);
+}
+
+#[test]
+fn after_a_loss_the_snapshot_knows_better_than_an_event_of_before() {
+    let mut model = Model::new(Limits { settle_ns: 10, ..limits() });
+    model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
+    model.apply(&event(95, 5, park_on(0xc0)));
+    model.lose(&Lost { from: MonotonicNs(94), to: MonotonicNs(97), at: LossPoint::Ring, count: 1 });
+    model.reconcile(PID, &snapshot(100, 101, vec![seen_goroutine(5, seen::State::Running, None)]));
+    assert_eq!(goroutine(&model, 5).state, State::Awake);
+    assert!(process(&model).is_certain(goroutine(&model, 5)));
+}
+
+#[test]
+fn an_overview_counts_everybody_once_and_shows_the_longest_waits() {
+    let mut model = after([event(50, 6, park_on(0xc0)), event(60, 7, EventKind::ChanSend(op(0xc0)))]);
+    assert_eq!(Overview::of(process(&model), 9).missing, Some(Missing::NoSnapshot));
+    let parked = |goid, since| seen::Goroutine {
+        wait_since: Some(MonotonicNs(since)),
+        created: Some(RuntimeAddr(0x40)),
+        ..seen_goroutine(goid, seen::State::Waiting, Some(0xd0))
+    };
+    let system = seen::Goroutine { system: true, ..parked(2, 1) };
+    let seen = vec![system, parked(5, 40), parked(6, 50), seen_goroutine(7, seen::State::Running, None)];
+    model.reconcile(PID, &snapshot(100, 101, seen));
+    let overview = Overview::of(process(&model), 1);
+    assert_eq!((overview.goroutines, overview.system), (3, 1));
+    assert_eq!((overview.awake, overview.waiting, overview.unknown), (1, 2, 0));
+    assert_eq!(overview.reasons, [(Some(RECEIVE), 2)]);
+    assert_eq!((overview.snapshot, overview.missing), (Some(MonotonicNs(100)), None));
+    let [longest] = overview.longest.as_slice() else { panic!("{overview:?}") };
+    assert_eq!((longest.goid, longest.since, longest.exact), (Goid(5), MonotonicNs(40), false));
+    assert_eq!(
+        (longest.on.as_slice(), longest.created_at),
+        ([receiving(0xd0)].as_slice(), Some(RuntimeAddr(0x40)))
+    );
+
+    model.lose(&Lost { from: MonotonicNs(102), to: MonotonicNs(110), at: LossPoint::Ring, count: 1 });
+    let overview = Overview::of(process(&model), 9);
+    assert_eq!((overview.goroutines, overview.unknown, overview.waiting), (3, 3, 0));
+    assert_eq!((overview.missing, overview.longest), (Some(Missing::Lost), Vec::new()));
+}
+
+#[test]
 fn who_is_missing_from_a_snapshot_is_gone_unless_some_goroutine_could_not_be_read() {
     let mut model = after([event(1, 5, EventKind::ChanSend(op(0xc0)))]);
     let unreadable =
@@ -308,7 +379,7 @@ fn processes_of_one_binary_are_kept_apart_and_exec_starts_anew() {
 
 #[test]
 fn the_ended_leave_after_the_retention_and_idle_channels_too() {
-    let mut model = Model::new(Limits { retention_ns: 100, ..Limits::default() });
+    let mut model = Model::new(Limits { retention_ns: 100, ..limits() });
     model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
     model.apply(&event(10, 5, EventKind::ChanSend(op(0xc0))));
     model.apply(&event(10, 5, EventKind::GoroutineExit));
@@ -323,7 +394,7 @@ fn the_ended_leave_after_the_retention_and_idle_channels_too() {
 
 #[test]
 fn endless_goroutines_and_channels_do_not_fill_the_memory() {
-    let mut model = Model::new(Limits { goroutines: 1000, objects: 1000, ..Limits::default() });
+    let mut model = Model::new(Limits { goroutines: 1000, objects: 1000, ..limits() });
     model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
     for number in 1..20_000 {
         model.apply(&event(number, number, EventKind::ChanSend(op(number * 96))));

@@ -1,0 +1,139 @@
+//! What a process is doing at one moment, in numbers and in its longest waits.
+//!
+//! In: the model of a process; out: plain values for people and programs. Goroutines of the runtime's own are counted and
+//! otherwise left out: they wait all the time. Whose state is not certain counts as unknown and nowhere else.
+
+use super::goroutine::{Goroutine, State};
+use super::process::Process;
+use crate::binary::addr::RuntimeAddr;
+use crate::target::Pid;
+use crate::target::id::{Goid, MonotonicNs, WaitReason};
+use crate::target::snapshot::Blocked;
+use foldhash::HashMap;
+
+/// The state of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overview {
+    /// The process.
+    pub pid: Pid,
+    /// When the last snapshot began that it rests on.
+    pub snapshot: Option<MonotonicNs>,
+    /// Goroutines alive, without the runtime's own.
+    pub goroutines: u64,
+    /// The runtime's own.
+    pub system: u64,
+    /// Of `goroutines`, those that run, could run or make a system call.
+    pub awake: u64,
+    /// Of `goroutines`, those that are parked.
+    pub waiting: u64,
+    /// Of `goroutines`, those whose state is not certain.
+    pub unknown: u64,
+    /// How many are parked for which reason, the most first.
+    pub reasons: Vec<(Option<WaitReason>, u64)>,
+    /// The longest waits, the longest first.
+    pub longest: Vec<LongWait>,
+    /// Channels known: those that somebody waits on, and those that were used not long ago.
+    pub channels: u64,
+    /// What is missing from all this, if anything is.
+    pub missing: Option<Missing>,
+}
+
+/// A wait that lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LongWait {
+    /// Who waits.
+    pub goid: Goid,
+    /// Since when: exactly where `exact`, else at least since then.
+    pub since: MonotonicNs,
+    /// The park was seen.
+    pub exact: bool,
+    /// Why.
+    pub reason: Option<WaitReason>,
+    /// What for.
+    pub on: Vec<Blocked>,
+    /// Return address of the `go` statement that created it.
+    pub created_at: Option<RuntimeAddr>,
+}
+
+/// Why an overview is not complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// No snapshot was had: who did nothing since the probes are in is not known.
+    NoSnapshot,
+    /// Events were lost, and no snapshot has told since what became of everybody.
+    Lost,
+    /// So many goroutines could not be read in the last snapshot.
+    Unread(u64),
+    /// So many entities were forgotten to bound memory.
+    Forgotten(u64),
+}
+
+impl Overview {
+    /// Of `process`, with at most `most` waits.
+    #[must_use]
+    pub fn of(process: &Process, most: usize) -> Self {
+        let mut overview = Self {
+            pid: process.pid(),
+            snapshot: process.snapshot(),
+            goroutines: 0,
+            system: 0,
+            awake: 0,
+            waiting: 0,
+            unknown: 0,
+            reasons: Vec::new(),
+            longest: Vec::new(),
+            channels: process.channels().count() as u64,
+            missing: missing(process),
+        };
+        let mut reasons: HashMap<Option<WaitReason>, u64> = HashMap::default();
+        let mut waits = Vec::new();
+        for goroutine in process.goroutines().filter(|goroutine| goroutine.is_live()) {
+            if goroutine.system == Some(true) {
+                overview.system += 1;
+                continue;
+            }
+            overview.goroutines += 1;
+            match goroutine.state {
+                _ if !process.is_certain(goroutine) => overview.unknown += 1,
+                State::Unknown => overview.unknown += 1,
+                State::Waiting => {
+                    overview.waiting += 1;
+                    let reason = goroutine.wait.as_ref().and_then(|wait| wait.reason);
+                    *reasons.entry(reason).or_default() += 1;
+                    waits.extend(goroutine.wait.as_ref().map(|wait| (wait.since, goroutine.goid)));
+                }
+                State::Awake | State::Gone | State::Dead => overview.awake += 1,
+            }
+        }
+        waits.sort_unstable();
+        waits.truncate(most);
+        overview.longest =
+            waits.iter().filter_map(|(_, goid)| long_wait(process.goroutine(*goid)?)).collect();
+        overview.reasons = reasons.into_iter().collect();
+        overview.reasons.sort_unstable_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));
+        overview
+    }
+}
+
+fn long_wait(goroutine: &Goroutine) -> Option<LongWait> {
+    let wait = goroutine.wait.as_ref()?;
+    Some(LongWait {
+        goid: goroutine.goid,
+        since: wait.since,
+        exact: wait.exact,
+        reason: wait.reason,
+        on: wait.on.clone(),
+        created_at: goroutine.created_at,
+    })
+}
+
+fn missing(process: &Process) -> Option<Missing> {
+    let forgotten = process.tally().forgotten;
+    match process.snapshot() {
+        None => Some(Missing::NoSnapshot),
+        Some(began) if began < process.unsure_before() => Some(Missing::Lost),
+        Some(_) if process.unread() > 0 => Some(Missing::Unread(process.unread())),
+        Some(_) if forgotten > 0 => Some(Missing::Forgotten(forgotten)),
+        Some(_) => None,
+    }
+}
