@@ -10,11 +10,13 @@ use goflow_user::binary::addr::{LinkAddr, RuntimeAddr};
 use goflow_user::ingest::event::{
     ChanAddr, ChanOp, Event, EventKind, Goid, LossPoint, Lost, MonotonicNs, SyncPrimitive, WaitReason,
 };
+use goflow_user::model::{Change, Inferred, LongWait, Missing, Overview};
 use goflow_user::sink::json::Json;
 use goflow_user::sink::record::{
-    Frame, Meta, Names, ProbeHits, ProbeMeta, Record, Sink as _, Summary, Unavailable,
+    Frame, Meta, Names, ProbeHits, ProbeMeta, ProcessState, Record, Sink as _, Summary, Unavailable,
 };
 use goflow_user::sink::words::KINDS;
+use goflow_user::target::snapshot::{Blocked, BlockedOn, Direction, Snapshot};
 use goflow_user::target::{Pid, Tid};
 use serde_json::Value;
 
@@ -128,6 +130,7 @@ fn meta(full: bool) -> Record {
         offset_source: "table",
         level: "channels",
         attach_method: "uprobe_multi",
+        interval_ns: (!full).then_some(9),
         start: MonotonicNs(5),
         attach_ns: 8,
         wall_clock_offset_ns: -3,
@@ -164,9 +167,84 @@ fn summary(target_cpu_ns: Result<u64, String>) -> Record {
         hits: ProbeId::ALL.map(hits).to_vec(),
         cost_ns: 4,
         target_cpu_ns,
+        goflow_cpu_ns: 6,
         processes: vec![Pid(1), Pid(2)],
+        end: MonotonicNs(9),
+        state: states(),
         ended: "interrupted".to_owned(),
     }))
+}
+
+/// What two snapshots can differ by, with and without what may be missing.
+fn changes() -> Vec<Change> {
+    let mut changes = vec![Change::Exited, Change::Readied];
+    for site in SITES {
+        changes.push(Change::Created { parent: site.map(|_| Goid(1)), created_at: site, start: site });
+    }
+    for reason in [None, Some(WaitReason(7)), Some(WaitReason(200))] {
+        changes.push(Change::Parked { reason, on: blocked_on(), stack: vec![INLINED, UNNAMED] });
+        changes.push(Change::Parked { reason, on: Vec::new(), stack: Vec::new() });
+    }
+    changes
+}
+
+fn inferred(change: Change) -> Record {
+    let (since, until) = (MonotonicNs(1), MonotonicNs(2));
+    Record::Inferred(Inferred { pid: Pid(1), since, until, goid: Goid(5), change })
+}
+
+/// Everything that a goroutine can wait for.
+fn blocked_on() -> Vec<Blocked> {
+    let blocked = |on, address, direction, until| Blocked { on, address, direction, until };
+    let address = Some(RuntimeAddr(0xc000_0010));
+    vec![
+        blocked(BlockedOn::Channel, None, Some(Direction::Send), None),
+        blocked(BlockedOn::Channel, address, Some(Direction::Receive), None),
+        blocked(BlockedOn::Sync(SyncPrimitive::RwMutex), address, Some(Direction::Write), None),
+        blocked(BlockedOn::Timer, address, None, Some(MonotonicNs(7))),
+        blocked(BlockedOn::Descriptor(3), address, Some(Direction::Read), None),
+    ]
+}
+
+/// States of processes: with and without everything that may be missing.
+fn states() -> Vec<ProcessState> {
+    let on = blocked_on();
+    let reasons = [None, Some(WaitReason(7)), Some(WaitReason(200))];
+    let wait = |(created_at, reason): (Option<RuntimeAddr>, Option<WaitReason>)| LongWait {
+        goid: Goid(5),
+        since: MonotonicNs(3),
+        exact: true,
+        reason,
+        on: on.clone(),
+        created_at,
+    };
+    let overview = |missing| Overview {
+        pid: Pid(1),
+        snapshot: (missing != Some(Missing::NoSnapshot)).then_some(MonotonicNs(4)),
+        goroutines: 5,
+        system: 4,
+        awake: 1,
+        waiting: 3,
+        unknown: 1,
+        reasons: reasons.map(|reason| (reason, 1)).to_vec(),
+        longest: SITES.into_iter().zip(reasons).map(wait).collect(),
+        channels: 2,
+        missing,
+    };
+    let state = |missing, failure: Option<&str>| ProcessState {
+        overview: overview(missing),
+        snapshots: 1,
+        snapshots_ns: 2,
+        failure: failure.map(str::to_owned),
+    };
+    vec![
+        state(None, None),
+        state(Some(Missing::NoSnapshot), Some("not allowed")),
+        state(Some(Missing::NoSnapshot), None),
+        state(Some(Missing::Lost), None),
+        state(Some(Missing::Unread(1)), None),
+        state(Some(Missing::Forgotten(1)), None),
+    ]
 }
 
 /// One record of every shape.
@@ -174,6 +252,10 @@ fn records() -> Vec<Record> {
     let mut records = vec![meta(true), meta(false)];
     records.push(Record::ProcessStart { pid: Pid(1), binary: Arc::from("/srv/\"app\"") });
     records.push(Record::ProcessExit { pid: Pid(1), t: MonotonicNs(u64::MAX) });
+    records.extend(changes().into_iter().map(inferred));
+    let snapshot =
+        Arc::new(Snapshot { started: MonotonicNs(1), ended: MonotonicNs(3), ..Snapshot::default() });
+    records.push(Record::Snapshot { pid: Pid(1), snapshot });
     records.extend([None, Some(Goid(0))].map(|goid| event(goid, EventKind::GoroutineExit)));
     records.extend(kinds().into_iter().map(|kind| event(Some(Goid(1)), kind)));
     for at in [LossPoint::Ring, LossPoint::Sink, LossPoint::Decode] {
@@ -258,8 +340,10 @@ fn the_schema_refuses_lines_that_differ_by_one_field() {
         let object = line.as_object().unwrap();
         for name in object.keys() {
             // What a semaphore waits for is the one field that a line of the same shape may lack.
-            let is_optional =
-                name.starts_with("wait_reason") && line["kind"] == "sync_wait" || name == "elem_type_addr";
+            let is_optional = name.starts_with("wait_reason") && line["kind"] == "sync_wait"
+                || name == "elem_type_addr"
+                || name == "wait_reason_number" && line["source"] == "snapshot"
+                || name == "interval_ns";
             let mut without = object.clone();
             without.remove(name);
             assert!(

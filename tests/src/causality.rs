@@ -115,7 +115,15 @@ mod tests {
     fn checked(kinds: Vec<(u64, Kind)>) -> Verdict {
         let mut checker = Checker::default();
         for (t_ns, (goid, kind)) in (1..).zip(kinds) {
-            checker.event(&Event { t_ns, pid: 1, tid: 1, goid: Some(goid), kind });
+            checker.event(&Event {
+                t_ns,
+                pid: 1,
+                tid: Some(1),
+                source: None,
+                since_ns: None,
+                goid: Some(goid),
+                kind,
+            });
         }
         checker.verdict
     }
@@ -125,7 +133,7 @@ mod tests {
     }
 
     fn park() -> Kind {
-        Kind::Park { wait_reason: None, stack: vec![] }
+        Kind::Park { wait_reason: None, stack: vec![], blocked_on: vec![] }
     }
 
     fn ready(target: u64) -> Kind {

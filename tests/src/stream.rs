@@ -20,6 +20,8 @@ pub struct Session {
     pub exits: Vec<ProcessExit>,
     /// Events, in the order of the stream.
     pub events: Vec<Event>,
+    /// Snapshots, in the order of the stream.
+    pub snapshots: Vec<Taken>,
     /// Losses, in the order of the stream.
     pub lost: Vec<Lost>,
     /// The last line.
@@ -33,6 +35,7 @@ enum Line {
     Process(Process),
     ProcessExit(ProcessExit),
     Event(Event),
+    Snapshot(Taken),
     Lost(Lost),
     Summary(Summary),
 }
@@ -50,9 +53,9 @@ pub struct Meta {
     pub symbol_source: String,
     /// `dwarf` or `table`.
     pub offset_source: String,
-    /// `lifecycle`, `blocking` or `channels`.
+    /// `snapshot`, `lifecycle`, `blocking` or `channels`.
     pub level: String,
-    /// `uprobe_multi` or `perf_event`.
+    /// `uprobe_multi` or `perf_event`; `none` at level `snapshot`.
     pub attach_method: String,
     /// How long attaching took.
     pub attach_ns: u64,
@@ -113,8 +116,12 @@ pub struct Event {
     pub t_ns: u64,
     /// Process.
     pub pid: u32,
-    /// Thread.
-    pub tid: u32,
+    /// Thread; `None` where no probe saw it.
+    pub tid: Option<u32>,
+    /// `snapshot` where no probe saw it.
+    pub source: Option<String>,
+    /// Where no probe saw it: it happened after this, and before `t_ns`.
+    pub since_ns: Option<u64>,
     /// Acting goroutine; 0 is the runtime itself, `None` unreadable.
     pub goid: Option<u64>,
     /// What happened.
@@ -127,16 +134,41 @@ pub struct Event {
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are those of docs/events.md")]
 pub enum Kind {
-    GoroutineCreate { child: Option<u64>, created_at: Option<Position>, start: Option<Position> },
+    GoroutineCreate {
+        child: Option<u64>,
+        created_at: Option<Position>,
+        start: Option<Position>,
+    },
     GoroutineExit,
-    Park { wait_reason: Option<String>, stack: Vec<Position> },
-    Ready { target: Option<u64> },
-    ChanMake { chan: Option<String>, cap: Option<u64>, elem_type: Option<String>, elem_size: Option<u64> },
+    Park {
+        wait_reason: Option<String>,
+        stack: Vec<Position>,
+        #[serde(default)]
+        blocked_on: Vec<serde_json::Value>,
+    },
+    Ready {
+        target: Option<u64>,
+    },
+    ChanMake {
+        chan: Option<String>,
+        cap: Option<u64>,
+        elem_type: Option<String>,
+        elem_size: Option<u64>,
+    },
     ChanSend(ChanOp),
     ChanRecv(ChanOp),
     ChanClose(ChanOp),
-    Select { sends: u32, receives: u32, blocking: bool, site: Option<Position> },
-    SyncWait { sync: String, addr: String, site: Option<Position> },
+    Select {
+        sends: u32,
+        receives: u32,
+        blocking: bool,
+        site: Option<Position>,
+    },
+    SyncWait {
+        sync: String,
+        addr: String,
+        site: Option<Position>,
+    },
 }
 
 impl Kind {
@@ -186,6 +218,21 @@ impl Position {
     }
 }
 
+/// A snapshot was read.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Taken {
+    /// When its reading began.
+    pub t_ns: u64,
+    /// Of which process.
+    pub pid: u32,
+    /// How long it took.
+    pub duration_ns: u64,
+    /// Goroutines found.
+    pub goroutines: u64,
+    /// What could not be read.
+    pub unknown: u64,
+}
+
 /// Events that are missing.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Lost {
@@ -216,8 +263,63 @@ pub struct Summary {
     pub target_cpu_ns: Option<u64>,
     /// Why that is not known.
     pub target_cpu_unknown: Option<String>,
+    /// CPU time of goflow itself.
+    pub goflow_cpu_ns: u64,
     /// Every process seen.
     pub processes: Vec<u32>,
+    /// What those that live were doing at the end.
+    pub state: Vec<State>,
+}
+
+/// What a process was doing at the end.
+#[derive(Clone, Debug, Deserialize)]
+pub struct State {
+    /// The process.
+    pub pid: u32,
+    /// Nothing is missing.
+    pub complete: bool,
+    /// What is.
+    pub incomplete_because: Option<String>,
+    /// Snapshots that it rests on.
+    pub snapshots: u64,
+    /// When the last one began.
+    pub snapshot_ns: Option<u64>,
+    /// Goroutines alive, without the runtime's own.
+    pub goroutines: u64,
+    /// What they do.
+    pub states: BTreeMap<String, u64>,
+    /// Why they wait.
+    pub wait_reasons: Vec<ReasonCount>,
+    /// Who has waited longest.
+    pub longest_waits: Vec<LongWait>,
+    /// Channels known.
+    pub channels: u64,
+}
+
+/// How many wait for a reason.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ReasonCount {
+    /// The reason.
+    pub wait_reason: Option<String>,
+    /// How many.
+    pub count: u64,
+}
+
+/// A wait that lasts.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LongWait {
+    /// Who waits.
+    pub goid: u64,
+    /// Since when.
+    pub since_ns: u64,
+    /// The park was seen.
+    pub exact: bool,
+    /// Why.
+    pub wait_reason: Option<String>,
+    /// What for.
+    pub blocked_on: Vec<serde_json::Value>,
+    /// Where it was created.
+    pub created_at: Option<Position>,
 }
 
 /// Hits of one probe, as the kernel counted them.
@@ -270,7 +372,7 @@ impl Session {
     /// The stream breaks the contract; the message names the line or the sums.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let (mut metas, mut processes, mut events, mut lost) = (vec![], vec![], vec![], vec![]);
-        let (mut exits, mut gone) = (vec![], HashSet::new());
+        let (mut exits, mut gone, mut snapshots) = (vec![], HashSet::new(), vec![]);
         let mut summary = None;
         ensure!(bytes.last() == Some(&b'\n'), "the stream does not end with a line feed");
         for (number, line) in bytes[..bytes.len() - 1].split(|byte| *byte == b'\n').enumerate() {
@@ -293,12 +395,16 @@ impl Session {
                     ensure!(!gone.contains(&event.pid), "after the end of its process: {}", what());
                     events.push(event);
                 }
+                Line::Snapshot(taken) => {
+                    ensure!(!gone.contains(&taken.pid), "after the end of its process: {}", what());
+                    snapshots.push(taken);
+                }
                 Line::Lost(window) => lost.push(window),
                 Line::Summary(totals) => summary = Some(totals),
             }
         }
         let summary = summary.context("the stream has no summary")?;
-        let session = Self { metas, processes, exits, events, lost, summary };
+        let session = Self { metas, processes, exits, events, snapshots, lost, summary };
         session.check()?;
         Ok(session)
     }
@@ -336,7 +442,8 @@ impl Session {
 
     fn hits_are_events_or_losses(&self) -> Result<()> {
         let hits: u64 = self.summary.hits.iter().map(|hits| hits.hits - hits.eventless).sum();
-        let (events, lost) = (self.events.len() as u64, self.lost_events());
+        let probed = || self.events.iter().filter(|event| event.source.is_none());
+        let (events, lost) = (probed().count() as u64, self.lost_events());
         ensure!(hits == events + lost, "{hits} hits are not {events} events and {lost} losses");
         for (probe, kind, sync) in PROBES {
             let probes = PROBES
@@ -346,7 +453,7 @@ impl Session {
             let names: Vec<&str> = probes.collect();
             let of_kind = self.summary.hits.iter().filter(|hits| names.contains(&hits.probe.as_str()));
             let hits: u64 = of_kind.map(|hits| hits.hits - hits.eventless).sum();
-            let seen = self.events.iter().filter(|event| is_of(&event.kind, kind, sync)).count() as u64;
+            let seen = probed().filter(|event| is_of(&event.kind, kind, sync)).count() as u64;
             ensure!(seen <= hits && hits <= seen + lost, "{probe}: {hits} hits, {seen} events, {lost} lost");
         }
         Ok(())
@@ -360,11 +467,11 @@ impl Session {
 
     /// Between threads the order is the merger's promise; within one it is the kernel's.
     fn threads_go_forward(&self) -> Result<()> {
-        let mut last: HashMap<u32, u64> = HashMap::new();
+        let mut last: HashMap<(u32, Option<u32>), u64> = HashMap::new();
         for event in &self.events {
-            let before = last.insert(event.tid, event.t_ns).unwrap_or(0);
+            let before = last.insert((event.pid, event.tid), event.t_ns).unwrap_or(0);
             if event.t_ns < before {
-                bail!("thread {} goes back from {before} at {event:?}", event.tid);
+                bail!("thread {:?} goes back from {before} at {event:?}", event.tid);
             }
         }
         Ok(())

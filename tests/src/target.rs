@@ -82,6 +82,16 @@ impl Target {
         self.line()
     }
 
+    /// Sends `order` without a line feed and gives the line that comes back.
+    ///
+    /// # Errors
+    /// As [`Target::ask`].
+    pub fn order(&mut self, order: &str) -> Result<String> {
+        let stdin = self.stdin.as_mut().context("stdin is closed")?;
+        stdin.write_all(order.as_bytes()).map_err(|error| self.explain(error.into()))?;
+        self.line()
+    }
+
     /// What a target that does not answer says of itself.
     fn explain(&mut self, error: anyhow::Error) -> anyhow::Error {
         let ended = match wait_for(&mut self.child, Duration::from_secs(1)) {

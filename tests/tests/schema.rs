@@ -77,6 +77,7 @@ fn a_program_with_every_operation_by_the_oldest_and_the_newest_go() -> Result<()
         "meta",
         "process",
         "process_exit",
+        "snapshot",
         "goroutine_create",
         "goroutine_exit",
         "park",

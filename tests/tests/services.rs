@@ -178,7 +178,7 @@ fn is_plausible(session: &Session, requests: usize) -> Result<()> {
 fn parks_have_reasons_and_stacks(session: &Session) -> Result<()> {
     let mut reasons = BTreeSet::new();
     for event in session.of_kind("park") {
-        let Kind::Park { wait_reason, stack } = &event.kind else { continue };
+        let Kind::Park { wait_reason, stack, .. } = &event.kind else { continue };
         let reason = wait_reason.as_deref().with_context(|| format!("a park without a reason: {event:?}"))?;
         reasons.insert(reason.to_owned());
         let innermost = stack.first().with_context(|| format!("a park without a stack: {event:?}"))?;

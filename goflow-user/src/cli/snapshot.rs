@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::{ArgGroup, Args, ValueEnum};
 
 use super::output::OutputFile;
-use crate::advice::Advise as _;
+use crate::advice::{Advise as _, TO_READ_MEMORY};
 use crate::binary::GoBinary;
 use crate::binary::addr::LoadBias;
 use crate::sink::snapshot::group::{By, groups};
@@ -222,9 +222,7 @@ fn advise<T>(error: anyhow::Error) -> anyhow::Result<T> {
         io == Some(io::ErrorKind::PermissionDenied) || matches!(memory, Some(MemoryError::Refused { .. }))
     });
     if refused {
-        return Err(error).advise(|| {
-            "reading a process needs CAP_SYS_PTRACE, or the same user and kernel.yama.ptrace_scope=0: run it with sudo"
-        });
+        return Err(error).advise(|| TO_READ_MEMORY);
     }
     Err(error)
 }

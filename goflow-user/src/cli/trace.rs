@@ -32,6 +32,12 @@ use crate::target::spawn::{SpawnError, find_program};
 /// Ring buffer sizes to choose from: below, a burst of one scheduler tick is lost; above, the kernel refuses.
 const RING_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
 
+/// Snapshots a second to choose from with `--level snapshot`: more would not reach the output one by one.
+const RATES: std::ops::RangeInclusive<f64> = 0.01..=100.0;
+
+/// Snapshots a second with `--level snapshot`.
+const DEFAULT_RATE: f64 = 10.0;
+
 const USAGE: &str = "goflow trace [OPTIONS] <--pid PID | --binary PATH | -- CMD ARGS…>";
 
 const EXAMPLES: &str = "\
@@ -51,8 +57,12 @@ Examples:
   sudo goflow trace --pid 1234 --format json | jq -r 'select(.kind == \"park\").wait_reason'
       Why goroutines wait.
 
+  sudo goflow trace --pid 1234 --level snapshot --rate 5
+      Without a probe: what changed between five looks a second at its memory.
+
 What a probe costs the target is about a microsecond each time it is hit; the summary tells how much it was.
-Level lifecycle is the cheapest, channels sees most.";
+Level lifecycle is the cheapest, channels sees most. Level snapshot costs the target nothing and needs no BPF, only the
+right to read its memory (CAP_SYS_PTRACE), but sees nothing that is shorter than the time between two looks.";
 
 /// Show what the goroutines and channels of Go programs do, live
 ///
@@ -77,9 +87,12 @@ pub(super) struct TraceArgs {
     #[arg(last = true, value_name = "CMD")]
     command: Vec<OsString>,
 
-    /// What to trace; each level includes the one before
+    /// What to trace; each level from lifecycle on includes the one before
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Channels)]
     level: Level,
+    /// With --level snapshot, how often a second each process is read, 0.01 to 100 [default: 10]
+    #[arg(long, value_name = "N", value_parser = parse_rate)]
+    rate: Option<f64>,
     /// Stop after this time, such as 10s, 500ms or 1m30s; without it, when the target ends or on Ctrl-C
     ///
     /// Units are ms, s, m, h and d. A command is not ended: the trace stops, the summary is written, and goflow waits for
@@ -114,6 +127,8 @@ pub(super) struct TraceArgs {
 /// Which probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Level {
+    /// No probe at all: goroutines are read out of memory --rate times a second, and what changed is told
+    Snapshot,
     /// Goroutines that are created and that end
     Lifecycle,
     /// And goroutines that park, are woken, and wait for mutexes, wait groups and the like
@@ -148,6 +163,10 @@ impl TraceArgs {
             (ErrorKind::MissingRequiredArgument, message)
         } else if self.all && self.format == Format::Json {
             (ErrorKind::ArgumentConflict, "--all belongs to --format pretty; JSON always has every event")
+        } else if self.rate.is_some() && self.level != Level::Snapshot {
+            let message =
+                "--rate belongs to --level snapshot; beside probes goflow reads as often as it costs little";
+            (ErrorKind::ArgumentConflict, message)
         } else {
             return Ok(());
         };
@@ -175,10 +194,12 @@ impl TraceArgs {
         TraceOptions {
             targets: self.targets(),
             level: match self.level {
+                Level::Snapshot => catalog::Level::Snapshot,
                 Level::Lifecycle => catalog::Level::Lifecycle,
                 Level::Blocking => catalog::Level::Blocking,
                 Level::Channels => catalog::Level::Channels,
             },
+            interval: Duration::from_secs_f64(1.0 / self.rate.unwrap_or(DEFAULT_RATE)),
             duration: self.duration,
             stack_depth: self.stack_depth,
             ring_bytes: self.buffer,
@@ -297,6 +318,12 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let (least, most) = (RATES.start(), RATES.end());
+    let rate = text.parse().ok().filter(|rate| RATES.contains(rate));
+    rate.ok_or_else(|| format!("it is how often a second, a number from {least} to {most}"))
+}
+
 fn parse_stack_depth(text: &str) -> Result<u32, String> {
     let most = MAX_STACK_DEPTH as u32;
     text.parse().ok().filter(|depth| *depth <= most).ok_or_else(|| format!("it is a number from 0 to {most}"))
@@ -388,6 +415,19 @@ mod tests {
         assert!(refusal("--pid 1 --buffer many").contains("8MiB"));
         assert!(refusal("--pid 1 --format json --all").contains("JSON always has every event"));
         assert!(refusal("--pid 1 --format json --all").contains("goflow trace"));
+    }
+
+    #[test]
+    fn a_rate_is_a_number_that_snapshots_can_have() {
+        let options = args("--pid 1 --level snapshot").unwrap().options();
+        assert_eq!((options.level, options.interval), (catalog::Level::Snapshot, Duration::from_millis(100)));
+        let options = args("--pid 1 --level snapshot --rate 0.5").unwrap().options();
+        assert_eq!(options.interval, Duration::from_secs(2));
+        for nonsense in ["0", "-1", "NaN", "inf", "101", "0.001", "often", "10/s"] {
+            let refusal = refusal(&format!("--pid 1 --level snapshot --rate={nonsense}"));
+            assert!(refusal.contains("from 0.01 to 100"), "{nonsense}: {refusal}");
+        }
+        assert!(refusal("--pid 1 --rate 5").contains("--rate belongs to --level snapshot"));
     }
 
     #[test]

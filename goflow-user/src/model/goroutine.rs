@@ -57,6 +57,14 @@ impl State {
 }
 
 impl Cause {
+    /// The probe is hit before the runtime makes the change: a snapshot right after may have the old state.
+    pub(super) fn is_announced(self) -> bool {
+        match self {
+            Self::Parked | Self::Readied | Self::Exited => true,
+            Self::Created | Self::Acted | Self::SeenAwake | Self::SeenWaiting | Self::Missed => false,
+        }
+    }
+
     const COUNT: usize = 8;
 }
 
@@ -91,8 +99,8 @@ pub struct Goroutine {
     pub since: MonotonicNs,
     /// When an event or a snapshot last told of it.
     pub known_at: MonotonicNs,
-    /// Its last event. A snapshot that began before this knows less than we do.
-    pub(super) last_event: Option<MonotonicNs>,
+    /// Its last event, and what that was. A snapshot that began before this knows less than we do.
+    pub(super) last_event: Option<(MonotonicNs, Cause)>,
     /// The goroutine that created it.
     pub parent: Option<Goid>,
     /// Return address of the `go` statement.

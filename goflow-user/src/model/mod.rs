@@ -13,7 +13,7 @@
 //!   while a snapshot is read is missed or counted twice.
 //! - A probe is hit before the change that it announces: a goroutine that parks still runs for a moment, and for longer if
 //!   its thread loses the CPU there. A snapshot that begins in between sees the old state after the event has told the new
-//!   one. So an event up to [`Limits::settle_ns`] before the snapshot still knows better.
+//!   one. So a park, a wake-up or an end up to [`Limits::settle_ns`] before the snapshot still knows better.
 //! - After a loss ([`Model::lose`]) what was last heard of before it is not certain ([`Process::is_certain`]) until an event
 //!   or a snapshot tells of it again. Loss makes state unknown, never wrong.
 //!
@@ -21,6 +21,7 @@
 //! for leave when nothing was heard of them for as long, and beyond a number of entities the older half is forgotten, which
 //! is counted ([`Tally::forgotten`]).
 
+mod difference;
 mod goroutine;
 mod history;
 mod object;
@@ -31,6 +32,7 @@ mod runtime;
 mod tests;
 mod waits;
 
+pub use self::difference::{Change, Inferred, Seen};
 pub use self::goroutine::{Cause, Goroutine, Impossible, State, TRANSITIONS, Wait, Woken};
 pub use self::history::{History, KEPT, Step};
 pub use self::object::{Channel, Made, SyncObject, Use};

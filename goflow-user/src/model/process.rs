@@ -1,6 +1,7 @@
 //! The model of one process: how events and snapshots change it.
 
 use super::Limits;
+use super::difference::elsewhere;
 use super::goroutine::{Cause, Goroutine, Impossible, State, Wait, Woken};
 use super::object::{Channel, Made, Objects, SyncObject};
 use super::runtime::{Runtime, WaitKind};
@@ -39,7 +40,7 @@ pub struct Process {
     /// Something was lost up to here: what was last heard of before is not certain.
     unsure_before: MonotonicNs,
     snapshot: Option<MonotonicNs>,
-    /// Goroutines that the last snapshot could not read.
+    /// Goroutines that the last snapshot could not read, and of which no event tells.
     unread: u64,
     tally: Tally,
     impossible: Vec<Impossible>,
@@ -157,7 +158,7 @@ impl Process {
     fn precedence(&self, began: MonotonicNs) -> Precedence {
         let settling = MonotonicNs(began.0.saturating_sub(self.limits.settle_ns));
         // After a loss the last event is perhaps not the last.
-        Precedence(settling.max(self.unsure_before).min(began))
+        Precedence { settling: settling.max(self.unsure_before).min(began), began }
     }
 
     /// How this process's runtime numbers and lays out things.
@@ -254,7 +255,7 @@ impl Process {
 
     fn step(&mut self, goid: Goid, cause: Cause, at: MonotonicNs, by: Option<Goid>) {
         let goroutine = self.goroutine_entry(goid, at);
-        goroutine.last_event = Some(at);
+        goroutine.last_event = Some((at, cause));
         match goroutine.step(cause, at, by) {
             Ok(Some(wait)) => self.wait_ended(&wait, at, cause),
             Ok(None) => {}
@@ -348,7 +349,7 @@ impl Process {
         goroutine.created = Some(at);
         // A snapshot taken meanwhile may have been first to see it; then it is where the snapshot says.
         if new && goroutine.state != State::Unknown {
-            goroutine.last_event = Some(at);
+            goroutine.last_event = Some((at, Cause::Created));
         } else {
             self.step(child, Cause::Created, at, event.goid);
         }
@@ -469,8 +470,18 @@ impl Process {
         for object in &snapshot.sync {
             self.sync_entry(object.kind, object.address, ended);
         }
-        let goroutine = |unknown: &&snapshot::Unknown| matches!(unknown.what, Entity::Goroutine(..));
-        self.unread = snapshot.unknown.iter().filter(goroutine).count() as u64;
+        let is_missing = |unknown: &&snapshot::Unknown| match unknown.what {
+            // One that events tell of is not missing.
+            Entity::Goroutine(_, Some(goid)) => !self.goroutines.contains_key(&goid),
+            Entity::Goroutine(_, None) => true,
+            Entity::WaitOf(_)
+            | Entity::StackOf(_)
+            | Entity::LabelsOf(_)
+            | Entity::Channel(_)
+            | Entity::SemaphoreTable
+            | Entity::Threads => false,
+        };
+        self.unread = snapshot.unknown.iter().filter(is_missing).count() as u64;
         self.snapshot = Some(began);
     }
 
@@ -482,7 +493,7 @@ impl Process {
         goroutine.created_at = goroutine.created_at.or(seen.created);
         goroutine.start = goroutine.start.or(seen.start);
         goroutine.system = Some(seen.system);
-        if precedence.is_of_event(goroutine) {
+        if precedence.is_of_event_about_state(goroutine) {
             return;
         }
         goroutine.seen = Some((seen.state, began));
@@ -495,10 +506,11 @@ impl Process {
             | snapshot::State::CopyStack
             | snapshot::State::Preempted => Cause::SeenAwake,
         };
-        // Waiting again for another reason is another wait, whose beginning and whose predecessor's end were missed.
-        if cause == Cause::SeenWaiting
-            && goroutine.wait.as_ref().is_some_and(|wait| wait.reason != seen.wait_reason)
-        {
+        // Waiting again for another reason or thing is another wait, whose beginning and whose predecessor's end were missed.
+        let is_another = |wait: &Wait| {
+            wait.reason != seen.wait_reason || !wait.exact && elsewhere(&wait.on, &seen.blocked_on)
+        };
+        if cause == Cause::SeenWaiting && goroutine.wait.as_deref().is_some_and(is_another) {
             goroutine.wait = None;
         }
         match goroutine.step(cause, began, None) {
@@ -584,11 +596,25 @@ impl Process {
 
 /// From when on an event knows better than a snapshot.
 #[derive(Clone, Copy)]
-struct Precedence(MonotonicNs);
+struct Precedence {
+    /// One that announces a change.
+    settling: MonotonicNs,
+    /// Any.
+    began: MonotonicNs,
+}
 
 impl Precedence {
+    /// Of whether the goroutine exists.
     fn is_of_event(self, goroutine: &Goroutine) -> bool {
-        goroutine.last_event.is_some_and(|last| last >= self.0)
+        goroutine
+            .last_event
+            .is_some_and(|(last, cause)| last >= self.began || cause.is_announced() && last >= self.settling)
+    }
+
+    /// Of what a goroutine does that is in the snapshot. It was read after it was created, so a park that no event told of
+    /// (of level `lifecycle` none does) came after that.
+    fn is_of_event_about_state(self, goroutine: &Goroutine) -> bool {
+        self.is_of_event(goroutine) && !matches!(goroutine.last_event, Some((_, Cause::Created)))
     }
 }
 

@@ -278,6 +278,18 @@ fn a_change_that_was_announced_just_before_the_snapshot_is_not_taken_back_by_it(
 }
 
 #[test]
+fn a_park_that_no_probe_sees_is_known_from_the_snapshot_however_new_the_goroutine_is() {
+    let mut model = Model::new(Limits { settle_ns: 10, ..limits() });
+    model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
+    // 1 is the creator; both are in the snapshot after that.
+    model.apply(&event(95, 1, create(5)));
+    model.apply(&event(100, 2, create(6)));
+    let parked = [1, 5, 6].map(|goid| seen_goroutine(goid, seen::State::Waiting, Some(0xc0)));
+    model.reconcile(PID, &snapshot(100, 105, parked.to_vec()));
+    assert_eq!([1, 5, 6].map(|goid| goroutine(&model, goid).state), [State::Waiting; 3]);
+}
+
+#[test]
 fn after_a_loss_the_snapshot_knows_better_than_an_event_of_before() {
     let mut model = Model::new(Limits { settle_ns: 10, ..limits() });
     model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
@@ -316,6 +328,17 @@ fn an_overview_counts_everybody_once_and_shows_the_longest_waits() {
     let overview = Overview::of(process(&model), 9);
     assert_eq!((overview.goroutines, overview.unknown, overview.waiting), (3, 3, 0));
     assert_eq!((overview.missing, overview.longest), (Some(Missing::Lost), Vec::new()));
+}
+
+#[test]
+fn a_wait_that_no_event_told_of_is_another_one_when_it_is_for_another_channel() {
+    let mut model = model();
+    for (at, chan) in [(10, 0xc0), (20, 0xc0), (30, 0xd0)] {
+        model
+            .reconcile(PID, &snapshot(at, at + 1, vec![seen_goroutine(5, seen::State::Waiting, Some(chan))]));
+        let since = goroutine(&model, 5).wait.as_ref().unwrap().since;
+        assert_eq!(since, MonotonicNs(if chan == 0xc0 { 10 } else { 30 }));
+    }
 }
 
 #[test]

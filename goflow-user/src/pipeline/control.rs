@@ -1,9 +1,10 @@
 //! Control: starts a session, waits for its end, takes the probes out, and closes the books.
 
-use super::ingest::{Hits, Ingest, Request, Source, Tally, Totals, Window};
-use super::names::ProcessStart;
+use super::ingest::{Hits, Ingest, Outlets, Request, Source, Tally, Totals, Window};
 use super::output::Output;
 use super::session::{self, Environment, Traced};
+use super::snapshots::{Ask, Snapshots};
+use super::state;
 use super::watch::{Watch, Watched};
 use super::{BoxedSink, Message, Outcome, ProcessExit, Targets, TraceOptions};
 use crate::advice::Advise as _;
@@ -12,7 +13,7 @@ use crate::probe::attach::{Attached, Scope};
 use crate::probe::cost::estimated_ns_per_hit;
 use crate::probe::load::LoadError;
 use crate::probe::plan::{Plan, PlannedSite};
-use crate::sink::record::{Meta, ProbeHits, Progress, Summary};
+use crate::sink::record::{ProbeHits, ProcessState, Progress, Summary};
 use crate::target::executable::Executable;
 use crate::target::lease::{Lease, WANTED_BACK};
 use crate::target::process::{Process, Standstill};
@@ -54,7 +55,7 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
         .drain(..)
         .map(|(executable, scope)| session::attach(executable, &scope, options, &environment))
         .collect::<anyhow::Result<Vec<Traced>>>()?;
-    let mut running = Running::start(traced, targets.watch, lease, sink)?;
+    let mut running = Running::start(traced, targets.watch, lease, options, sink)?;
     let waiting = targets.waiting.take();
     // A signal from before the fork has reached goflow only: whoever sent it wants the command to end as well.
     if let Some(ended) = waiting.as_ref().and_then(|_| signals.wait([], Duration::ZERO)) {
@@ -213,12 +214,17 @@ struct Running {
     plans: Vec<(Arc<str>, Plan)>,
     ingest: JoinHandle<Result<Totals, LoadError>>,
     output: JoinHandle<io::Result<Output>>,
+    state: JoinHandle<Vec<ProcessState>>,
+    snapshots: JoinHandle<()>,
+    asks: Sender<Ask>,
     requests: Sender<Request>,
     messages: Sender<Message>,
     done: Arc<AtomicBool>,
     output_closed: Arc<AtomicBool>,
     watch: Watch,
     window: Arc<Window>,
+    /// goflow's own CPU time when the window opened.
+    own_cpu_ns: u64,
     lease: Option<Lease>,
 }
 
@@ -227,6 +233,7 @@ impl Running {
         traced: Vec<Traced>,
         mut watch: Watch,
         lease: Option<Lease>,
+        options: &TraceOptions,
         sink: BoxedSink,
     ) -> anyhow::Result<Self> {
         let started = Instant::now();
@@ -235,19 +242,36 @@ impl Running {
         let (messages, received) = bounded(QUEUE);
         let output = Output::new(sink);
         let output = spawn("goflow-sink", move || output.run(&received))?;
+        let (mut feed, state) = state::pair(Arc::clone(&window));
+        let state = spawn("goflow-state", move || state.run())?;
+        let (asks, asked) = unbounded();
+        let (requests, requested) = unbounded();
+        let search = traced.iter().find(|one| one.search).map(|one| Arc::clone(&one.executable));
+        let (pace, what) = session::looks(options);
+        let snapshots = Snapshots::new(asked, requests.clone(), pace, what, search);
+        let snapshots = spawn("goflow-snapshot", move || snapshots.run())?;
         let (mut attached, mut plans, mut sources) = (Vec::new(), Vec::new(), Vec::new());
-        for one in traced {
-            let mut source = Source::new(one.executable, &one.plan, one.reader);
-            plans.push((one.meta.binary.as_str().into(), one.plan));
-            announce(&messages, &mut source, one.meta, one.processes);
-            attached.push(one.attached);
-            sources.push(source);
+        for Traced { executable, probes, meta, processes, wanted, search: _ } in traced {
+            processes.iter().for_each(|process| feed.started(process));
+            for wanted in wanted {
+                // A thread that is gone says why when it is joined.
+                let _ = asks.send(Ask::Start(wanted));
+            }
+            let binary = meta.binary.as_str().into();
+            tell(&messages, std::iter::once(Message::Meta(Box::new(meta))));
+            if let Some(probes) = probes {
+                let mut source = Source::new(executable, &probes.plan, probes.reader);
+                processes.iter().for_each(|process| source.know(process));
+                tell(&messages, processes.into_iter().map(Message::Process));
+                attached.push(probes.attached);
+                plans.push((binary, probes.plan));
+                sources.push(source);
+            }
         }
         let (done, output_closed) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-        let (requests, requested) = unbounded();
         let ingest = Ingest::new(
             sources,
-            messages.clone(),
+            Outlets { messages: messages.clone(), feed, snapshots: asks.clone() },
             Arc::clone(&window),
             requested,
             doorbell,
@@ -261,12 +285,16 @@ impl Running {
             plans,
             ingest,
             output,
+            state,
+            snapshots,
+            asks,
             requests,
             messages,
             done,
             output_closed,
             watch,
             window,
+            own_cpu_ns: host::own_cpu_ns(),
             lease,
         })
     }
@@ -341,6 +369,10 @@ impl Running {
         // the time in which all were in, or the one would not be a part of the other.
         self.look();
         let duration_ns = self.window.close();
+        let goflow_cpu_ns = host::own_cpu_ns() - self.own_cpu_ns;
+        // A snapshot after the window would tell of what the events do not.
+        let _ = self.asks.send(Ask::Stop);
+        join(self.snapshots)?;
         // The sink thread ends with the last of these.
         drop(self.messages);
         let detach: Duration = self.attached.into_iter().map(Attached::detach).sum();
@@ -354,6 +386,7 @@ impl Running {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             Err(error) => return Err(anyhow!(error).context("the output could not be written")),
         };
+        let state = join_unless_signalled(self.state, signals)?;
         let summary = Summary {
             duration_ns,
             detach_ns: detach.as_nanos() as u64,
@@ -362,7 +395,10 @@ impl Running {
             hits: probe_hits(&self.plans, &totals),
             cost_ns: cost_ns(&self.plans, &totals.hits_in_window),
             target_cpu_ns: self.watch.cpu_ns(),
+            goflow_cpu_ns,
             processes: totals.processes,
+            end: self.window.end(),
+            state,
             ended: ended.sentence().to_owned(),
         };
         output.finish(summary).context("the summary could not be written")
@@ -413,13 +449,8 @@ fn lost(totals: &Totals) -> Vec<(LossPoint, u64)> {
 }
 
 /// The first messages of a binary. The sink thread runs already, so they are worth waiting for.
-fn announce(messages: &Sender<Message>, source: &mut Source, meta: Meta, processes: Vec<ProcessStart>) {
-    let first = std::iter::once(Message::Meta(Box::new(meta)));
-    let processes = processes.into_iter().map(|process| {
-        source.know(&process);
-        Message::Process(process)
-    });
-    if first.chain(processes).any(|message| messages.send(message).is_err()) {
+fn tell(messages: &Sender<Message>, mut first: impl Iterator<Item = Message>) {
+    if first.any(|message| messages.send(message).is_err()) {
         tracing::debug!("the output was closed before the first event");
     }
 }

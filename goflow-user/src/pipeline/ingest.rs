@@ -2,17 +2,21 @@
 
 use super::names::ProcessStart;
 use super::outbox::Outbox;
+use super::snapshots::{Ask, Taken, Wanted};
+use super::state::Feed;
 use super::watch::Doorbell;
 use super::{Message, ProcessExit};
 use crate::binary::addr::{LinkAddr, LoadBias};
 use crate::ingest::decode::Decoded;
-use crate::ingest::event::{LossPoint, MonotonicNs};
+use crate::ingest::event::{Event, LossPoint, MonotonicNs};
 use crate::ingest::ring::{Drained, RingReader};
+use crate::model::Seen;
 use crate::probe::load::LoadError;
 use crate::probe::plan::Plan;
 use crate::target::Pid;
 use crate::target::executable::Executable;
 use crate::target::host::monotonic_ns;
+use crate::target::snapshot::Snapshot;
 use crossbeam_channel::{Receiver, Sender};
 use goflow_common::probe::ProbeId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -44,6 +48,12 @@ pub(super) struct Source {
 pub(super) enum Request {
     /// Tell the sinks, after the last event of the process.
     Exit(ProcessExit),
+    /// Tell the model and the sinks, after the events up to the snapshot's end.
+    Snapshot(Taken),
+    /// Tell the model that a process runs another program now.
+    Replaced(Pid),
+    /// Tell the model why there is no snapshot of a process.
+    NoSnapshot(Pid, String),
     /// The counters as they are now.
     Tally(Sender<Tally>),
 }
@@ -80,9 +90,19 @@ impl Window {
         now - self.opened.0
     }
 
+    /// When it ended, or a moment that has not come.
+    pub(super) fn end(&self) -> MonotonicNs {
+        MonotonicNs(self.closed_ns.load(Ordering::Acquire))
+    }
+
     /// How long it has been, in nanoseconds.
     pub(super) fn elapsed_ns(&self) -> u64 {
         monotonic_ns() - self.opened.0
+    }
+
+    /// It has ended before `t`.
+    pub(super) fn is_over_at(&self, t: MonotonicNs) -> bool {
+        t.0 > self.closed_ns.load(Ordering::Acquire)
     }
 
     fn contains(&self, t: MonotonicNs) -> bool {
@@ -124,10 +144,31 @@ impl Source {
     }
 }
 
+/// Where the ingest thread passes things on to.
+pub(super) struct Outlets {
+    /// The sink thread.
+    pub(super) messages: Sender<Message>,
+    /// The state thread.
+    pub(super) feed: Feed,
+    /// The thread that takes snapshots.
+    pub(super) snapshots: Sender<Ask>,
+}
+
 /// Moves events until `done`, then takes the rest.
 pub(super) struct Ingest {
     sources: Vec<Source>,
     outbox: Outbox,
+    feed: Feed,
+    /// To the thread that takes snapshots.
+    snapshots: Sender<Ask>,
+    /// Snapshots that wait for the events up to their end.
+    taken: Vec<Taken>,
+    /// Processes that have been told of and have not ended.
+    alive: BTreeSet<Pid>,
+    /// What was last seen of each process, where there are no probes.
+    seen: HashMap<Pid, Seen>,
+    /// Changes inferred so far.
+    inferred: u64,
     window: Arc<Window>,
     requests: Receiver<Request>,
     /// Rung for each process that was not known from the start.
@@ -146,17 +187,24 @@ pub(super) struct Ingest {
 impl Ingest {
     pub(super) fn new(
         sources: Vec<Source>,
-        messages: Sender<Message>,
+        Outlets { messages, feed, snapshots }: Outlets,
         window: Arc<Window>,
         requests: Receiver<Request>,
         doorbell: Option<Doorbell>,
         done: Arc<AtomicBool>,
         output_closed: Arc<AtomicBool>,
     ) -> Self {
-        let processes = sources.iter().flat_map(|source| source.known.keys()).copied().collect();
+        let processes: BTreeSet<Pid> =
+            sources.iter().flat_map(|source| source.known.keys()).copied().collect();
         Self {
             sources,
             outbox: Outbox::new(messages),
+            feed,
+            snapshots,
+            taken: Vec::new(),
+            alive: processes.clone(),
+            seen: HashMap::new(),
+            inferred: 0,
             window,
             requests,
             doorbell,
@@ -184,11 +232,12 @@ impl Ingest {
     fn round(&mut self) -> Result<usize, LoadError> {
         self.answer()?;
         let now = MonotonicNs(monotonic_ns());
-        let (mut taken, mut certain) = (0, now);
+        let (mut taken, mut certain, mut has_lost) = (0, now, false);
         for index in 0..self.sources.len() {
-            let drained = self.drain(index, now)?;
+            let (drained, lost) = self.drain(index, now)?;
             taken += drained.records;
             certain = certain.min(drained.certain);
+            has_lost |= lost;
         }
         let mut events = Vec::new();
         for source in &mut self.sources {
@@ -198,14 +247,19 @@ impl Ingest {
             // Every binary's are in order, up to the same moment.
             events.sort_by_key(|event| event.t);
         }
+        has_lost |= !self.feed.events(&events);
         self.outbox.push_events(events);
+        if has_lost {
+            self.ask(Ask::Lost);
+        }
+        self.tell_snapshots(certain);
         self.tell_exits(certain);
         self.pass_on(Outbox::pump);
         Ok(taken)
     }
 
-    /// One look at the buffers of one binary.
-    fn drain(&mut self, index: usize, now: MonotonicNs) -> Result<Drained, LoadError> {
+    /// One look at the buffers of one binary, and whether anything was lost.
+    fn drain(&mut self, index: usize, now: MonotonicNs) -> Result<(Drained, bool), LoadError> {
         let Source { executable, reader, sites, known, outside } = &mut self.sources[index];
         let mut appeared = Vec::new();
         let mut seen = |decoded: &Decoded| {
@@ -214,20 +268,25 @@ impl Ingest {
         };
         let drained = reader.drain(now, &mut seen);
         let losses = reader.losses(now)?;
+        let has_lost = !losses.is_empty();
         for start in appeared {
             self.meet(start);
         }
         for lost in losses {
             *self.lost.entry(lost.at).or_default() += lost.count;
+            self.feed.lost(&lost);
             self.outbox.push(Message::Lost(lost));
         }
-        Ok(drained)
+        Ok((drained, has_lost))
     }
 
     fn answer(&mut self) -> Result<(), LoadError> {
         for request in self.requests.try_iter() {
             match request {
                 Request::Exit(exit) => self.ending.push(exit),
+                Request::Snapshot(taken) => self.taken.push(taken),
+                Request::Replaced(pid) => self.feed.ended(pid),
+                Request::NoSnapshot(pid, why) => self.feed.no_snapshot(pid, why),
                 Request::Tally(answer) => {
                     // Control has given up if it does not listen.
                     let _ = answer.send(self.tally()?);
@@ -240,27 +299,87 @@ impl Ingest {
     fn tally(&self) -> Result<Tally, LoadError> {
         Ok(Tally {
             hits_in_window: self.sources.iter().map(Source::hits_in_window).collect::<Result<_, _>>()?,
-            events: self.outbox.total_taken(),
+            events: self.outbox.total_taken() + self.inferred,
             lost: self.lost.values().sum::<u64>() + self.outbox.total_dropped(),
         })
     }
 
     fn meet(&mut self, start: ProcessStart) {
+        self.ask(Ask::Start(Wanted::announced(&start)));
+        self.announce(start);
+    }
+
+    /// Tells the model and the sinks of a process, or that it has executed its program anew.
+    fn announce(&mut self, start: ProcessStart) {
         if let Some(doorbell) = &mut self.doorbell {
             doorbell.announce(start.pid);
         }
         self.processes.insert(start.pid);
+        self.alive.insert(start.pid);
+        self.feed.started(&start);
         self.outbox.push(Message::Process(start));
+    }
+
+    fn ask(&self, ask: Ask) {
+        // The thread is gone when control has stopped it.
+        let _ = self.snapshots.send(ask);
+    }
+
+    /// Passes on the snapshots that ended before `until`: the events before have been passed on.
+    fn tell_snapshots(&mut self, until: MonotonicNs) {
+        let due: Vec<Taken> = self.taken.extract_if(.., |taken| taken.snapshot.ended < until).collect();
+        // What comes after the window would tell of changes that no event does.
+        let due = due.into_iter().filter(|taken| !self.window.is_over_at(taken.snapshot.ended));
+        let due: Vec<Taken> = due.collect();
+        for Taken { pid, snapshot, start, since } in due {
+            if let Some(start) = start {
+                match since {
+                    Some(since) => _ = self.seen.insert(pid, Seen::nobody(since)),
+                    None => _ = self.seen.remove(&pid),
+                }
+                for source in &mut self.sources {
+                    if Arc::ptr_eq(&source.executable, &start.executable) {
+                        source.known.insert(pid, start.bias);
+                    }
+                }
+                self.announce(start);
+            }
+            // One of a process that has ended is of no use any more.
+            if self.alive.contains(&pid) {
+                if self.sources.is_empty() {
+                    self.infer(pid, &snapshot);
+                }
+                self.feed.snapshot(pid, &snapshot);
+                self.outbox.push(Message::Snapshot(pid, snapshot));
+            }
+        }
+    }
+
+    /// Without probes, what happened is what two snapshots differ by.
+    fn infer(&mut self, pid: Pid, snapshot: &Snapshot) {
+        let Some(seen) = self.seen.get_mut(&pid) else {
+            self.seen.insert(pid, Seen::of(snapshot));
+            return;
+        };
+        let changes = seen.advance(pid, snapshot);
+        if !changes.is_empty() {
+            self.inferred += changes.len() as u64;
+            self.outbox.push(Message::Inferred(changes));
+        }
     }
 
     /// Passes on the ends that were found before `until`: what those processes did has been passed on before. Their pids may
     /// come again, as other processes.
     fn tell_exits(&mut self, until: MonotonicNs) {
         for exit in self.ending.extract_if(.., |exit| exit.t < until) {
-            let mut is_known = false;
             for source in &mut self.sources {
-                is_known |= source.known.remove(&exit.pid).is_some();
+                source.known.remove(&exit.pid);
             }
+            let is_known = self.alive.remove(&exit.pid);
+            self.seen.remove(&exit.pid);
+            self.feed.ended(exit.pid);
+            // The thread is gone when control has stopped it.
+            let _ = self.snapshots.send(Ask::end_of(exit));
             if let Some(doorbell) = &mut self.doorbell {
                 doorbell.forget(exit.pid);
             }
@@ -291,9 +410,12 @@ impl Ingest {
         // The probes are out: nothing can be lost by waiting now.
         self.pass_on(Outbox::flush);
         while !rest.is_empty() {
-            self.outbox.push_events(rest.drain(..rest.len().min(REST)).collect());
+            let some: Vec<Event> = rest.drain(..rest.len().min(REST)).collect();
+            self.feed.events(&some);
+            self.outbox.push_events(some);
             self.pass_on(Outbox::flush);
         }
+        self.tell_snapshots(MonotonicNs(u64::MAX));
         self.tell_exits(MonotonicNs(u64::MAX));
         self.pass_on(Outbox::flush);
         *self.lost.entry(LossPoint::Sink).or_default() += self.outbox.total_dropped();

@@ -2,10 +2,15 @@
 //!
 //! ```text
 //! ring buffer ──▶ ingest thread ──Message, bounded──▶ sink thread ──▶ terminal, file
-//!              Request ▲  │ new processes                  │
-//!                      │  ▼                                ▼
+//!      Request ▲   ▲  │ │ └─Fact──▶ state thread (model)    │
+//!              │   │  │ └─Ask──▶ snapshot thread ─Request─┐  │
+//!              │   └──┼────────────────────────────────────┘  │
+//!              │      ▼ new processes                         ▼
 //!    signals, pidfds, clock ──▶ control (the caller's thread) ◀── closed output
 //! ```
+//!
+//! The snapshot thread reads the memory of the targets, so that nobody else waits for that. The ingest thread holds a
+//! snapshot back until the events up to its end have passed, and then gives both the model and the output the same order.
 //!
 //! The ingest thread never waits for the sink: what does not fit the queue is counted and shown as lost. Control
 //! decides when the session ends, takes the probes out, and only then are the rest of the ring buffer and the counters
@@ -17,16 +22,21 @@ mod names;
 mod outbox;
 mod output;
 mod session;
+mod snapshots;
+mod state;
 mod watch;
 
 use crate::ingest::event::{Event, Lost, MonotonicNs};
+use crate::model::Inferred;
 use crate::probe::catalog::Level;
 use crate::probe::load::AttachMethod;
 use crate::sink::record::{Meta, Progress, Sink};
 use crate::target::Pid;
+use crate::target::snapshot::Snapshot;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use control::trace;
@@ -49,6 +59,8 @@ pub struct TraceOptions {
     pub targets: Targets,
     /// Which probes.
     pub level: Level,
+    /// At [`Level::Snapshot`], the time between two snapshots of a process.
+    pub interval: Duration,
     /// How long; `None` until the target ends or a signal comes.
     pub duration: Option<Duration>,
     /// Frames to record for each park.
@@ -79,6 +91,8 @@ enum Message {
     Process(names::ProcessStart),
     Exit(ProcessExit),
     Events(Vec<Event>),
+    Inferred(Vec<Inferred>),
+    Snapshot(Pid, Arc<Snapshot>),
     Lost(Lost),
     Progress(Progress),
 }

@@ -130,6 +130,8 @@ fn events_in(message: &Message) -> usize {
         Message::Meta(_)
         | Message::Process(_)
         | Message::Exit(_)
+        | Message::Inferred(_)
+        | Message::Snapshot(..)
         | Message::Lost(_)
         | Message::Progress(_) => 0,
     }
@@ -160,7 +162,12 @@ mod tests {
             match message {
                 Message::Events(events) => times.extend(events.iter().map(|event| event.t.0)),
                 Message::Lost(window) => lost.push((window.from.0, window.to.0, window.count)),
-                Message::Meta(_) | Message::Process(_) | Message::Exit(_) | Message::Progress(_) => {}
+                Message::Meta(_)
+                | Message::Process(_)
+                | Message::Exit(_)
+                | Message::Inferred(_)
+                | Message::Snapshot(..)
+                | Message::Progress(_) => {}
             }
         }
         (times, lost)

@@ -4,7 +4,7 @@ use super::names::Processes;
 use super::{BoxedSink, Message, ProcessExit};
 use crate::ingest::event::MonotonicNs;
 use crate::sink::record::{Record, Summary};
-use crate::sink::words::{KINDS, kind_index};
+use crate::sink::words::{KINDS, change_index, kind_index};
 use crate::target::host;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::io;
@@ -62,6 +62,14 @@ impl Output {
                 }
                 Ok(())
             }
+            Message::Inferred(changes) => {
+                for inferred in changes {
+                    self.counts[change_index(&inferred.change)] += 1;
+                    self.record(&Record::Inferred(inferred))?;
+                }
+                Ok(())
+            }
+            Message::Snapshot(pid, snapshot) => self.record(&Record::Snapshot { pid, snapshot }),
             Message::Lost(lost) => self.record(&Record::Lost(lost)),
             Message::Progress(progress) => self.record(&Record::Progress(progress)),
         }

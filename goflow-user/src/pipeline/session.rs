@@ -1,16 +1,21 @@
 //! From options to probes in place: opens the targets, analyses their binaries, plans, loads and attaches.
 
+use super::snapshots::{Pace, Wanted};
 use super::{TraceOptions, names::ProcessStart};
-use crate::advice::Advise as _;
+use crate::advice::{Advise as _, TO_READ_MEMORY};
 use crate::binary::addr::LoadBias;
+use crate::binary::offsets::OffsetSource;
 use crate::ingest::event::MonotonicNs;
 use crate::ingest::ring::RingReader;
 use crate::probe::attach::{self, Attached, Scope};
+use crate::probe::catalog::Level;
 use crate::probe::feature;
 use crate::probe::load::{self, AttachMethod, KernelSide};
 use crate::probe::plan::Plan;
 use crate::sink::record::{Meta, ProbeMeta, Unavailable};
 use crate::target::executable::Executable;
+use crate::target::memory::{Memory as _, MemoryError, ProcessMemory};
+use crate::target::snapshot::reader::{Options, Reader};
 use crate::target::{Pid, host, process};
 use anyhow::{Context as _, anyhow, bail};
 use rustix::thread::capabilities;
@@ -24,15 +29,25 @@ pub(super) struct Environment {
     pub(super) method: AttachMethod,
 }
 
-/// One binary with its probes in.
+/// One binary, with its probes in.
 pub(super) struct Traced {
     pub(super) executable: Arc<Executable>,
-    pub(super) plan: Plan,
-    pub(super) attached: Attached,
-    pub(super) reader: RingReader,
+    /// `None` where it is looked at without any.
+    pub(super) probes: Option<Probes>,
     pub(super) meta: Meta,
     /// Processes that ran before the first event, where that is known.
     pub(super) processes: Vec<ProcessStart>,
+    /// Processes whose memory is to be read.
+    pub(super) wanted: Vec<Wanted>,
+    /// Processes that run it are to be searched for.
+    pub(super) search: bool,
+}
+
+/// Probes in place.
+pub(super) struct Probes {
+    pub(super) plan: Plan,
+    pub(super) attached: Attached,
+    pub(super) reader: RingReader,
 }
 
 impl Environment {
@@ -51,7 +66,9 @@ impl Environment {
             }
             Some(method) => method,
         };
-        require_privilege(method, options.attach.unwrap_or(AttachMethod::UprobeMulti), kernel_version)?;
+        if options.level > Level::Snapshot {
+            require_privilege(method, options.attach.unwrap_or(AttachMethod::UprobeMulti), kernel_version)?;
+        }
         Ok(Self { kernel, kernel_version, method })
     }
 }
@@ -95,6 +112,19 @@ pub(super) fn attach(
     let binary = executable.binary();
     let (offsets, offset_source) =
         binary.offsets().with_context(|| format!("{} cannot be traced", executable.path().display()))?;
+    if options.level == Level::Snapshot {
+        let meta = meta(&executable, offset_source, options, environment);
+        may_be_read(&executable, scope)?;
+        executable.release_pages();
+        let executable = Arc::new(executable);
+        let (wanted, search) = match scope {
+            Scope::AllProcesses => (Vec::new(), true),
+            Scope::Processes(pids) => {
+                (pids.iter().map(|&pid| unannounced(&executable, pid)).collect(), false)
+            }
+        };
+        return Ok(Traced { executable, probes: None, meta, processes: Vec::new(), wanted, search });
+    }
     let plan = Plan::new(binary, &offsets, options.level, options.stack_depth);
     if plan.sites.is_empty() {
         bail!("{} has no function that goflow could probe: {}", executable.path().display(), reasons(&plan));
@@ -107,6 +137,53 @@ pub(super) fn attach(
         attach::attach(programs, &plan, executable.as_fd(), scope, environment.kernel_version)?;
     attached.remember_goids(&plan, goid_memory)?;
     let meta = Meta {
+        attach_method: environment.method.name(),
+        start,
+        attach_ns: attached.took().as_nanos() as u64,
+        interval_ns: None,
+        probes: probes(&plan),
+        unavailable: unavailable(&plan),
+        ..meta(&executable, offset_source, options, environment)
+    };
+    executable.release_pages();
+    let executable = Arc::new(executable);
+    let processes = match scope {
+        Scope::AllProcesses => Vec::new(),
+        Scope::Processes(pids) => pids.iter().filter_map(|&pid| running(&executable, pid)).collect(),
+    };
+    let reader = RingReader::new(events, counters, start);
+    let wanted = processes.iter().map(Wanted::announced).collect();
+    let probes = Some(Probes { plan, attached, reader });
+    Ok(Traced { executable, probes, meta, processes, wanted, search: false })
+}
+
+/// How often processes are read, and what.
+pub(super) fn looks(options: &TraceOptions) -> (Pace, Options) {
+    if options.level > Level::Snapshot {
+        return (Pace::Adaptive, Options { stacks: false, labels: false, ..Options::default() });
+    }
+    // The innermost frame of each is that of `gopark`, which is not told.
+    let frames = options.stack_depth as usize + 1;
+    (Pace::Every(options.interval), Options { stacks: options.stack_depth > 0, frames, labels: false })
+}
+
+/// A process that neither the model nor the sinks know: its first snapshot tells of it. A child that has not executed the
+/// program yet does not run it before now.
+fn unannounced(executable: &Arc<Executable>, pid: Pid) -> Wanted {
+    let runs = Executable::id_of_process(pid).is_ok_and(|id| id == executable.id());
+    let since = (!runs).then(|| MonotonicNs(host::monotonic_ns()));
+    Wanted { pid, executable: Arc::clone(executable), announced: false, since }
+}
+
+/// What there is to say of a binary without probes.
+fn meta(
+    executable: &Executable,
+    offset_source: OffsetSource,
+    options: &TraceOptions,
+    environment: &Environment,
+) -> Meta {
+    let binary = executable.binary();
+    Meta {
         goflow: env!("CARGO_PKG_VERSION"),
         kernel: environment.kernel.clone(),
         binary: executable.path().to_string_lossy().into_owned(),
@@ -117,21 +194,39 @@ pub(super) fn attach(
         symbol_source: binary.symbol_source().name(),
         offset_source: offset_source.name(),
         level: options.level.name(),
-        attach_method: environment.method.name(),
-        start,
-        attach_ns: attached.took().as_nanos() as u64,
+        attach_method: "none",
+        interval_ns: Some(options.interval.as_nanos() as u64),
+        start: MonotonicNs(host::monotonic_ns()),
+        attach_ns: 0,
         wall_clock_offset_ns: host::wall_clock_offset_ns(),
-        probes: probes(&plan),
-        unavailable: unavailable(&plan),
-    };
-    executable.release_pages();
-    let executable = Arc::new(executable);
-    let processes = match scope {
-        Scope::AllProcesses => Vec::new(),
-        Scope::Processes(pids) => pids.iter().filter_map(|&pid| running(&executable, pid)).collect(),
-    };
-    let reader = RingReader::new(events, counters, start);
-    Ok(Traced { executable, plan, attached, reader, meta, processes })
+        probes: Vec::new(),
+        unavailable: Vec::new(),
+    }
+}
+
+/// Nothing would come of a session in which no snapshot can be taken: what stands in the way is told at once.
+fn may_be_read(executable: &Executable, scope: &Scope) -> anyhow::Result<()> {
+    let binary = executable.binary();
+    let reader = |bias| Reader::new(binary, bias);
+    reader(LoadBias(0)).with_context(|| format!("{} cannot be read", executable.path().display()))?;
+    let Scope::Processes(pids) = scope else { return Ok(()) };
+    for &pid in pids {
+        // A child that has not executed its program yet is goflow's own.
+        if Executable::id_of_process(pid).ok() != Some(executable.id()) {
+            continue;
+        }
+        let at = if binary.is_pie() {
+            let Ok(bias) = process::load_bias(pid, binary.image().lowest_address()) else { continue };
+            bias.to_runtime(binary.image().lowest_address())
+        } else {
+            LoadBias(0).to_runtime(binary.image().lowest_address())
+        };
+        // What has ended meanwhile is found by whoever waits for it.
+        if let Err(error @ MemoryError::Refused { .. }) = ProcessMemory::of(pid).read(at, &mut [0; 8]) {
+            return Err(error).advise(|| TO_READ_MEMORY);
+        }
+    }
+    Ok(())
 }
 
 fn allow(mut kernel_side: KernelSide, scope: &Scope, filter: bool) -> anyhow::Result<KernelSide> {

@@ -8,6 +8,8 @@ use goflow_common::probe::ProbeId;
 /// How much is probed; each level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
+    /// Nothing: what happens is inferred from snapshots.
+    Snapshot,
     /// Creation and exit of goroutines.
     Lifecycle,
     /// And parks, wake-ups and waits for sync objects.
@@ -21,6 +23,7 @@ impl Level {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Snapshot => "snapshot",
             Self::Lifecycle => "lifecycle",
             Self::Blocking => "blocking",
             Self::Channels => "channels",

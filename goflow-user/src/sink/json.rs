@@ -8,15 +8,18 @@
 mod documents;
 mod fragment;
 mod line;
+mod state;
 
 use std::io::{self, Write};
 
 use self::fragment::Fragments;
 use self::line::Line;
+use self::state::BlockedObject;
 use super::record::{Names, Record, Sink};
 use super::words;
 use crate::binary::addr::RuntimeAddr;
 use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, Goid, MonotonicNs, Pid, WaitReason};
+use crate::model::{Change, Inferred};
 
 /// Version of the line schema, in every `meta` line. Fields are only ever added under one version.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -55,6 +58,10 @@ impl<W: Write> Sink for Json<W> {
                 EventWriter { pid: event.pid, fragments: &mut self.fragments, names }
                     .event(&mut self.out, event);
             }
+            Record::Inferred(inferred) => {
+                EventWriter { pid: inferred.pid, fragments: &mut self.fragments, names }
+                    .inferred(&mut self.out, inferred)?;
+            }
             Record::Meta(meta) => documents::meta(&mut self.out, meta)?,
             Record::ProcessStart { pid, binary } => {
                 self.fragments.forget(*pid);
@@ -66,7 +73,8 @@ impl<W: Write> Sink for Json<W> {
             }
             Record::Lost(lost) => documents::lost(&mut self.out, lost)?,
             Record::Progress(_) => return Ok(()),
-            Record::Summary(summary) => documents::summary(&mut self.out, summary)?,
+            Record::Snapshot { pid, snapshot } => documents::snapshot(&mut self.out, *pid, snapshot)?,
+            Record::Summary(summary) => documents::summary(&mut self.out, summary, names)?,
         }
         self.out.push(b'\n');
         if self.out.len() >= WRITE_AT { self.drain() } else { Ok(()) }
@@ -96,6 +104,44 @@ impl EventWriter<'_> {
         line.raw(b",\"kind\":\"").raw(words::kind(&event.kind).as_bytes()).raw(b"\"");
         self.kind(&mut line, &event.kind);
         line.raw(b"}");
+    }
+
+    /// What two snapshots differ by. Of a creation the actor is the creator, as it is for a probe.
+    fn inferred(&mut self, out: &mut Vec<u8>, inferred: &Inferred) -> io::Result<()> {
+        self.fragments.make_room();
+        let actor = match &inferred.change {
+            Change::Created { parent, .. } => *parent,
+            Change::Readied => None,
+            Change::Exited | Change::Parked { .. } => Some(inferred.goid),
+        };
+        let mut line = Line(out);
+        line.raw(b"{\"type\":\"event\",\"source\":\"snapshot\",\"t_ns\":").number(inferred.until.0);
+        line.raw(b",\"since_ns\":").number(inferred.since.0);
+        line.raw(b",\"pid\":").number(inferred.pid.0.into());
+        line.raw(b",\"goid\":").number_or_null(actor.map(|goid| goid.0));
+        let kind = words::KINDS[words::change_index(&inferred.change)];
+        line.raw(b",\"kind\":\"").raw(kind.as_bytes()).raw(b"\"");
+        match &inferred.change {
+            Change::Created { parent: _, created_at, start } => {
+                line.raw(b",\"child\":").number(inferred.goid.0);
+                self.call(&mut line, b",\"created_at\":", *created_at);
+                self.start(&mut line, *start);
+            }
+            Change::Exited => {}
+            Change::Readied => _ = line.raw(b",\"target\":").number(inferred.goid.0),
+            Change::Parked { reason, on, stack } => {
+                match reason {
+                    Some(reason) => self.wait_reason(&mut line, *reason),
+                    None => _ = line.raw(b",\"wait_reason\":null"),
+                }
+                line.raw(b",\"blocked_on\":");
+                let on: Vec<BlockedObject> = on.iter().map(BlockedObject::from).collect();
+                serde_json::to_writer(&mut *line.0, &on)?;
+                self.stack(&mut line, stack);
+            }
+        }
+        line.raw(b"}");
+        Ok(())
     }
 
     fn kind(&mut self, line: &mut Line<'_>, kind: &EventKind) {

@@ -9,6 +9,7 @@ mod book;
 mod fold;
 mod layout;
 mod report;
+mod state;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -18,10 +19,14 @@ use anstyle::{AnsiColor, Style};
 use self::book::Book;
 use self::fold::{Channels, Detail, Fold, Key, Row};
 use self::layout::{Line, cut_end, cut_start, grouped};
+use self::report::Shown;
+use self::state::Looks;
 use super::printable::printable;
 use super::record::{Meta, Names, Progress, Record, Sink};
 use super::words;
 use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, LossPoint, Lost, MonotonicNs, Pid};
+use crate::model::{Change, Inferred};
+use crate::target::snapshot::Snapshot;
 
 /// Lines a second that a person can follow; more are folded.
 const LINES_PER_SECOND: u64 = 40;
@@ -123,6 +128,7 @@ pub struct Pretty<W: Write> {
     metas: Vec<Meta>,
     first_pid: Option<Pid>,
     many_processes: bool,
+    looks: Looks,
     has_column_titles: bool,
     /// The last line on the screen is one that will be written over.
     has_progress: bool,
@@ -172,6 +178,7 @@ impl<W: Write> Pretty<W> {
             metas: Vec::new(),
             first_pid: None,
             many_processes: false,
+            looks: Looks::default(),
             has_column_titles: false,
             has_progress: false,
             has_folded: false,
@@ -192,6 +199,70 @@ impl<W: Write> Pretty<W> {
         if let (EventKind::GoroutineExit, Some(goid)) = (&event.kind, event.goid) {
             self.book.exited(event.pid, goid);
         }
+    }
+
+    /// What two snapshots differ by, at the later one.
+    fn inferred(&mut self, inferred: &Inferred, names: &dyn Names) {
+        if self.view.events == Events::None {
+            return;
+        }
+        let Inferred { pid, since: _, until, goid, ref change } = *inferred;
+        self.roll(until);
+        self.window.from.get_or_insert(until);
+        let book = &mut self.book;
+        let (site, detail) = match change {
+            Change::Created { parent: _, created_at, start } => {
+                let site = created_at.map(|pc| book.site(pid, pc, names));
+                if let Some(site) = site {
+                    book.created(pid, goid, site);
+                }
+                (site, start.map_or(Detail::None, |entry| Detail::Text(book.start(pid, entry, names))))
+            }
+            Change::Exited | Change::Readied => (book.creation(pid, goid), Detail::None),
+            Change::Parked { reason, on: _, stack } => {
+                let reason = reason.map(|reason| Detail::Text(book.wait_reason(pid, reason, names)));
+                (book.site_of_stack(pid, stack, names), reason.unwrap_or(Detail::None))
+            }
+        };
+        let key = Key { kind: words::change_index(change), site, detail };
+        if self.is_line_due(until) {
+            self.inferred_line(inferred, key);
+        } else {
+            self.window.fold.add(key, None);
+        }
+        if matches!(change, Change::Exited) {
+            self.book.exited(pid, goid);
+        }
+    }
+
+    fn inferred_line(&mut self, inferred: &Inferred, key: Key) {
+        self.column_titles();
+        let columns = self.columns();
+        let Inferred { pid, until, goid, .. } = *inferred;
+        let name = |goid| self.book.goroutine_name(pid, goid);
+        let (who, what) = match &inferred.change {
+            Change::Created { parent: Some(parent), .. } => {
+                (name(Some(*parent)), format!("g{} {}", goid.0, self.detail(key.detail)))
+            }
+            Change::Created { parent: None, .. } => {
+                ("?".to_owned(), format!("g{} {}", goid.0, self.detail(key.detail)))
+            }
+            Change::Exited => (name(Some(goid)), key.site.map_or("", |_| "created at").to_owned()),
+            Change::Readied => ("?".to_owned(), name(Some(goid))),
+            Change::Parked { on, .. } => {
+                let object = on.first().map(words::object).unwrap_or_default();
+                (name(Some(goid)), self.detail(key.detail) + &object)
+            }
+        };
+        let site = key.site.map_or("", |site| self.book.full(site));
+        let site = if matches!(inferred.change, Change::Readied) { "" } else { site };
+        let line = self
+            .stamp(until, Some(pid))
+            .column(WHO, &cut_end(&who, columns.who), columns.who)
+            .column(BOLD, LABELS[key.kind], 10)
+            .column(PLAIN, &cut_end(&what, columns.what), columns.what.min(40))
+            .text(DIM, cut_start(site, columns.site));
+        self.line(line);
     }
 
     /// Decides whether the next thing gets a line of its own, and counts it if so.
@@ -429,6 +500,7 @@ impl<W: Write> Pretty<W> {
 
     fn process_exit(&mut self, pid: Pid, t: MonotonicNs) {
         self.book.forget(pid);
+        self.looks.forget(pid);
         if self.view.events == Events::None {
             return;
         }
@@ -438,6 +510,18 @@ impl<W: Write> Pretty<W> {
             self.line(line);
         } else {
             self.window.ended += 1;
+        }
+    }
+
+    /// Whoever was created before the probes were in gets its name from a snapshot.
+    fn learn(&mut self, pid: Pid, snapshot: &Snapshot, names: &dyn Names) {
+        if self.view.events == Events::None {
+            return;
+        }
+        for goroutine in &snapshot.goroutines {
+            if let Some(created) = goroutine.created {
+                self.book.existed(pid, goroutine.goid, created, names);
+            }
         }
     }
 
@@ -535,9 +619,14 @@ impl<W: Write> Sink for Pretty<W> {
     fn write(&mut self, record: &Record, names: &dyn Names) -> io::Result<()> {
         match record {
             Record::Event(event) => self.event(event, names),
+            Record::Inferred(inferred) => self.inferred(inferred, names),
             Record::Lost(lost) => self.lost(lost),
             Record::ProcessStart { pid, binary } => self.process(*pid, binary),
             Record::Progress(progress) => self.progress(progress),
+            Record::Snapshot { pid, snapshot } => {
+                self.looks.look(*pid, snapshot);
+                self.learn(*pid, snapshot, names);
+            }
             Record::ProcessExit { pid, t } => self.process_exit(*pid, *t),
             Record::Meta(meta) => {
                 for line in report::header(meta) {
@@ -556,9 +645,12 @@ impl<W: Write> Sink for Pretty<W> {
                 let attach_ns = self.metas.first().map_or(0, |meta| meta.attach_ns);
                 let end = MonotonicNs(self.zero().0.saturating_add(attach_ns + summary.duration_ns));
                 self.close_window(end.max(self.window.to));
+                let level = self.metas.first().map_or("", |meta| meta.level);
+                let state = state::lines(summary, level, &mut self.book, names);
                 let events = self.view.events;
                 let is_whole = events == Events::Every || events == Events::Folded && !self.has_folded;
-                for line in report::summary(summary, &self.metas, events, is_whole) {
+                let shown = Shown { events, is_whole };
+                for line in report::summary(summary, &self.metas, &self.looks, &shown, state) {
                     self.line(line);
                 }
             }

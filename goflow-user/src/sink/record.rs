@@ -5,6 +5,8 @@ pub use crate::binary::frame::Frame;
 use std::sync::Arc;
 
 use crate::ingest::event::{Event, LossPoint, Lost, MonotonicNs, Pid, WaitReason};
+use crate::model::{Inferred, Overview};
+use crate::target::snapshot::Snapshot;
 use goflow_common::probe::ProbeId;
 
 /// One thing to write. A session is [`Record::Meta`] once per binary, then events and losses, then one
@@ -30,6 +32,15 @@ pub enum Record {
     },
     /// A probe was hit.
     Event(Event),
+    /// A snapshot of a process was read. It comes after the events up to its end.
+    Snapshot {
+        /// The process.
+        pid: Pid,
+        /// What was read.
+        snapshot: Arc<Snapshot>,
+    },
+    /// Two snapshots differ: there is no probe.
+    Inferred(Inferred),
     /// Events are missing.
     Lost(Lost),
     /// How far the session is, about once a second: for a person who waits, no part of what is recorded.
@@ -59,10 +70,12 @@ pub struct Meta {
     pub symbol_source: &'static str,
     /// Where struct offsets come from: `dwarf` or `table`.
     pub offset_source: &'static str,
-    /// `lifecycle`, `blocking` or `channels`.
+    /// `snapshot`, `lifecycle`, `blocking` or `channels`.
     pub level: &'static str,
-    /// `uprobe_multi` or `perf_event`.
+    /// `uprobe_multi` or `perf_event`; `none` where there are no probes.
     pub attach_method: &'static str,
+    /// Without probes, the time between two snapshots of a process, nanoseconds.
+    pub interval_ns: Option<u64>,
     /// Just before the first probe went in; the zero of every time a person is shown.
     pub start: MonotonicNs,
     /// How long attaching took, in nanoseconds.
@@ -133,10 +146,29 @@ pub struct Summary {
     pub cost_ns: u64,
     /// CPU time the targets used in the window, nanoseconds; or why it is not known.
     pub target_cpu_ns: Result<u64, String>,
+    /// CPU time that goflow itself used in the window, nanoseconds.
+    pub goflow_cpu_ns: u64,
     /// Processes seen.
     pub processes: Vec<Pid>,
+    /// When the window ended, and with it what is told of each process's state.
+    pub end: MonotonicNs,
+    /// What those that live were doing then, by pid.
+    pub state: Vec<ProcessState>,
     /// Why the session ended, as a sentence fragment ("duration reached", "interrupted", "target exited").
     pub ended: String,
+}
+
+/// What a process was doing at the end.
+#[derive(Clone, Debug)]
+pub struct ProcessState {
+    /// Its goroutines and channels.
+    pub overview: Overview,
+    /// Snapshots that this rests on.
+    pub snapshots: u64,
+    /// How long reading them took together, nanoseconds.
+    pub snapshots_ns: u64,
+    /// Why the last attempt gave no snapshot.
+    pub failure: Option<String>,
 }
 
 /// Kernel-side count of one probe.

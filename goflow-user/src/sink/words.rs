@@ -3,7 +3,10 @@
 
 use goflow_common::probe::ProbeId;
 
+use super::record::ProcessState;
 use crate::ingest::event::{EventKind, LossPoint, SyncPrimitive};
+use crate::model::{Change, Missing};
+use crate::target::snapshot::{Blocked, BlockedOn, Direction};
 
 /// Every event kind, in the order in which counts are shown.
 pub const KINDS: [&str; 10] = [
@@ -36,6 +39,17 @@ pub fn kind_index(kind: &EventKind) -> usize {
     }
 }
 
+/// Position in [`KINDS`] of what two snapshots differ by: it has the name of the event that a probe would have seen.
+#[must_use]
+pub fn change_index(change: &Change) -> usize {
+    match change {
+        Change::Created { .. } => 0,
+        Change::Exited => 1,
+        Change::Parked { .. } => 2,
+        Change::Readied => 3,
+    }
+}
+
 /// The contract's name of an event's kind.
 #[must_use]
 pub fn kind(kind: &EventKind) -> &'static str {
@@ -62,6 +76,52 @@ pub fn primitive(primitive: SyncPrimitive) -> &'static str {
         SyncPrimitive::WaitGroup => "waitgroup",
         SyncPrimitive::Cond => "cond",
     }
+}
+
+/// The contract's name of what a goroutine waits for, and the number of a file descriptor.
+#[must_use]
+pub fn blocked_on(on: BlockedOn) -> (&'static str, Option<u32>) {
+    match on {
+        BlockedOn::Channel => ("channel", None),
+        BlockedOn::Sync(kind) => (primitive(kind), None),
+        BlockedOn::Timer => ("timer", None),
+        BlockedOn::Descriptor(fd) => ("fd", Some(fd)),
+    }
+}
+
+/// The contract's name of what a goroutine wants of what it waits for.
+#[must_use]
+pub fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Send => "send",
+        Direction::Receive => "receive",
+        Direction::Read => "read",
+        Direction::Write => "write",
+    }
+}
+
+/// What a goroutine waits for, behind its wait reason on screen.
+#[must_use]
+pub fn object(blocked: &Blocked) -> String {
+    match (blocked_on(blocked.on), blocked.address) {
+        ((_, Some(fd)), _) => format!(" of fd {fd}"),
+        ((_, None), None) => String::new(),
+        ((kind, None), Some(address)) => format!(" ({kind} {address})"),
+    }
+}
+
+/// What is missing from the state of a process, in a sentence without a full stop.
+#[must_use]
+pub fn incomplete(state: &ProcessState) -> Option<String> {
+    Some(match (state.overview.missing?, &state.failure) {
+        (Missing::NoSnapshot, Some(why)) => format!("there is no snapshot: {why}"),
+        (Missing::NoSnapshot, None) => "there is no snapshot yet".to_owned(),
+        (Missing::Lost, _) => "events were lost and no snapshot has followed".to_owned(),
+        (Missing::Unread(count), _) => format!("{count} goroutines could not be read in the last snapshot"),
+        (Missing::Forgotten(count), _) => {
+            format!("{count} goroutines, channels or locks had to be forgotten to bound memory")
+        }
+    })
 }
 
 /// The contract's name of a probe. It stays the same where Go moves or renames the function.

@@ -25,6 +25,12 @@ pub fn monotonic_ns() -> u64 {
     clock_ns(ClockId::Monotonic) as u64
 }
 
+/// CPU time that goflow itself has used, all threads, user and system, in nanoseconds.
+#[must_use]
+pub fn own_cpu_ns() -> u64 {
+    clock_ns(ClockId::ProcessCPUTime) as u64
+}
+
 /// Nanoseconds since boot, suspended time included: the clock of a process's start time.
 #[must_use]
 pub fn boot_ns() -> u64 {

@@ -1,6 +1,7 @@
 //! One process: a handle that cannot be confused by pid reuse, its CPU time, and where its executable is mapped.
 
 use super::Pid;
+use super::executable::{Executable, FileId};
 use crate::binary::addr::{LinkAddr, LoadBias, RuntimeAddr};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{PidfdFlags, pidfd_open};
@@ -77,6 +78,32 @@ impl Process {
         let ticks: u64 = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()?;
         Some(ticks * (1_000_000_000 / rustix::param::clock_ticks_per_second()))
     }
+}
+
+/// Where the stack of `pid` begins: for each `exec` the kernel chooses another place. `None` where it may not be known.
+#[must_use]
+pub fn stack_start(pid: Pid) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // proc_pid_stat(5): startstack is field 28; the name, field 2, ends at the last `)`.
+    let start = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(25)?.parse().ok()?;
+    Some(start).filter(|start| *start != 0)
+}
+
+/// The processes that run `file` now, and how many there are of which that may not be known.
+#[must_use]
+pub fn running(file: FileId) -> (Vec<Pid>, usize) {
+    let (mut running, mut hidden) = (Vec::new(), 0);
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).map(Pid) else {
+            continue;
+        };
+        match Executable::id_of_process(pid) {
+            Ok(id) if id == file => running.push(pid),
+            Ok(_) => {}
+            Err(error) => hidden += usize::from(error.kind() == io::ErrorKind::PermissionDenied),
+        }
+    }
+    (running, hidden)
 }
 
 /// The process that `tid` is a thread of, unless it is a process itself.

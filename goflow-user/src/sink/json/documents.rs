@@ -6,9 +6,11 @@ use std::io;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::SCHEMA_VERSION;
+use super::state::{self, StateObject};
 use crate::ingest::event::{LossPoint, Lost, MonotonicNs, Pid};
-use crate::sink::record::{Meta, ProbeHits, ProbeMeta, Summary, Unavailable};
+use crate::sink::record::{Meta, Names, ProbeHits, ProbeMeta, Summary, Unavailable};
 use crate::sink::words;
+use crate::target::snapshot::Snapshot;
 
 #[derive(serde::Serialize)]
 struct MetaLine<'a> {
@@ -25,6 +27,8 @@ struct MetaLine<'a> {
     offset_source: &'a str,
     level: &'a str,
     attach_method: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interval_ns: Option<u64>,
     start_ns: u64,
     attach_ns: u64,
     wall_clock_offset_ns: i64,
@@ -63,6 +67,16 @@ struct ProcessExitLine {
 }
 
 #[derive(serde::Serialize)]
+struct SnapshotLine {
+    r#type: &'static str,
+    t_ns: u64,
+    pid: u32,
+    duration_ns: u64,
+    goroutines: usize,
+    unknown: usize,
+}
+
+#[derive(serde::Serialize)]
 struct LostLine {
     r#type: &'static str,
     from_ns: u64,
@@ -84,7 +98,9 @@ struct SummaryLine<'a> {
     target_cpu_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     target_cpu_unknown: Option<&'a str>,
+    goflow_cpu_ns: u64,
     processes: Vec<u32>,
+    state: Vec<StateObject<'a>>,
 }
 
 #[derive(serde::Serialize)]
@@ -134,6 +150,7 @@ pub(super) fn meta(out: &mut Vec<u8>, meta: &Meta) -> io::Result<()> {
         offset_source: meta.offset_source,
         level: meta.level,
         attach_method: meta.attach_method,
+        interval_ns: meta.interval_ns,
         start_ns: meta.start.0,
         attach_ns: meta.attach_ns,
         wall_clock_offset_ns: meta.wall_clock_offset_ns,
@@ -153,6 +170,19 @@ pub(super) fn process_exit(out: &mut Vec<u8>, pid: Pid, t: MonotonicNs) -> io::R
     Ok(serde_json::to_writer(out, &ProcessExitLine { r#type: "process_exit", t_ns: t.0, pid: pid.0 })?)
 }
 
+/// Writes a `snapshot` line, without its line feed.
+pub(super) fn snapshot(out: &mut Vec<u8>, pid: Pid, snapshot: &Snapshot) -> io::Result<()> {
+    let line = SnapshotLine {
+        r#type: "snapshot",
+        t_ns: snapshot.started.0,
+        pid: pid.0,
+        duration_ns: snapshot.ended.0.saturating_sub(snapshot.started.0),
+        goroutines: snapshot.goroutines.len(),
+        unknown: snapshot.unknown.len(),
+    };
+    Ok(serde_json::to_writer(out, &line)?)
+}
+
 /// Writes a `lost` line, without its line feed.
 pub(super) fn lost(out: &mut Vec<u8>, lost: &Lost) -> io::Result<()> {
     let line = LostLine {
@@ -166,7 +196,7 @@ pub(super) fn lost(out: &mut Vec<u8>, lost: &Lost) -> io::Result<()> {
 }
 
 /// Writes a `summary` line, without its line feed.
-pub(super) fn summary(out: &mut Vec<u8>, summary: &Summary) -> io::Result<()> {
+pub(super) fn summary(out: &mut Vec<u8>, summary: &Summary, names: &dyn Names) -> io::Result<()> {
     let lost_at =
         |place: LossPoint| summary.lost.iter().filter(|(at, _)| *at == place).map(|(_, count)| count).sum();
     let line = SummaryLine {
@@ -184,7 +214,9 @@ pub(super) fn summary(out: &mut Vec<u8>, summary: &Summary) -> io::Result<()> {
         cost_ns: summary.cost_ns,
         target_cpu_ns: summary.target_cpu_ns.as_ref().ok().copied(),
         target_cpu_unknown: summary.target_cpu_ns.as_ref().err().map(String::as_str),
+        goflow_cpu_ns: summary.goflow_cpu_ns,
         processes: summary.processes.iter().map(|pid| pid.0).collect(),
+        state: state::objects(summary, names),
     };
     Ok(serde_json::to_writer(out, &line)?)
 }

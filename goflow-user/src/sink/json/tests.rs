@@ -240,7 +240,10 @@ fn losses_are_lines_of_their_own_and_the_summary_names_every_place() {
         hits: Vec::new(),
         cost_ns: 9,
         target_cpu_ns: Err("the CPU time of 1 of 1 processes could not be read to their end".to_owned()),
+        goflow_cpu_ns: 5,
         processes: vec![Pid(1)],
+        end: MonotonicNs(0),
+        state: Vec::new(),
         ended: "interrupted".to_owned(),
     };
     let text = lines(&[Record::Lost(lost), Record::Summary(Box::new(summary))]);
@@ -250,7 +253,7 @@ fn losses_are_lines_of_their_own_and_the_summary_names_every_place() {
             r#"{"type":"lost","from_ns":1,"to_ns":2,"at":"decode","count":4}"#,
             "\n",
             r#"{"type":"summary","ended":"interrupted","duration_ns":10,"detach_ns":1,"counts":{"park":3},"#,
-            r#""lost":{"ring":7,"sink":0,"decode":0},"hits":[],"cost_ns":9,"target_cpu_ns":null,"target_cpu_unknown":"the CPU time of 1 of 1 processes could not be read to their end","processes":[1]}"#,
+            r#""lost":{"ring":7,"sink":0,"decode":0},"hits":[],"cost_ns":9,"target_cpu_ns":null,"target_cpu_unknown":"the CPU time of 1 of 1 processes could not be read to their end","goflow_cpu_ns":5,"processes":[1],"state":[]}"#,
             "\n",
         )
     );

@@ -157,6 +157,15 @@ impl Book {
         self.processes.entry(pid).or_default().goroutines.insert(child, site);
     }
 
+    /// Records where `goid` was created, which a snapshot tells, unless that is known. Most of the book is kept for what
+    /// events tell.
+    pub(super) fn existed(&mut self, pid: Pid, goid: Goid, created: RuntimeAddr, names: &dyn Names) {
+        if self.creation(pid, goid).is_none() && self.remembered < LIMIT / 4 {
+            let site = self.site(pid, created, names);
+            self.created(pid, goid, site);
+        }
+    }
+
     /// Where `goid` was created, if that was seen.
     pub(super) fn creation(&self, pid: Pid, goid: Goid) -> Option<SiteId> {
         self.processes.get(&pid)?.goroutines.get(&goid).copied()

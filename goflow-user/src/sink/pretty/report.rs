@@ -3,6 +3,7 @@
 //! In: [`Meta`] and [`Summary`]; out: lines. The summary ends with advice that follows from its own numbers.
 
 use super::layout::{Line, grouped, span};
+use super::state::Looks;
 use super::{ALARM, BOLD, DIM, Events, PLAIN};
 use crate::sink::printable::printable;
 use crate::sink::record::{Meta, ProbeHits, Progress, Summary};
@@ -30,18 +31,10 @@ pub(super) fn header(meta: &Meta) -> Vec<Line> {
             .text(BOLD, format!("goflow {}", meta.goflow))
             .text(PLAIN, format!("  {} ", printable(&meta.binary)))
             .text(DIM, format!("({}{})", printable(go_version), printable(&module))),
-        Line::default().text(
-            DIM,
-            format!(
-                "{} probes in place after {} ({}), level {}; names from {}, offsets from {}",
-                meta.probes.len(),
-                span(meta.attach_ns),
-                meta.attach_method.replace('_', " "),
-                meta.level,
-                meta.symbol_source,
-                meta.offset_source
-            ),
-        ),
+        match meta.interval_ns {
+            Some(interval_ns) => without_probes(meta, interval_ns),
+            None => with_probes(meta),
+        },
     ];
     for missing in &meta.unavailable {
         let text = format!("not available: {}: {}", printable(&missing.what), printable(&missing.why));
@@ -50,9 +43,45 @@ pub(super) fn header(meta: &Meta) -> Vec<Line> {
     lines
 }
 
-/// Totals, cost and advice.
-/// `is_whole`: every event was shown.
-pub(super) fn summary(summary: &Summary, metas: &[Meta], events: Events, is_whole: bool) -> Vec<Line> {
+fn without_probes(meta: &Meta, interval_ns: u64) -> Line {
+    let text = format!(
+        "no probe; memory is read every {}, level {}; names from {}, offsets from {}",
+        span(interval_ns),
+        meta.level,
+        meta.symbol_source,
+        meta.offset_source
+    );
+    Line::default().text(DIM, text)
+}
+
+fn with_probes(meta: &Meta) -> Line {
+    let text = format!(
+        "{} probes in place after {} ({}), level {}; names from {}, offsets from {}",
+        meta.probes.len(),
+        span(meta.attach_ns),
+        meta.attach_method.replace('_', " "),
+        meta.level,
+        meta.symbol_source,
+        meta.offset_source
+    );
+    Line::default().text(DIM, text)
+}
+
+/// What of the events was shown.
+pub(super) struct Shown {
+    pub(super) events: Events,
+    /// Every one.
+    pub(super) is_whole: bool,
+}
+
+/// Totals, what is told of the processes' state, cost and advice.
+pub(super) fn summary(
+    summary: &Summary,
+    metas: &[Meta],
+    looks: &Looks,
+    shown: &Shown,
+    state: Vec<Line>,
+) -> Vec<Line> {
     let mut lines = vec![
         Line::default(),
         Line::default()
@@ -62,12 +91,17 @@ pub(super) fn summary(summary: &Summary, metas: &[Meta], events: Events, is_whol
     ];
     lines.extend(counts(summary));
     lines.push(losses(summary));
-    lines.extend(probes(summary));
-    lines.push(cost(summary));
-    lines.push(
-        entry("attach").text(PLAIN, format!("{}out after {}", attached(metas), span(summary.detach_ns))),
-    );
-    if let Some(advice) = advice(summary, metas.first(), events, is_whole) {
+    lines.extend(state);
+    match metas.first().and_then(|meta| meta.interval_ns) {
+        Some(interval_ns) => lines.extend(looking(summary, looks.apart_ns().max(interval_ns))),
+        None => {
+            lines.extend(probes(summary));
+            lines.push(cost(summary));
+            let text = format!("{}out after {}", attached(metas), span(summary.detach_ns));
+            lines.push(entry("attach").text(PLAIN, text));
+        }
+    }
+    if let Some(advice) = advice(summary, metas.first(), shown.events, shown.is_whole) {
         lines.push(entry("next").text(PLAIN, advice));
     }
     lines
@@ -96,7 +130,7 @@ fn short<'a>(binary: &'a str, all: &[&str]) -> &'a str {
 }
 
 /// The start of a line of the summary.
-fn entry(title: &str) -> Line {
+pub(super) fn entry(title: &str) -> Line {
     Line::default().text(DIM, format!("  {title:<8}"))
 }
 
@@ -168,6 +202,20 @@ fn probes(summary: &Summary) -> Vec<Line> {
     lines
 }
 
+/// What looking without probes cost, and what it does not see.
+fn looking(summary: &Summary, apart_ns: u64) -> [Line; 2] {
+    let share = percent(summary.goflow_cpu_ns, Some(summary.duration_ns)).unwrap_or(0.0);
+    let cost = format!(
+        "nothing to the target; goflow used {} of CPU time, {share:.1} % of one CPU",
+        span(summary.goflow_cpu_ns)
+    );
+    let blind = format!(
+        "what began and ended between two looks, {} apart at most; who woke whom; what did not wait",
+        span(apart_ns)
+    );
+    [entry("cost").text(PLAIN, cost), entry("unseen").text(PLAIN, blind)]
+}
+
 /// Cost in percent of the CPU time the target used, which includes that cost.
 fn cost_percent(summary: &Summary) -> Option<f64> {
     percent(summary.cost_ns, summary.target_cpu_ns.as_ref().ok().copied())
@@ -234,6 +282,9 @@ fn advice(summary: &Summary, meta: Option<&Meta>, events: Events, is_whole: bool
         (_, Some(less)) if is_costly(summary) => format!("to cost the target less: {less}"),
         _ if total(summary) == 0 && summary.duration_ns < SHORT_NS => {
             format!("no event in {}: trace longer", span(summary.duration_ns))
+        }
+        _ if total(summary) == 0 && level == "snapshot" => {
+            "nothing changed between two looks; --level lifecycle sees what is shorter".to_owned()
         }
         _ if total(summary) == 0 => {
             "no event: the target was idle, or goflow doctor says why it cannot be traced here".to_owned()

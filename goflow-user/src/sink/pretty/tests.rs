@@ -7,7 +7,10 @@ use goflow_common::probe::ProbeId;
 use super::*;
 use crate::binary::addr::{LinkAddr, RuntimeAddr};
 use crate::ingest::event::{Goid, SyncPrimitive, Tid, WaitReason};
+use crate::model::{LongWait, Missing, Overview};
+use crate::sink::record::ProcessState;
 use crate::sink::record::{Frame, ProbeHits, ProbeMeta, Summary, Unavailable};
+use crate::target::snapshot::{self as seen, Blocked, BlockedOn, Direction};
 
 const MS: u64 = 1_000_000;
 
@@ -57,6 +60,7 @@ fn meta() -> Record {
         offset_source: "table",
         level: "channels",
         attach_method: "uprobe_multi",
+        interval_ns: None,
         start: MonotonicNs(1_000 * MS),
         attach_ns: 8_200_000,
         wall_clock_offset_ns: 0,
@@ -455,7 +459,10 @@ fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
         ],
         cost_ns,
         target_cpu_ns: Ok(8_000 * MS),
+        goflow_cpu_ns: 3 * MS,
         processes: vec![Pid(1)],
+        end: MonotonicNs(20_000 * MS),
+        state: Vec::new(),
         ended: "duration reached".to_owned(),
     }))
 }
@@ -642,4 +649,139 @@ fn colour_is_only_paint() {
         coloured.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect();
     assert_eq!(stripped, plain);
     assert_ne!(coloured, plain);
+}
+
+fn seen(goid: u64, created: u64) -> seen::Goroutine {
+    seen::Goroutine {
+        addr: RuntimeAddr(goid << 12),
+        goid: Goid(goid),
+        state: seen::State::Running,
+        scanned: false,
+        wait_reason: None,
+        wait_since: None,
+        parent: None,
+        created: Some(RuntimeAddr(created)),
+        start: None,
+        system: false,
+        locked: false,
+        m: None,
+        tid: None,
+        p: None,
+        blocked_on: Vec::new(),
+        labels: Vec::new(),
+        stack: seen::Stack::default(),
+    }
+}
+
+#[test]
+fn who_was_there_before_the_probes_is_called_by_where_a_snapshot_says_it_was_created() {
+    let snapshot = seen::Snapshot { goroutines: vec![seen(42, 0x11f)], ..seen::Snapshot::default() };
+    let snapshot = Record::Snapshot { pid: Pid(1), snapshot: Arc::new(snapshot) };
+    let lines = body(WIDE, [send(1, 57), snapshot, send(2, 57)]);
+    let [.., before, after] = lines.as_slice() else { panic!("{lines:#?}") };
+    assert!(before.contains("g42 ") && !before.contains("g42@"), "{before}");
+    assert!(after.contains("g42@pool.go:31"), "{after}");
+}
+
+fn state(missing: Option<Missing>) -> ProcessState {
+    let on = |address| Blocked {
+        on: BlockedOn::Channel,
+        address: Some(RuntimeAddr(address)),
+        direction: Some(Direction::Receive),
+        until: None,
+    };
+    let wait = |goid, ms: u64, exact| LongWait {
+        goid: Goid(goid),
+        since: MonotonicNs((20_000 - ms) * MS),
+        exact,
+        reason: Some(WaitReason(7)),
+        on: vec![on(0xc000), on(0xd000)],
+        created_at: Some(RuntimeAddr(0x11f)),
+    };
+    let overview = Overview {
+        pid: Pid(1),
+        snapshot: Some(MonotonicNs(1)),
+        goroutines: 1_200,
+        system: 5,
+        awake: 3,
+        waiting: 1_197,
+        unknown: 0,
+        reasons: vec![(Some(WaitReason(7)), 1_190), (None, 7)],
+        longest: vec![wait(5, 7_000, false), wait(6, 6_000, true)],
+        channels: 9,
+        missing,
+    };
+    ProcessState { overview, snapshots: 2, snapshots_ns: 5, failure: None }
+}
+
+fn summary_with(state: Vec<ProcessState>) -> Record {
+    let Record::Summary(mut summary) = summary_of(9, 0, 0) else { unreachable!() };
+    summary.state = state;
+    Record::Summary(summary)
+}
+
+#[test]
+fn the_summary_tells_who_waits_for_what_and_since_when() {
+    let lines = screen(WIDE, &[meta(), summary_with(vec![state(None)])], 0);
+    let from = lines.iter().position(|line| line.starts_with("  state")).unwrap();
+    assert_eq!(
+        lines[from..from + 4],
+        [
+            "  state   1,200 goroutines: 3 awake, 1,197 waiting; 5 of the runtime's own, 9 channels",
+            "          waiting for: 1,190 chan receive, 7 unknown reason",
+            "              ≥ 7.000 s  g5 chan receive (channel 0xc000) and 1 more, created at app.(*Pool).Submit pool.go:31",
+            "                6.000 s  g6 chan receive (channel 0xc000) and 1 more, created at app.(*Pool).Submit pool.go:31",
+        ]
+    );
+    let lines = screen(WIDE, &[meta(), summary_with(vec![state(Some(Missing::Lost))])], 0);
+    let what = "          not complete: events were lost and no snapshot has followed";
+    assert!(lines.iter().any(|line| line == what), "{lines:#?}");
+    let lines = screen(WIDE, &[meta(), summary_with(vec![state(None); 5])], 0);
+    assert!(lines.iter().any(|line| line.contains("and of 2 more processes")), "{lines:#?}");
+}
+
+#[test]
+fn without_probes_it_says_what_changed_what_looking_cost_and_what_it_does_not_see() {
+    let Record::Meta(mut meta) = meta() else { unreachable!() };
+    meta.level = "snapshot";
+    meta.interval_ns = Some(100 * MS);
+    let inferred = |goid, change| {
+        let (since, until) = (MonotonicNs(1_000 * MS), MonotonicNs(1_100 * MS));
+        Record::Inferred(Inferred { pid: Pid(1), since, until, goid: Goid(goid), change })
+    };
+    let look = |from: u64, to: u64| {
+        let (started, ended) = (MonotonicNs(from * MS), MonotonicNs(to * MS));
+        let snapshot = seen::Snapshot { started, ended, ..seen::Snapshot::default() };
+        Record::Snapshot { pid: Pid(1), snapshot: Arc::new(snapshot) }
+    };
+    let created =
+        Change::Created { parent: Some(Goid(1)), created_at: Some(RuntimeAddr(0x11f)), start: None };
+    let parked =
+        Change::Parked { reason: Some(WaitReason(7)), on: Vec::new(), stack: vec![RuntimeAddr(0x120)] };
+    let records = [
+        Record::Meta(meta),
+        inferred(5, created),
+        inferred(5, parked),
+        inferred(5, Change::Readied),
+        inferred(5, Change::Exited),
+        look(1_000, 1_001),
+        look(1_100, 1_130),
+        summary_of(4, 0, 0),
+    ];
+    let lines = screen(WIDE, &records, 0);
+    assert!(lines[1].starts_with("no probe; memory is read every 100.0 ms, level snapshot;"), "{lines:#?}");
+    for (event, what) in
+        [("create", "g5 "), ("park", "chan receive"), ("ready", "g5@pool.go:31"), ("exit", "")]
+    {
+        let found = lines.iter().find(|line| line.contains(&format!(" {event} ")));
+        assert!(
+            found.is_some_and(|line| line.contains("0.100000") && line.contains(what)),
+            "{event}: {lines:#?}"
+        );
+    }
+    assert!(lines.iter().any(|line| line.starts_with("  cost    nothing to the target; goflow used 3.0 ms")));
+    assert!(lines.iter().any(|line| {
+        line.starts_with("  unseen  what began and ended between two looks, 130.0 ms apart at most;")
+    }));
+    assert!(!lines.iter().any(|line| line.starts_with("  attach")), "{lines:#?}");
 }

@@ -5,9 +5,7 @@ use super::group::Group;
 use crate::binary::addr::RuntimeAddr;
 use crate::binary::frame::Frame;
 use crate::sink::words;
-use crate::target::snapshot::{
-    Blocked, BlockedOn, Channel, Direction, Goroutine, StackEnd, SyncObject, Waiter,
-};
+use crate::target::snapshot::{Blocked, Channel, Goroutine, StackEnd, SyncObject, Waiter};
 use serde::ser::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -243,27 +241,13 @@ fn stack_end(end: StackEnd) -> &'static str {
 }
 
 fn blocked(blocked: &Blocked) -> BlockedObject {
-    let (kind, fd) = match blocked.on {
-        BlockedOn::Channel => ("channel", None),
-        BlockedOn::Sync(primitive) => (words::primitive(primitive), None),
-        BlockedOn::Timer => ("timer", None),
-        BlockedOn::Descriptor(fd) => ("fd", Some(fd)),
-    };
+    let (kind, fd) = words::blocked_on(blocked.on);
     BlockedObject {
         kind,
         address: blocked.address.map(Hex::from),
-        direction: blocked.direction.map(direction),
+        direction: blocked.direction.map(words::direction),
         fd,
         until_ns: blocked.until.map(|until| until.0),
-    }
-}
-
-fn direction(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Send => "send",
-        Direction::Receive => "receive",
-        Direction::Read => "read",
-        Direction::Write => "write",
     }
 }
 

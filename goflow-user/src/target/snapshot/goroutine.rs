@@ -109,6 +109,14 @@ pub enum BlockedOn {
     Descriptor(u32),
 }
 
+impl BlockedOn {
+    /// It is a sync object, of whichever kind.
+    #[must_use]
+    pub fn is_sync(self) -> bool {
+        matches!(self, Self::Sync(_))
+    }
+}
+
 /// What a goroutine wants of what it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {

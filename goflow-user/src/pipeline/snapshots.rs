@@ -1,0 +1,421 @@
+//! The snapshot thread: reads the memory of the traced processes, so that the thread that empties the buffers never waits
+//! for it.
+//!
+//! In: which processes there are, and losses ([`Ask`]); out: snapshots, as requests to the ingest thread, which knows
+//! their place between the events. What is hard is that a process may not run the program yet, may execute it anew, or end,
+//! all while it is read: a snapshot counts only if the process is the same before and after it.
+//!
+//! How often ([`Pace::Adaptive`]): a process is read at once when it appears and then every [`LEAST_INTERVAL`], or fifty
+//! times as long as one round over all processes takes, so that it costs at most a fiftieth of a CPU. After a loss it is
+//! read at once, though not within [`AFTER_LOSS`] of the last time. After each snapshot the thread rests ten times as long as
+//! that took. A snapshot that has not reached the model and the output yet is not followed by another.
+
+use super::ProcessExit;
+use super::ingest::Request;
+use super::names::ProcessStart;
+use crate::binary::addr::LoadBias;
+use crate::ingest::event::MonotonicNs;
+use crate::target::executable::{Executable, FileId};
+use crate::target::memory::{MemoryError, ProcessMemory};
+use crate::target::snapshot::Snapshot;
+use crate::target::snapshot::reader::{Options, Reader, SnapshotError};
+use crate::target::{Pid, host, process};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use self_cell::self_cell;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// Shortest time between two snapshots of a process, unless something was lost.
+const LEAST_INTERVAL: Duration = Duration::from_secs(1);
+/// Rounds take this part of the time.
+const PART: u32 = 50;
+/// Shortest time between two snapshots of a process after a loss.
+const AFTER_LOSS: Duration = Duration::from_millis(100);
+/// After a snapshot the thread rests so many times as long as it took.
+const REST: u32 = 10;
+/// How soon it is tried again where a process does not run the program yet, or was not the same before and after.
+const SOON: Duration = Duration::from_millis(10);
+/// Failures of a young process, whose loader may not be done, before they are told.
+const TRIES: u32 = 50;
+/// Shortest time between two looks for new processes.
+const LEAST_SCAN: Duration = Duration::from_millis(100);
+/// Snapshots of a process at a fixed pace that may be on their way to the output.
+const MOST_ON_THE_WAY: usize = 4;
+
+/// What the thread is told.
+pub(super) enum Ask {
+    /// A process is to be read.
+    Start(Wanted),
+    /// A process has ended.
+    End(Pid),
+    /// Events were lost.
+    Lost,
+    /// Nothing more is wanted.
+    Stop,
+}
+
+/// A process that is to be read.
+#[derive(Clone)]
+pub(super) struct Wanted {
+    pub(super) pid: Pid,
+    pub(super) executable: Arc<Executable>,
+    /// The model and the output know of it.
+    pub(super) announced: bool,
+    /// It did not run the program before this moment; `None` where it may have.
+    pub(super) since: Option<MonotonicNs>,
+}
+
+impl Wanted {
+    /// A process that the model and the output know of.
+    pub(super) fn announced(start: &ProcessStart) -> Self {
+        Self { pid: start.pid, executable: Arc::clone(&start.executable), announced: true, since: None }
+    }
+}
+
+/// A snapshot of a process.
+pub(super) struct Taken {
+    pub(super) pid: Pid,
+    pub(super) snapshot: Arc<Snapshot>,
+    /// The process runs the program since the snapshot before, if there was one.
+    pub(super) start: Option<ProcessStart>,
+    /// With `start`: it did not before this moment.
+    pub(super) since: Option<MonotonicNs>,
+}
+
+/// How often processes are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// As seldom as it costs a small share, see the module's header.
+    Adaptive,
+    /// As often as was asked for.
+    Every(Duration),
+}
+
+self_cell!(
+    struct OwnedReader {
+        owner: Arc<Executable>,
+        #[not_covariant]
+        dependent: Reader,
+    }
+);
+
+/// One run of a program in a process: another `exec` is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Incarnation {
+    file: FileId,
+    /// Where its stack begins, which the kernel chooses anew for each.
+    stack: Option<u64>,
+}
+
+impl Incarnation {
+    fn of(pid: Pid) -> Option<Self> {
+        Some(Self { file: Executable::id_of_process(pid).ok()?, stack: process::stack_start(pid) })
+    }
+}
+
+/// A process that is read.
+struct Looked {
+    wanted: Wanted,
+    memory: ProcessMemory,
+    reader: Option<(Incarnation, LoadBias, OwnedReader)>,
+    due: Instant,
+    began: Option<Instant>,
+    took: Duration,
+    on_the_way: Vec<Weak<Snapshot>>,
+    ended: Option<MonotonicNs>,
+    /// The run of the program that the last snapshot was of.
+    told: Option<Incarnation>,
+    failures: u32,
+    /// Looks in a row at which it did not run the program.
+    misses: u32,
+}
+
+/// What became of a look.
+enum Seen {
+    Taken(Box<Taken>),
+    /// Try again soon.
+    NotNow,
+    /// It runs another program now.
+    Replaced,
+    Failed(SnapshotError),
+}
+
+/// The thread.
+pub(super) struct Snapshots {
+    asked: Receiver<Ask>,
+    requests: Sender<Request>,
+    pace: Pace,
+    options: Options,
+    looked: BTreeMap<Pid, Looked>,
+    /// Look for processes that run this.
+    search: Option<Search>,
+    /// What has been complained of.
+    told: HashSet<String>,
+    rest_until: Instant,
+}
+
+/// Where processes come from when no probe tells of them.
+struct Search {
+    executable: Arc<Executable>,
+    due: Instant,
+    /// The last look began then.
+    looked: Option<MonotonicNs>,
+    /// Processes whose program may not be looked at were told of.
+    has_told: bool,
+}
+
+impl Snapshots {
+    pub(super) fn new(
+        asked: Receiver<Ask>,
+        requests: Sender<Request>,
+        pace: Pace,
+        options: Options,
+        search: Option<Arc<Executable>>,
+    ) -> Self {
+        let now = Instant::now();
+        let search = search.map(|executable| Search { executable, due: now, looked: None, has_told: false });
+        Self {
+            asked,
+            requests,
+            pace,
+            options,
+            looked: BTreeMap::new(),
+            search,
+            told: HashSet::new(),
+            rest_until: now,
+        }
+    }
+
+    /// The thread's body: until it is stopped, or nobody is there to ask.
+    pub(super) fn run(mut self) {
+        loop {
+            let next = self.next_due();
+            let wait = next.map_or(Duration::from_secs(3600), |(due, _)| {
+                due.max(self.rest_until).saturating_duration_since(Instant::now())
+            });
+            match self.asked.recv_timeout(wait) {
+                Ok(Ask::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(ask) => self.take(ask),
+                Err(RecvTimeoutError::Timeout) => match next {
+                    Some((_, Some(pid))) => self.look(pid),
+                    Some((_, None)) => self.search(),
+                    None => {}
+                },
+            }
+        }
+    }
+
+    fn take(&mut self, ask: Ask) {
+        match ask {
+            Ask::Start(wanted) => _ = self.looked.insert(wanted.pid, Looked::new(wanted)),
+            Ask::End(pid) => _ = self.looked.remove(&pid),
+            Ask::Lost => {
+                let now = Instant::now();
+                for looked in self.looked.values_mut() {
+                    let earliest = looked.began.map_or(now, |began| (began + AFTER_LOSS).max(now));
+                    looked.due = looked.due.min(earliest);
+                }
+            }
+            Ask::Stop => {}
+        }
+    }
+
+    /// Which process is to be read next, and when; no process for the search.
+    fn next_due(&self) -> Option<(Instant, Option<Pid>)> {
+        let reads = self.looked.iter().map(|(pid, looked)| (looked.due, Some(*pid)));
+        reads.chain(self.search.iter().map(|search| (search.due, None))).min_by_key(|(due, _)| *due)
+    }
+
+    fn look(&mut self, pid: Pid) {
+        let pace = self.pace;
+        let Some(looked) = self.looked.get_mut(&pid) else { return };
+        looked.on_the_way.retain(|snapshot| snapshot.strong_count() > 0);
+        let most = if pace == Pace::Adaptive { 1 } else { MOST_ON_THE_WAY };
+        let now = Instant::now();
+        if looked.on_the_way.len() >= most {
+            looked.due = now + SOON;
+            return;
+        }
+        let before = looked.due;
+        looked.began = Some(now);
+        let seen = looked.look(self.options);
+        let took = now.elapsed();
+        match seen {
+            Seen::Taken(taken) => {
+                looked.took = took;
+                let round: Duration = self.looked.values().map(|looked| looked.took).sum();
+                let due = match pace {
+                    Pace::Adaptive => now + took + LEAST_INTERVAL.max(round * PART),
+                    // A look that came late does not make the next one come early.
+                    Pace::Every(interval) => (before + interval).max(now + interval / 2).max(now + took * 2),
+                };
+                self.rest_until = match pace {
+                    Pace::Adaptive => now + took * (REST + 1),
+                    Pace::Every(_) => now,
+                };
+                if let Some(looked) = self.looked.get_mut(&pid) {
+                    looked.due = due;
+                }
+                self.request(Request::Snapshot(*taken));
+            }
+            Seen::NotNow => {
+                looked.misses = looked.misses.saturating_add(1);
+                looked.due = Instant::now() + if looked.misses < TRIES { SOON } else { AFTER_LOSS };
+            }
+            Seen::Replaced => {
+                looked.due = Instant::now() + AFTER_LOSS;
+                self.request(Request::Replaced(pid));
+            }
+            Seen::Failed(error) => self.failed(pid, &error),
+        }
+    }
+
+    fn failed(&mut self, pid: Pid, error: &SnapshotError) {
+        let Some(looked) = self.looked.get_mut(&pid) else { return };
+        looked.failures += 1;
+        let for_good = match error {
+            // Its end is told by whoever waits for it.
+            SnapshotError::Memory(MemoryError::Ended(_)) => {
+                self.looked.remove(&pid);
+                return;
+            }
+            SnapshotError::Offsets(_)
+            | SnapshotError::Global(_)
+            | SnapshotError::Memory(MemoryError::Refused { .. }) => true,
+            SnapshotError::Memory(MemoryError::Failed { .. })
+            | SnapshotError::OtherProgram { .. }
+            | SnapshotError::List(_) => false,
+        };
+        if for_good {
+            self.looked.remove(&pid);
+        } else {
+            looked.due = Instant::now() + if looked.failures < TRIES { SOON } else { LEAST_INTERVAL };
+            if looked.failures != TRIES {
+                return;
+            }
+        }
+        let why = error.to_string();
+        if self.told.insert(why.clone()) {
+            tracing::warn!(%pid, "no snapshot: {why}; goroutines that were there before are told as they act");
+        }
+        self.request(Request::NoSnapshot(pid, why));
+    }
+
+    /// Finds processes that run the program and were not known.
+    fn search(&mut self) {
+        let Some(search) = &mut self.search else { return };
+        let began = Instant::now();
+        let at = MonotonicNs(host::monotonic_ns());
+        let (running, hidden) = process::running(search.executable.id());
+        if hidden > 0 && !std::mem::replace(&mut search.has_told, true) {
+            tracing::warn!("what {hidden} processes run may not be looked at without CAP_SYS_PTRACE");
+        }
+        for pid in running {
+            if self.looked.contains_key(&pid) {
+                continue;
+            }
+            let wanted = Wanted {
+                pid,
+                executable: Arc::clone(&search.executable),
+                announced: false,
+                since: search.looked,
+            };
+            self.looked.insert(pid, Looked::new(wanted));
+        }
+        search.looked = Some(at);
+        search.due = Instant::now() + LEAST_SCAN.max(began.elapsed() * PART);
+    }
+
+    fn request(&self, request: Request) {
+        // A thread that is gone says why when it is joined.
+        let _ = self.requests.send(request);
+    }
+}
+
+impl Looked {
+    fn new(wanted: Wanted) -> Self {
+        Self {
+            memory: ProcessMemory::of(wanted.pid),
+            wanted,
+            reader: None,
+            due: Instant::now(),
+            began: None,
+            took: Duration::ZERO,
+            on_the_way: Vec::new(),
+            ended: None,
+            told: None,
+            failures: 0,
+            misses: 0,
+        }
+    }
+
+    fn look(&mut self, options: Options) -> Seen {
+        let pid = self.wanted.pid;
+        let Some(before) = Incarnation::of(pid) else { return Seen::NotNow };
+        if before.file != self.wanted.executable.id() {
+            return if self.reader.take().is_some() { Seen::Replaced } else { Seen::NotNow };
+        }
+        let snapshot = self.prepare(before).and_then(|()| self.take(options));
+        if Incarnation::of(pid) != Some(before) {
+            return Seen::NotNow;
+        }
+        let snapshot = match snapshot {
+            Ok(Some(snapshot)) => Arc::new(snapshot),
+            Ok(None) => return Seen::NotNow,
+            Err(error) => return Seen::Failed(error),
+        };
+        (self.failures, self.misses) = (0, 0);
+        let bias = self.reader.as_ref().map_or(LoadBias(0), |(_, bias, _)| *bias);
+        let first = self.ended.is_none();
+        let is_new = self.told.replace(before) != Some(before);
+        let start = (is_new && !(first && self.wanted.announced)).then(|| ProcessStart {
+            pid,
+            executable: Arc::clone(&self.wanted.executable),
+            bias,
+        });
+        let since = if first { self.wanted.since } else { self.ended };
+        self.ended = Some(snapshot.ended);
+        self.on_the_way.push(Arc::downgrade(&snapshot));
+        Seen::Taken(Box::new(Taken { pid, snapshot, start, since }))
+    }
+
+    /// Makes a reader for this run of the program.
+    fn prepare(&mut self, incarnation: Incarnation) -> Result<(), SnapshotError> {
+        if self.reader.as_ref().is_some_and(|(known, ..)| *known == incarnation) {
+            return Ok(());
+        }
+        self.reader = None;
+        let executable = &self.wanted.executable;
+        let binary = executable.binary();
+        let bias = if binary.is_pie() {
+            match process::load_bias(self.wanted.pid, binary.image().lowest_address()) {
+                Ok(bias) => bias,
+                // It has ended, or is not mapped yet.
+                Err(_) => return Ok(()),
+            }
+        } else {
+            LoadBias(0)
+        };
+        let reader = OwnedReader::try_new(Arc::clone(executable), |executable| {
+            Reader::new(executable.binary(), bias)
+        })?;
+        self.reader = Some((incarnation, bias, reader));
+        Ok(())
+    }
+
+    fn take(&mut self, options: Options) -> Result<Option<Snapshot>, SnapshotError> {
+        let memory = self.memory;
+        let Some((_, _, reader)) = &mut self.reader else { return Ok(None) };
+        let snapshot = reader.with_dependent_mut(|_, reader| reader.take(&memory, options))?;
+        // A runtime that has not made its first goroutine yet is not one to tell of.
+        Ok(Some(snapshot).filter(|snapshot| !snapshot.goroutines.is_empty()))
+    }
+}
+
+impl Ask {
+    /// The process of `exit` is not there any more.
+    pub(super) fn end_of(exit: ProcessExit) -> Self {
+        Self::End(exit.pid)
+    }
+}

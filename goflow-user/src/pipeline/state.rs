@@ -1,0 +1,253 @@
+//! The state thread: keeps the model, fed by the ingest thread with everything in the order of its time.
+//!
+//! In: facts through a [`Feed`]; out, when the feed is gone: what each process that lives was doing in the end. The ingest
+//! thread never waits for this one: events that exceed a bound are not passed on, and the model is told that it lost them.
+
+use super::ingest::Window;
+use super::names::ProcessStart;
+use crate::ingest::event::{Event, LossPoint, Lost, MonotonicNs};
+use crate::model::{Limits, Model, Overview, Runtime};
+use crate::sink::record::ProcessState;
+use crate::target::Pid;
+use crate::target::executable::Executable;
+use crate::target::snapshot::Snapshot;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Events on their way to the model: half a second of what two CPUs can produce, or some 30 MB.
+const MOST_ON_THE_WAY: usize = 256 * 1024;
+
+/// Longest waits told of each process.
+const LONGEST: usize = 10;
+
+/// What the model is told.
+pub(super) enum Fact {
+    Started(Pid, Runtime),
+    Ended(Pid),
+    Events(Vec<Event>),
+    Lost(Lost),
+    Snapshot(Pid, Arc<Snapshot>),
+    /// Why there is none of this process.
+    NoSnapshot(Pid, String),
+}
+
+/// The ingest thread's end.
+pub(super) struct Feed {
+    facts: Sender<Fact>,
+    on_the_way: Arc<AtomicUsize>,
+    window: Arc<Window>,
+    /// What of each binary the model must know.
+    runtimes: Vec<(Arc<Executable>, Runtime)>,
+    /// Events that the model did not get since the last that it got.
+    dropped: Option<Lost>,
+}
+
+/// The thread's own end.
+pub(super) struct State {
+    facts: Receiver<Fact>,
+    on_the_way: Arc<AtomicUsize>,
+    model: Model,
+    accounts: HashMap<Pid, Account>,
+}
+
+/// The snapshots of one process.
+#[derive(Default)]
+struct Account {
+    count: u64,
+    took_ns: u64,
+    failure: Option<String>,
+}
+
+/// Both ends.
+pub(super) fn pair(window: Arc<Window>) -> (Feed, State) {
+    let (sender, facts) = unbounded();
+    let on_the_way = Arc::<AtomicUsize>::default();
+    let feed = Feed {
+        facts: sender,
+        on_the_way: Arc::clone(&on_the_way),
+        window,
+        runtimes: Vec::new(),
+        dropped: None,
+    };
+    (feed, State { facts, on_the_way, model: Model::new(Limits::default()), accounts: HashMap::new() })
+}
+
+impl Feed {
+    /// A process runs a traced binary from here on.
+    pub(super) fn started(&mut self, start: &ProcessStart) {
+        if let Some(runtime) = self.runtime(&start.executable) {
+            self.tell(Fact::Started(start.pid, runtime));
+        }
+    }
+
+    /// A process has ended.
+    pub(super) fn ended(&mut self, pid: Pid) {
+        self.tell(Fact::Ended(pid));
+    }
+
+    /// Passes on what happened while every probe was in: afterwards some changes are seen and some are not. Returns
+    /// whether all of it fitted.
+    pub(super) fn events(&mut self, events: &[Event]) -> bool {
+        let count = events.partition_point(|event| !self.window.is_over_at(event.t));
+        let events = &events[..count];
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return true };
+        if self.on_the_way.load(Ordering::Acquire) + events.len() > MOST_ON_THE_WAY {
+            // To the model it does not matter where its events were lost.
+            let window = Lost { from: first.t, to: last.t, at: LossPoint::Ring, count: 0 };
+            let dropped = self.dropped.get_or_insert(window);
+            dropped.to = dropped.to.max(last.t);
+            dropped.count += events.len() as u64;
+            return false;
+        }
+        self.tell_dropped();
+        self.on_the_way.fetch_add(events.len(), Ordering::AcqRel);
+        self.tell(Fact::Events(events.to_vec()));
+        true
+    }
+
+    /// Events are missing.
+    pub(super) fn lost(&mut self, lost: &Lost) {
+        self.tell(Fact::Lost(lost.clone()));
+    }
+
+    /// A snapshot, after the events up to its end.
+    pub(super) fn snapshot(&mut self, pid: Pid, snapshot: &Arc<Snapshot>) {
+        self.tell_dropped();
+        self.tell(Fact::Snapshot(pid, Arc::clone(snapshot)));
+    }
+
+    /// There is no snapshot of a process.
+    pub(super) fn no_snapshot(&mut self, pid: Pid, why: String) {
+        self.tell(Fact::NoSnapshot(pid, why));
+    }
+
+    fn tell_dropped(&mut self) {
+        if let Some(dropped) = self.dropped.take() {
+            self.tell(Fact::Lost(dropped));
+        }
+    }
+
+    fn tell(&self, fact: Fact) {
+        // A thread that is gone says why when it is joined.
+        let _ = self.facts.send(fact);
+    }
+
+    fn runtime(&mut self, executable: &Arc<Executable>) -> Option<Runtime> {
+        if let Some((_, runtime)) = self.runtimes.iter().find(|(known, _)| Arc::ptr_eq(known, executable)) {
+            return Some(runtime.clone());
+        }
+        let (offsets, _) = executable.binary().offsets().ok()?;
+        let runtime = Runtime::of(executable.binary(), &offsets);
+        self.runtimes.push((Arc::clone(executable), runtime.clone()));
+        Some(runtime)
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.tell_dropped();
+    }
+}
+
+impl State {
+    /// The thread's body: takes facts until the feed is gone.
+    pub(super) fn run(mut self) -> Vec<ProcessState> {
+        while let Ok(fact) = self.facts.recv() {
+            self.take(fact);
+        }
+        let mut states: Vec<ProcessState> =
+            self.model.processes().map(|process| self.state(Overview::of(process, LONGEST))).collect();
+        states.sort_unstable_by_key(|state| state.overview.pid);
+        states
+    }
+
+    fn take(&mut self, fact: Fact) {
+        match fact {
+            Fact::Started(pid, runtime) => {
+                self.model.started(pid, runtime);
+                self.accounts.insert(pid, Account::default());
+            }
+            Fact::Ended(pid) => {
+                self.model.ended(pid);
+                self.accounts.remove(&pid);
+            }
+            Fact::Events(events) => {
+                events.iter().for_each(|event| self.model.apply(event));
+                self.on_the_way.fetch_sub(events.len(), Ordering::AcqRel);
+                self.model.expire(events.last().map_or(MonotonicNs(0), |event| event.t));
+            }
+            Fact::Lost(lost) => self.model.lose(&lost),
+            Fact::Snapshot(pid, snapshot) => {
+                self.model.reconcile(pid, &snapshot);
+                self.model.expire(snapshot.ended);
+                let account = self.accounts.entry(pid).or_default();
+                account.count += 1;
+                account.took_ns += snapshot.ended.0 - snapshot.started.0;
+                account.failure = None;
+            }
+            Fact::NoSnapshot(pid, why) => self.accounts.entry(pid).or_default().failure = Some(why),
+        }
+    }
+
+    fn state(&self, overview: Overview) -> ProcessState {
+        let account = self.accounts.get(&overview.pid);
+        ProcessState {
+            snapshots: account.map_or(0, |account| account.count),
+            snapshots_ns: account.map_or(0, |account| account.took_ns),
+            failure: account.and_then(|account| account.failure.clone()),
+            overview,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::event::EventKind;
+    use crate::target::Tid;
+    use crate::target::id::Goid;
+
+    fn events(times: std::ops::Range<u64>) -> Vec<Event> {
+        let kind = || EventKind::Ready { target: Some(Goid(2)) };
+        let event =
+            |t| Event { t: MonotonicNs(t), pid: Pid(1), tid: Tid(1), goid: Some(Goid(1)), kind: kind() };
+        times.map(event).collect()
+    }
+
+    fn facts(state: &State) -> Vec<String> {
+        let word = |fact| match fact {
+            Fact::Events(events) => format!("{} events", events.len()),
+            Fact::Lost(lost) => format!("{} lost {}..{}", lost.count, lost.from.0, lost.to.0),
+            Fact::Snapshot(..) => "snapshot".to_owned(),
+            Fact::Started(..) | Fact::Ended(_) | Fact::NoSnapshot(..) => "other".to_owned(),
+        };
+        state.facts.try_iter().map(word).collect()
+    }
+
+    #[test]
+    fn what_the_model_does_not_get_in_time_it_is_told_to_have_lost() {
+        let (mut feed, state) = pair(Arc::new(Window::open()));
+        let most = MOST_ON_THE_WAY as u64;
+        assert!(feed.events(&events(0..most)));
+        assert!(!feed.events(&events(most..most + 3)));
+        assert!(!feed.events(&events(most + 3..most + 5)));
+        feed.snapshot(Pid(1), &Arc::default());
+        state.on_the_way.store(0, Ordering::Release);
+        assert!(feed.events(&events(most + 5..most + 6)));
+        let lost = format!("5 lost {most}..{}", most + 4);
+        assert_eq!(facts(&state), [format!("{most} events"), lost, "snapshot".into(), "1 events".into()]);
+    }
+
+    #[test]
+    fn what_happens_after_the_window_is_not_the_models() {
+        let window = Arc::new(Window::open());
+        let (mut feed, state) = pair(Arc::clone(&window));
+        window.close();
+        let now = crate::target::host::monotonic_ns();
+        assert!(feed.events(&events(now - 1_000_000_000..now - 999_999_998)));
+        assert!(feed.events(&events(now + 1..now + 5)));
+        assert_eq!(facts(&state), ["2 events"]);
+    }
+}

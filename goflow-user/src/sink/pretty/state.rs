@@ -1,0 +1,140 @@
+//! The lines of the summary that tell what a process was doing at the end.
+//!
+//! In: [`ProcessState`]s; out: lines. Of several processes the first few are shown; what is left out is counted.
+
+use super::book::Book;
+use super::layout::{Line, grouped, span};
+use super::report::entry;
+use super::{ALARM, BOLD, DIM, PLAIN};
+use crate::ingest::event::{MonotonicNs, Pid, WaitReason};
+use crate::model::LongWait;
+use crate::sink::printable::printable;
+use crate::sink::record::{Names, ProcessState, Summary};
+use crate::sink::words;
+use crate::target::snapshot::Snapshot;
+use foldhash::HashMap;
+
+/// Processes shown.
+const PROCESSES: usize = 3;
+/// Wait reasons shown of each.
+const REASONS: usize = 4;
+/// Waits shown of each.
+const WAITS: usize = 5;
+
+/// How far looks at the same process were apart.
+#[derive(Default)]
+pub(super) struct Looks {
+    last: HashMap<Pid, MonotonicNs>,
+    apart_ns: u64,
+}
+
+impl Looks {
+    /// Counts one.
+    pub(super) fn look(&mut self, pid: Pid, snapshot: &Snapshot) {
+        if let Some(last) = self.last.insert(pid, snapshot.started) {
+            self.apart_ns = self.apart_ns.max(snapshot.ended.0.saturating_sub(last.0));
+        }
+    }
+
+    /// The pid may come again as another process's.
+    pub(super) fn forget(&mut self, pid: Pid) {
+        self.last.remove(&pid);
+    }
+
+    /// From the beginning of one look to the end of the next at most; nanoseconds.
+    pub(super) fn apart_ns(&self) -> u64 {
+        self.apart_ns
+    }
+}
+
+/// What those that live were doing.
+pub(super) fn lines(summary: &Summary, level: &str, book: &mut Book, names: &dyn Names) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let many = summary.processes.len() > 1;
+    for (index, state) in summary.state.iter().take(PROCESSES).enumerate() {
+        let title = if index == 0 { "state" } else { "" };
+        lines.extend(counts(title, state, many, book, names));
+        let waits = state.overview.longest.iter().take(WAITS);
+        for wait in waits {
+            lines.push(long_wait(state.overview.pid, wait, summary.end, level, book, names));
+        }
+    }
+    if let Some(rest) = summary.state.len().checked_sub(PROCESSES).filter(|rest| *rest > 0) {
+        let text = format!("and of {rest} more processes; --format json has them all");
+        lines.push(entry("").text(DIM, text));
+    }
+    lines
+}
+
+fn counts(title: &str, state: &ProcessState, many: bool, book: &mut Book, names: &dyn Names) -> Vec<Line> {
+    let overview = &state.overview;
+    let mut parts = vec![format!("{} awake", grouped(overview.awake))];
+    parts.push(format!("{} waiting", grouped(overview.waiting)));
+    if overview.unknown > 0 {
+        parts.push(format!("{} unknown", grouped(overview.unknown)));
+    }
+    let of = if many { format!("process {}: ", overview.pid.0) } else { String::new() };
+    let counts = entry(title)
+        .text(BOLD, format!("{of}{} goroutines", grouped(overview.goroutines)))
+        .text(PLAIN, format!(": {}", parts.join(", ")))
+        .text(
+            DIM,
+            format!("; {} of the runtime's own, {} channels", overview.system, grouped(overview.channels)),
+        );
+    let mut lines = vec![counts];
+    if let Some(why) = words::incomplete(state) {
+        lines.push(entry("").text(ALARM, format!("not complete: {}", printable(&why))));
+    }
+    if !overview.reasons.is_empty() {
+        lines.push(entry("").text(PLAIN, format!("waiting for: {}", reasons(state, book, names))));
+    }
+    lines
+}
+
+fn reasons(state: &ProcessState, book: &mut Book, names: &dyn Names) -> String {
+    let reasons = &state.overview.reasons;
+    let mut texts: Vec<String> = reasons
+        .iter()
+        .take(REASONS)
+        .map(|(reason, count)| {
+            format!("{} {}", grouped(*count), text(state.overview.pid, *reason, book, names))
+        })
+        .collect();
+    let rest: u64 = reasons.iter().skip(REASONS).map(|(_, count)| count).sum();
+    if rest > 0 {
+        texts.push(format!("{} other", grouped(rest)));
+    }
+    texts.join(", ")
+}
+
+fn long_wait(
+    pid: Pid,
+    wait: &LongWait,
+    end: MonotonicNs,
+    level: &str,
+    book: &mut Book,
+    names: &dyn Names,
+) -> Line {
+    let lasts = span(end.0.saturating_sub(wait.since.0));
+    let at_least = match (wait.exact, level) {
+        (true, _) => "",
+        // Without events of parks: so long it was found waiting at each look.
+        (false, "snapshot" | "lifecycle") => "seen ",
+        (false, _) => "≥ ",
+    };
+    let object = wait.on.first().map(words::object).unwrap_or_default();
+    let more = wait.on.len().saturating_sub(1);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let site = wait.created_at.map(|pc| book.site(pid, pc, names));
+    let site = site.map(|site| format!(", created at {}", book.full(site))).unwrap_or_default();
+    entry("")
+        .number(PLAIN, &format!("{at_least}{lasts}"), 13)
+        .text(BOLD, format!("g{}", wait.goid.0))
+        .text(PLAIN, format!(" {}{object}{more}", text(pid, wait.reason, book, names)))
+        .text(DIM, site)
+}
+
+fn text(pid: Pid, reason: Option<WaitReason>, book: &mut Book, names: &dyn Names) -> String {
+    let id = reason.map(|reason| book.wait_reason(pid, reason, names));
+    id.map_or("unknown reason", |id| book.text(id)).to_owned()
+}

@@ -1,0 +1,3 @@
+module goflow.test/pausing
+
+go 1.18

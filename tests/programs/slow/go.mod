@@ -1,0 +1,3 @@
+module goflow.test/slow
+
+go 1.18
