@@ -46,6 +46,9 @@ pub(crate) fn walk_frame_by_frame<const N: usize>(regs: &Registers<'_>, frames: 
             break;
         }
         let Some([next, pc]) = read::<[u64; 2]>(fp) else { break };
+        if pc == 0 {
+            break;
+        }
         // SAFETY: the loop's condition.
         unsafe { frames.put(depth, pc) };
         depth += 1;
@@ -78,10 +81,12 @@ pub(crate) fn walk_in_windows<const N: usize>(regs: &Registers<'_>, frames: Fram
         if fp.wrapping_sub(start) > WINDOW_BYTES - 16 {
             start = fp;
             if !read_words(start, &mut window) {
-                // The end of the stack is near, and behind it may be nothing.
-                let Some(frame) = read::<[u64; 2]>(start) else { break };
-                // SAFETY: a window is longer.
-                unsafe { words.cast::<[u64; 2]>().write(frame) };
+                // The end of the stack is near, and behind it may be nothing. The frame goes to the end of a window that
+                // begins before it, so that nothing is taken for read that is not.
+                let Some(frame) = read::<[u64; 2]>(fp) else { break };
+                start = fp.wrapping_sub(WINDOW_BYTES - 16);
+                // SAFETY: both words are inside the window.
+                unsafe { words.add(WINDOW_WORDS - 2).cast::<[u64; 2]>().write(frame) };
             }
         }
         let word = (fp.wrapping_sub(start) / 8) as usize;
@@ -90,6 +95,9 @@ pub(crate) fn walk_in_windows<const N: usize>(regs: &Registers<'_>, frames: Fram
         }
         // SAFETY: both words are inside the window, which has been filled.
         let (next, pc) = unsafe { (*words.add(word), *words.add(word + 1)) };
+        if pc == 0 {
+            break;
+        }
         // SAFETY: the loop's condition.
         unsafe { frames.put(depth, pc) };
         depth += 1;

@@ -135,7 +135,11 @@ fn meta(full: bool) -> Record {
         attach_ns: 8,
         wall_clock_offset_ns: -3,
         probes: ProbeId::ALL.map(probe_meta).to_vec(),
-        unavailable: vec![Unavailable { what: "sync.Cond".to_owned(), why: "not in the binary".to_owned() }],
+        unavailable: vec![Unavailable {
+            what: "sync.Cond".to_owned(),
+            why: "not in the binary".to_owned(),
+            is_unused: false,
+        }],
     }))
 }
 

@@ -161,6 +161,7 @@ pub enum Kind {
     Select {
         sends: u32,
         receives: u32,
+        cases: Option<Vec<serde_json::Value>>,
         blocking: bool,
         site: Option<Position>,
     },

@@ -1,9 +1,10 @@
-//! A goroutine whose stack grows inside a probed function runs that function's start twice; goflow counts it once.
+//! A goroutine whose stack grows inside a probed function runs that function's start twice; goflow counts it once. And a
+//! stack that has grown lies where nothing may follow it in memory; goflow reads it to its end.
 
 use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{Context, Result, ensure};
-use goflow_tests::goflow::Goflow;
+use goflow_tests::goflow::{self, Goflow};
 use goflow_tests::programs::{Program, go_versions};
 use goflow_tests::stream::{Kind, Session};
 use goflow_tests::target::Target;
@@ -23,6 +24,48 @@ fn a_function_that_restarts_on_a_larger_stack_is_counted_once_by_the_oldest_go()
 #[test]
 fn a_function_that_restarts_on_a_larger_stack_is_counted_once_by_the_newest_go() -> Result<()> {
     no_event_is_doubled(go_versions().last().context("no Go versions")?)
+}
+
+#[test]
+fn a_stack_is_read_to_its_end_in_programs_of_the_oldest_go() -> Result<()> {
+    stacks_are_whole(go_versions().first().context("no Go versions")?)
+}
+
+#[test]
+fn a_stack_is_read_to_its_end_in_programs_of_the_newest_go() -> Result<()> {
+    stacks_are_whole(go_versions().last().context("no Go versions")?)
+}
+
+fn stacks_are_whole(go: &str) -> Result<()> {
+    let program = Program::named("deep").go(go).build()?;
+    let program = program.to_str().context("a path that is not UTF-8")?;
+    let session =
+        goflow::run(&["trace", "--format", "json", "--stack-depth", "32", "--", program])?.session()?;
+    session.assert_nothing_lost()?;
+    let calls: Vec<String> = (0..10).map(|depth| format!("main.f{depth}")).collect();
+    let calls: Vec<&str> =
+        calls.iter().map(String::as_str).chain(["main.receive", "runtime.goexit"]).collect();
+    let (mut receives, mut selects, mut cases_read) = (0, 0, 0);
+    for event in &session.events {
+        match &event.kind {
+            Kind::Park { stack, .. } => {
+                let names: Vec<&str> =
+                    stack.iter().map(|frame| frame.function.as_deref().unwrap_or("?")).collect();
+                if names.contains(&"main.f0") {
+                    ensure!(names.ends_with(&calls), "{names:?}");
+                    receives += 1;
+                } else if names.contains(&"main.choose") {
+                    ensure!(names.ends_with(&["main.choose", "runtime.goexit"]), "{names:?}");
+                    selects += 1;
+                }
+            }
+            Kind::Select { cases: Some(cases), .. } if cases.len() == 2 => cases_read += 1,
+            _ => {}
+        }
+    }
+    ensure!((receives, selects) == (100, 100), "{receives} parks in f0 and {selects} in choose");
+    ensure!(cases_read >= 100, "the cases of {cases_read} selects were read");
+    Ok(())
 }
 
 fn no_event_is_doubled(go: &str) -> Result<()> {

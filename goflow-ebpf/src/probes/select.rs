@@ -24,17 +24,30 @@ pub(crate) fn selectgo<K: Kernel>(regs: &Registers<'_>) {
     }
     let sends = regs.arg3() as u32;
     let receives = regs.arg4() as u32;
-    // All at once, since a read costs the target the same whatever its size. The cases lie in the caller's frame, so what
-    // follows them is readable too, and user space knows how many are meant.
-    let cases = read::<[[u64; 2]; MAX_SELECT_CASES]>(regs.arg0());
-    if cases.is_none() {
-        header.flags |= FLAG_UNREADABLE;
-    }
+    // All at once, since a read costs the target the same whatever its size; user space knows how many are meant.
     let mut chans = [0; MAX_SELECT_CASES];
-    if let Some(cases) = cases {
+    if let Some(cases) = read::<[[u64; 2]; MAX_SELECT_CASES]>(regs.arg0()) {
         for (chan, [hchan, _elem]) in chans.iter_mut().zip(cases) {
             *chan = hchan;
         }
+    } else if !read_one_by_one(regs.arg0(), sends.wrapping_add(receives), &mut chans) {
+        header.flags |= FLAG_UNREADABLE;
     }
     K::emit(Select { header, site_pc: return_address(regs), sends, receives, chans }, probe);
+}
+
+/// Reads `count` cases, for an array that lies at the end of a stack with nothing behind it; false when one is unreadable.
+#[inline(always)]
+fn read_one_by_one(cases: u64, count: u32, chans: &mut [u64; MAX_SELECT_CASES]) -> bool {
+    const CASE_BYTES: u64 = 16;
+    let mut at = cases;
+    for (index, chan) in chans.iter_mut().enumerate() {
+        if index as u32 >= count {
+            break;
+        }
+        let Some(hchan) = read(at) else { return false };
+        *chan = hchan;
+        at = at.wrapping_add(CASE_BYTES);
+    }
+    true
 }

@@ -12,12 +12,17 @@ mod snapshot;
 mod trace;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use tracing::Subscriber;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::advice::{advice_of, messages};
 use crate::binary::BinaryError;
@@ -176,11 +181,31 @@ fn log_to_stderr(verbose: u8) {
         _ => "debug,goflow_user=trace",
     };
     let colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))
         .with_writer(io::stderr)
-        .with_ansi(colour)
-        .init();
+        .with_ansi(colour);
+    if verbose == 0 { log.event_format(ForUsers).init() } else { log.init() }
+}
+
+/// A message for whoever uses goflow, without the time and the module that whoever mends it wants.
+struct ForUsers;
+
+impl<S, N> FormatEvent<S, N> for ForUsers
+where
+    S: Subscriber + for<'lookup> LookupSpan<'lookup>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> fmt::Result {
+        write!(writer, "goflow: ")?;
+        context.field_format().format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
 }
 
 /// `goflow trace | head` is not an error.

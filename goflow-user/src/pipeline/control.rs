@@ -511,16 +511,19 @@ struct Signals {
 impl Signals {
     fn catch() -> io::Result<Self> {
         Ok(Self {
-            interrupt: Self::socket(libc::SIGINT)?,
-            terminate: Self::socket(libc::SIGTERM)?,
-            lease: Self::socket(WANTED_BACK)?,
+            // Ctrl-\ is how a Go program is asked for its goroutines: it is the command's as Ctrl-C is.
+            interrupt: Self::socket(&[libc::SIGINT, libc::SIGQUIT])?,
+            terminate: Self::socket(&[libc::SIGTERM])?,
+            lease: Self::socket(&[WANTED_BACK])?,
         })
     }
 
-    fn socket(signal: i32) -> io::Result<UnixStream> {
+    fn socket(signals: &[i32]) -> io::Result<UnixStream> {
         let (read, write) = UnixStream::pair()?;
         read.set_nonblocking(true)?;
-        signal_hook::low_level::pipe::register(signal, write)?;
+        for &signal in signals {
+            signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+        }
         Ok(read)
     }
 

@@ -268,7 +268,11 @@ fn probes(plan: &Plan) -> Vec<ProbeMeta> {
 fn unavailable(plan: &Plan) -> Vec<Unavailable> {
     plan.unavailable
         .iter()
-        .map(|missing| Unavailable { what: missing.spec.gives.to_owned(), why: missing.why.clone() })
+        .map(|missing| Unavailable {
+            what: missing.spec.gives.to_owned(),
+            why: missing.why.clone(),
+            is_unused: missing.is_unused,
+        })
         .collect()
 }
 

@@ -16,8 +16,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Events on their way to the model: half a second of what two CPUs can produce, or some 30 MB.
-const MOST_ON_THE_WAY: usize = 256 * 1024;
+/// Events on their way to the model: a tenth of a second of what two CPUs can produce, or some 6 MB.
+const MOST_ON_THE_WAY: usize = 48 * 1024;
 
 /// Longest waits told of each process.
 const LONGEST: usize = 10;

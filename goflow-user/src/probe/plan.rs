@@ -46,6 +46,8 @@ pub struct Unplaced {
     pub spec: &'static Spec,
     /// Why, in a sentence.
     pub why: String,
+    /// True when the program has no use for what is missing, so that nothing is lost.
+    pub is_unused: bool,
 }
 
 impl Plan {
@@ -61,6 +63,7 @@ impl Plan {
                     "the layout of runtime.pollDesc, which {} needs, is not known",
                     planned.function
                 ),
+                is_unused: false,
             }));
         }
         let mut plan = Self { sites, unavailable, config: config(binary, offsets, stack_depth) };
@@ -84,7 +87,11 @@ pub fn place(binary: &GoBinary<'_>, level: Level) -> (Vec<PlannedSite>, Vec<Unpl
     for spec in catalog::of_level(level) {
         match sites_of(binary, spec) {
             Ok(sites) => placed.extend(sites),
-            Err(why) => unplaced.push(Unplaced { spec, why }),
+            Err(why) => {
+                let is_absent = || spec.functions.iter().all(|name| binary.function(name).is_none());
+                let is_unused = spec.may_be_absent.is_some() && is_absent();
+                unplaced.push(Unplaced { spec, why, is_unused });
+            }
         }
     }
     (placed, unplaced)

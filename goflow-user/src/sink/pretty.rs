@@ -125,6 +125,7 @@ pub struct Pretty<W: Write> {
     view: View,
     book: Book,
     window: Window,
+    alarm: Alarm,
     metas: Vec<Meta>,
     first_pid: Option<Pid>,
     many_processes: bool,
@@ -133,6 +134,35 @@ pub struct Pretty<W: Write> {
     /// The last line on the screen is one that will be written over.
     has_progress: bool,
     has_folded: bool,
+}
+
+/// Tells of losses. Among events each stands in its place; where only losses are told, one a second is enough, and the
+/// summary has them all.
+#[derive(Default)]
+struct Alarm {
+    told_at: Option<MonotonicNs>,
+    untold: Option<Lost>,
+}
+
+impl Alarm {
+    const PAUSE_NS: u64 = 1_000_000_000;
+
+    /// What is to be told now.
+    fn ring(&mut self, lost: &Lost, events: Events) -> Option<Lost> {
+        if events != Events::None {
+            return Some(lost.clone());
+        }
+        let untold = self.untold.take();
+        let from = untold.as_ref().map_or(lost.from, |untold| untold.from);
+        let count = lost.count + untold.map_or(0, |untold| untold.count);
+        let lost = Lost { from, count, ..lost.clone() };
+        if self.told_at.is_some_and(|told_at| lost.to.0 - told_at.0 < Self::PAUSE_NS) {
+            self.untold = Some(lost);
+            return None;
+        }
+        self.told_at = Some(lost.to);
+        Some(lost)
+    }
 }
 
 /// The current second.
@@ -175,6 +205,7 @@ impl<W: Write> Pretty<W> {
             view,
             book: Book::default(),
             window: Window::default(),
+            alarm: Alarm::default(),
             metas: Vec::new(),
             first_pid: None,
             many_processes: false,
@@ -530,6 +561,7 @@ impl<W: Write> Pretty<W> {
         if self.window.is_folding {
             return;
         }
+        let Some(lost) = self.alarm.ring(lost, self.view.events) else { return };
         let line = self
             .stamp(lost.to, None)
             .text(ALARM, format!("LOST {} events", grouped(lost.count)))

@@ -112,6 +112,8 @@ pub struct Unavailable {
     pub what: String,
     /// Why, in a sentence.
     pub why: String,
+    /// True when the program has no use for it, so that nothing is lost.
+    pub is_unused: bool,
 }
 
 /// How far a session is.

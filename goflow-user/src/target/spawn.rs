@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use thiserror::Error;
 
 /// Signals that goflow handles, and whose handlers a forked child inherits until its `exec`.
-const HANDLED: [libc::c_int; 2] = [libc::SIGINT, libc::SIGTERM];
+const HANDLED: [libc::c_int; 3] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 
 /// Why a command could not be started.
 #[derive(Debug, Error)]

@@ -36,7 +36,16 @@ pub(super) fn header(meta: &Meta) -> Vec<Line> {
             None => with_probes(meta),
         },
     ];
-    for missing in &meta.unavailable {
+    let unused: Vec<_> = meta
+        .unavailable
+        .iter()
+        .filter(|missing| missing.is_unused)
+        .map(|missing| printable(&missing.what).to_string())
+        .collect();
+    if !unused.is_empty() {
+        lines.push(Line::default().text(DIM, format!("this program has no {}", unused.join(", no "))));
+    }
+    for missing in meta.unavailable.iter().filter(|missing| !missing.is_unused) {
         let text = format!("not available: {}: {}", printable(&missing.what), printable(&missing.why));
         lines.push(Line::default().text(ALARM, text));
     }
@@ -289,8 +298,7 @@ fn advice(summary: &Summary, meta: Option<&Meta>, events: Events, is_whole: bool
         _ if total(summary) == 0 => {
             "no event: the target was idle, or goflow doctor says why it cannot be traced here".to_owned()
         }
-        _ if events == Events::None => "one JSON object a line; fields: docs/events.md".to_owned(),
-        _ if is_whole => return None,
+        _ if is_whole || events == Events::None => return None,
         _ => "--format json --output trace.jsonl keeps every event; fields: docs/events.md".to_owned(),
     })
 }

@@ -72,7 +72,11 @@ fn meta() -> Record {
             class: "emulated",
             at: "entry",
         }],
-        unavailable: vec![Unavailable { what: "sync.Cond".to_owned(), why: "not in this binary".to_owned() }],
+        unavailable: vec![Unavailable {
+            what: "sync.Cond".to_owned(),
+            why: "not in this binary".to_owned(),
+            is_unused: false,
+        }],
     }))
 }
 

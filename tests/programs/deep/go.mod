@@ -1,0 +1,3 @@
+module goflow.test/deep
+
+go 1.18
