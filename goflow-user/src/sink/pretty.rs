@@ -181,6 +181,8 @@ struct Window {
     /// New processes, and those that have ended.
     started: u64,
     ended: u64,
+    /// Those that have ended, and whose names are forgotten with the window.
+    leaving: Vec<Pid>,
 }
 
 impl Window {
@@ -340,6 +342,9 @@ impl<W: Write> Pretty<W> {
             self.fold_table(end);
         }
         self.window.fold.clear();
+        for pid in self.window.leaving.drain(..) {
+            self.book.forget(pid);
+        }
         self.window.floor = end;
         self.window.from = None;
         self.window.lines = 0;
@@ -478,10 +483,16 @@ impl<W: Write> Pretty<W> {
         };
         let lost_style = if window.lost > 0 { ALARM } else { DIM };
         let mut processes = String::new();
-        for (count, what) in [(window.started, "new processes"), (window.ended, "processes ended")] {
-            if count > 0 {
-                processes.push_str(&format!(", {} {what}", grouped(count)));
-            }
+        let plural = |count| if count == 1 { "" } else { "es" };
+        if window.started > 0 {
+            processes.push_str(&format!(
+                ", {} new process{}",
+                grouped(window.started),
+                plural(window.started)
+            ));
+        }
+        if window.ended > 0 {
+            processes.push_str(&format!(", {} process{} ended", grouped(window.ended), plural(window.ended)));
         }
         let line = Line::default()
             .text(BOLD, format!("{:>11} to {} s  ", self.seconds(window.fold_from), self.seconds(end)))
@@ -515,6 +526,7 @@ impl<W: Write> Pretty<W> {
 
     fn process(&mut self, pid: Pid, binary: &str) {
         self.book.forget(pid);
+        self.window.leaving.retain(|leaving| *leaving != pid);
         self.many_processes |= *self.first_pid.get_or_insert(pid) != pid;
         if self.view.events == Events::None {
             return;
@@ -530,7 +542,12 @@ impl<W: Write> Pretty<W> {
     }
 
     fn process_exit(&mut self, pid: Pid, t: MonotonicNs) {
-        self.book.forget(pid);
+        if self.window.is_fold_empty() {
+            self.book.forget(pid);
+        } else {
+            // What is folded is still to be told, by its names.
+            self.window.leaving.push(pid);
+        }
         self.looks.forget(pid);
         if self.view.events == Events::None {
             return;

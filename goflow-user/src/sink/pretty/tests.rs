@@ -408,6 +408,19 @@ fn the_end_of_a_process_is_a_line_or_in_the_fold_of_its_second() {
 }
 
 #[test]
+fn what_is_folded_when_its_process_ends_keeps_its_name() {
+    let exit = Record::ProcessExit { pid: Pid(1), t: MonotonicNs(1_200 * MS) };
+    let sends = (2..100).map(|ms| send(ms, 57));
+    let lines = body(
+        WIDE,
+        [make(1, 0xc000_0100, 8)].into_iter().chain(sends).chain([exit, send(1_500, 57), send(2_700, 57)]),
+    );
+    let folded = lines.iter().find(|line| line.starts_with("          5")).unwrap();
+    assert!(folded.contains("chan int@pool.go:31#1"), "{lines:#?}");
+    assert!(lines.last().unwrap().contains("chan 0xc0000100"), "{lines:#?}");
+}
+
+#[test]
 fn a_share_that_is_not_known_is_not_guessed() {
     let of_cpu = |target_cpu_ns| {
         let Record::Summary(mut summary) = summary_of(9, 0, 40 * MS) else { unreachable!() };
