@@ -6,6 +6,7 @@
 
 use super::Pid;
 use crate::binary::addr::RuntimeAddr;
+use std::cell::Cell;
 use std::io;
 use thiserror::Error;
 
@@ -70,7 +71,12 @@ pub trait Memory {
 const MOST_RUNS: usize = 1024;
 
 /// Most bytes in one call: large enough that calls do not count, small enough to stay in a CPU's cache.
-const BATCH: usize = 1 << 20;
+const BATCH: usize = 1 << 18;
+
+thread_local! {
+    /// Where a batch goes. Fresh memory would be cleared by the kernel page by page, which takes longer than to fill it.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// Neighbours this far apart are read as one run. Less than a page, so that no page is touched that holds neither.
 const GAP: u64 = 2048;
@@ -86,18 +92,32 @@ pub fn read_each(
     size: usize,
     mut each: impl FnMut(usize, Option<&[u8]>),
 ) -> Result<(), MemoryError> {
-    let mut order: Vec<u32> = (0..u32::try_from(addresses.len()).unwrap_or(u32::MAX)).collect();
-    if !addresses.is_sorted() {
-        order.sort_unstable_by_key(|&index| addresses[index as usize]);
+    if addresses.is_empty() {
+        return Ok(());
     }
-    let mut buffer = vec![0; BATCH.max(size)];
+    let mut order: Vec<Piece> =
+        (0..).zip(addresses).map(|(index, &address)| Piece { address, index }).collect();
+    // Stable, because most of them lie in order already.
+    order.sort();
+    let mut buffer = BUFFER.take();
+    if buffer.len() < BATCH.max(size) {
+        buffer.resize(BATCH.max(size), 0);
+    }
     let mut rest = order.as_slice();
     while !rest.is_empty() {
-        let (batch, spans) = next_batch(addresses, rest, size, buffer.len());
-        read_batch(memory, addresses, &rest[..batch], size, &spans, &mut buffer, &mut each)?;
+        let (batch, spans) = next_batch(rest, size, buffer.len());
+        read_batch(memory, &rest[..batch], size, &spans, &mut buffer, &mut each)?;
         rest = &rest[batch..];
     }
+    BUFFER.set(buffer);
     Ok(())
+}
+
+/// Something wanted: where it is, and which of all it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Piece {
+    address: u64,
+    index: u32,
 }
 
 /// A run of a batch: its first address, its length, and how many of the wanted pieces it covers.
@@ -108,11 +128,10 @@ struct Span {
 }
 
 /// How many of `order` fit one call, and as which runs.
-fn next_batch(addresses: &[u64], order: &[u32], size: usize, room: usize) -> (usize, Vec<Span>) {
+fn next_batch(order: &[Piece], size: usize, room: usize) -> (usize, Vec<Span>) {
     let mut spans: Vec<Span> = Vec::new();
     let (mut used, mut taken) = (0, 0);
-    for &index in order {
-        let address = addresses[index as usize];
+    for &Piece { address, .. } in order {
         // An address so high that its piece would wrap cannot be joined to anything.
         let end = address.checked_add(size as u64);
         let more = spans.len() < MOST_RUNS && used + size <= room;
@@ -141,8 +160,7 @@ fn next_batch(addresses: &[u64], order: &[u32], size: usize, room: usize) -> (us
 
 fn read_batch(
     memory: &dyn Memory,
-    addresses: &[u64],
-    order: &[u32],
+    order: &[Piece],
     size: usize,
     spans: &[Span],
     buffer: &mut [u8],
@@ -161,11 +179,11 @@ fn read_batch(
     for (span, run) in spans.iter().zip(&runs) {
         let (mine, rest) = pieces.split_at(span.pieces);
         pieces = rest;
-        for &index in mine {
-            let at = (addresses[index as usize] - span.address) as usize;
+        for &Piece { address, index } in mine {
+            let at = (address - span.address) as usize;
             if at + size <= run.read {
                 each(index as usize, Some(&run.into[at..at + size]));
-            } else if span.pieces > 1 && memory.read(RuntimeAddr(addresses[index as usize]), &mut alone)? {
+            } else if span.pieces > 1 && memory.read(RuntimeAddr(address), &mut alone)? {
                 // A neighbour could not be read; this one may stand beyond it.
                 each(index as usize, Some(&alone));
             } else {

@@ -11,7 +11,7 @@ use super::reason::Reason;
 use super::semaphore;
 use super::stack::{self, Walk};
 use super::threads::{self, Thread};
-use super::waits::{Map, Waits};
+use super::waits::{Map, Own, Waits};
 use super::{
     Blocked, BlockedOn, ChanTimer, Channel, Direction, Entity, Goroutine, Label, Snapshot, Stack, StackEnd,
     State, SyncObject, SyncWaiter, Unknown, Waiter, labels,
@@ -99,6 +99,16 @@ pub struct Reader<'b> {
     starts: Map<Start>,
     calls: Map<Option<Call>>,
     checked: bool,
+    /// Room of the snapshot before: memory that is new to goflow is cleared by the kernel first.
+    room: Room,
+}
+
+/// What is empty between two snapshots.
+#[derive(Default)]
+struct Room {
+    waits: Waits,
+    pending: Vec<Raw>,
+    details: Vec<Details>,
 }
 
 /// Run-time addresses of the runtime's variables.
@@ -139,6 +149,8 @@ struct Details {
     labels_unknown: bool,
     /// It was read in several parts, which belong together only if it has not moved.
     has_parts: bool,
+    /// Where its sudogs are.
+    own: Option<u32>,
 }
 
 impl<'b> Reader<'b> {
@@ -170,6 +182,7 @@ impl<'b> Reader<'b> {
             starts: Map::default(),
             calls: Map::default(),
             checked: false,
+            room: Room::default(),
         })
     }
 
@@ -195,14 +208,15 @@ impl<'b> Reader<'b> {
             memory,
             options,
             threads,
-            waits: Waits::default(),
+            waits: std::mem::take(&mut self.room.waits),
             labels: Map::default(),
             places: Map::default(),
-            sudog_of: Vec::new(),
         };
+        session.waits.clear();
         self.goroutines(&mut session, &mut snapshot)?;
-        self.channels(&mut session, &mut snapshot)?;
+        self.channels(&session, &mut snapshot)?;
         sync_objects(&session, &mut snapshot);
+        self.room.waits = session.waits;
         snapshot.unknown.sort_by_key(|unknown| unknown.what);
         snapshot.ended = MonotonicNs(monotonic_ns());
         Ok(snapshot)
@@ -246,7 +260,8 @@ impl<'b> Reader<'b> {
                 failure = format!("it has {len} entries, and goflow reads at most {MOST_GOROUTINES}");
             } else if let Some(list) = words(memory, pointer, len)? {
                 let mut list: Vec<u64> = list.into_iter().filter(|&g| g != 0).collect();
-                list.sort_unstable();
+                // Stable, because most of it lies in order already.
+                list.sort();
                 list.dedup();
                 return Ok(list);
             } else {
@@ -262,33 +277,33 @@ impl<'b> Reader<'b> {
         snapshot: &mut Snapshot,
     ) -> Result<(), SnapshotError> {
         let addresses = self.all_goroutines(session.memory)?;
-        let mut pending = Vec::with_capacity(addresses.len());
+        let mut pending = std::mem::take(&mut self.room.pending);
+        let mut details = std::mem::take(&mut self.room.details);
+        pending.clear();
+        pending.reserve(addresses.len());
         let mut suspects = Vec::new();
         self.slots(session.memory, &addresses, |address, slot| match slot {
             Slot::Live(raw) => pending.push(raw),
             Slot::Dead => snapshot.dead += 1,
             Slot::Nonsense(why) => suspects.push((address, why)),
         })?;
+        snapshot.goroutines.reserve_exact(pending.len());
         for attempt in 1..=ATTEMPTS {
             let last = attempt == ATTEMPTS;
-            let details = self.details(session, &pending)?;
+            self.details(session, &pending, &mut details)?;
             let mut now: Vec<u64> = pending.iter().map(|raw| raw.addr).collect();
             now.extend(suspects.iter().map(|&(address, _)| address));
             let later = self.again(session.memory, &now, &pending)?;
-            let mut later = later.into_iter();
+            let mut later = later.into_iter().peekable();
             let mut again = Vec::new();
             let mut odd = Vec::new();
-            for ((raw, details), later) in
-                std::mem::take(&mut pending).into_iter().zip(details).zip(&mut later)
-            {
-                let moved = match later {
-                    Later::Still => None,
-                    Later::Moved(slot) => Some(*slot),
-                };
-                match moved {
+            let count = pending.len();
+            for (n, (raw, details)) in pending.drain(..).zip(details.drain(..)).enumerate() {
+                match later.next_if(|&(at, _)| at == n).map(|(_, slot)| slot) {
                     Some(Slot::Dead) => snapshot.dead += 1,
                     Some(Slot::Nonsense(why)) => odd.push((raw.addr, why)),
                     Some(Slot::Live(later)) if details.has_parts || !raw.same(&later) => {
+                        session.waits.forget(details.own);
                         if last && raw.same(&later) {
                             self.finish(session, snapshot, &later, self.moving(session, &later));
                         } else {
@@ -299,26 +314,29 @@ impl<'b> Reader<'b> {
                     None | Some(Slot::Live(_)) if details.wait_unknown.is_none() || last => {
                         self.finish(session, snapshot, &raw, details);
                     }
-                    None | Some(Slot::Live(_)) => again.push(raw),
+                    None | Some(Slot::Live(_)) => {
+                        session.waits.forget(details.own);
+                        again.push(raw);
+                    }
                 }
             }
-            for ((address, why), later) in suspects.into_iter().zip(later) {
-                match later {
-                    Later::Moved(slot) => match *slot {
-                        Slot::Live(raw) => again.push(raw),
-                        Slot::Dead => snapshot.dead += 1,
-                        Slot::Nonsense(why) => odd.push((address, why)),
-                    },
-                    Later::Still => odd.push((address, why)),
+            for (n, (address, why)) in suspects.into_iter().enumerate() {
+                match later.next_if(|&(at, _)| at == count + n).map(|(_, slot)| slot) {
+                    Some(Slot::Live(raw)) => again.push(raw),
+                    Some(Slot::Dead) => snapshot.dead += 1,
+                    Some(Slot::Nonsense(why)) => odd.push((address, why)),
+                    None => odd.push((address, why)),
                 }
             }
-            (pending, suspects) = (again, odd);
+            suspects = odd;
+            pending.append(&mut again);
             if pending.is_empty() && suspects.is_empty() {
                 break;
             }
         }
         self.give_up(snapshot, &pending, &suspects);
         only_once(snapshot);
+        (self.room.pending, self.room.details) = (pending, details);
         Ok(())
     }
 
@@ -337,24 +355,26 @@ impl<'b> Reader<'b> {
         })
     }
 
-    /// Reads the goroutines at `addresses`, of which the first ones were `before`, once more.
+    /// Reads the goroutines at `addresses`, of which the first ones were `before`, once more. Gives those that have moved,
+    /// in that order.
     fn again(
         &self,
         memory: &dyn Memory,
         addresses: &[u64],
         before: &[Raw],
-    ) -> Result<Vec<Later>, MemoryError> {
-        let mut later: Vec<Later> = addresses.iter().map(|_| Later::Still).collect();
+    ) -> Result<Vec<(usize, Slot)>, MemoryError> {
+        let mut moved = Vec::new();
         read_each(memory, addresses, Raw::span(&self.offsets), |index, bytes| {
             let slot = bytes.map_or(Slot::Nonsense(NOT_MAPPED), |bytes| {
                 Raw::decode(addresses[index], bytes, &self.offsets.g)
             });
             let still = matches!((&slot, before.get(index)), (Slot::Live(now), Some(raw)) if raw.still(now));
             if !still {
-                later[index] = Later::Moved(Box::new(slot));
+                moved.push((index, slot));
             }
         })?;
-        Ok(later)
+        moved.sort_unstable_by_key(|&(index, _)| index);
+        Ok(moved)
     }
 
     fn give_up(&self, snapshot: &mut Snapshot, pending: &[Raw], suspects: &[(u64, &'static str)]) {
@@ -394,38 +414,45 @@ impl<'b> Reader<'b> {
     }
 
     /// Reads what belongs to each goroutine.
-    fn details(&mut self, session: &mut Session<'_>, all: &[Raw]) -> Result<Vec<Details>, MemoryError> {
-        let mut details: Vec<Details> = all.iter().map(|_| Details::default()).collect();
+    fn details(
+        &mut self,
+        session: &mut Session<'_>,
+        all: &[Raw],
+        details: &mut Vec<Details>,
+    ) -> Result<(), MemoryError> {
+        details.clear();
+        details.resize_with(all.len(), Details::default);
         let waiting: Vec<usize> =
             (0..all.len()).filter(|&n| matches!(all[n].state, State::Waiting | State::Leaked)).collect();
         let raws: Vec<&Raw> = waiting.iter().map(|&n| &all[n]).collect();
-        let breached = session.waits.read(session.memory, &self.offsets, &raws)?;
-        let breached: HashSet<usize> = breached.into_iter().map(|at| waiting[at]).collect();
-
-        let walked = self.walks(session, all, &mut details)?;
+        let (first, breached) = session.waits.read(session.memory, &self.offsets, &raws)?;
+        for (own, &n) in (first..).zip(&waiting) {
+            details[n].own = Some(own);
+        }
+        let walked = self.walks(session, all, details)?;
         let table = self.semaphores(session.memory, &raws)?;
-        let found = self.found(session, all, &waiting, &walked)?;
+        let found = self.found(session, &raws, first, &walked)?;
         let sleeps = self.sleeps(session.memory, &raws)?;
-        for &n in &waiting {
+        for (at, &n) in waiting.iter().enumerate() {
             let raw = &all[n];
             details[n].has_parts |= raw.waiting != 0 || self.reason(raw) != Reason::Other;
-            if breached.contains(&n) {
+            if breached.contains(&at) {
                 details[n].wait_unknown = Some("its list of waits does not hold together");
                 continue;
             }
-            let evidence =
-                Evidence { walk: walked.get(&raw.addr), table: &table, found: &found, sleeps: &sleeps };
+            let (walk, own) = (walked.get(&raw.addr), details[n].own);
+            let evidence = Evidence { own, walk, table: &table, found: &found, sleeps: &sleeps };
             match self.blocked_on(session, raw, &evidence) {
                 Ok(blocked_on) => details[n].blocked_on = blocked_on,
                 Err(why) => details[n].wait_unknown = Some(why),
             }
         }
-        for (raw, details) in all.iter().zip(&mut details) {
+        for (raw, details) in all.iter().zip(details) {
             if session.options.labels && raw.labels != 0 {
                 self.labels(session, raw, details)?;
             }
         }
-        Ok(details)
+        Ok(())
     }
 
     /// Walks the stacks that are wanted, and those that tell what a goroutine waits for.
@@ -483,20 +510,20 @@ impl<'b> Reader<'b> {
     fn found(
         &self,
         session: &Session<'_>,
-        all: &[Raw],
-        waiting: &[usize],
+        waiting: &[&Raw],
+        first: u32,
         walked: &Map<Walk>,
     ) -> Result<Found, MemoryError> {
         let of = |reason: Reason| {
-            let raws = waiting.iter().map(|&n| &all[n]).filter(move |raw| self.reason(raw) == reason);
-            raws.filter_map(|raw| {
+            let raws = (first..).zip(waiting).filter(move |(_, raw)| self.reason(raw) == reason);
+            raws.filter_map(|(own, raw)| {
                 let words = walked.get(&raw.addr)?.words.as_slice();
-                Some((raw, Suspect { g: raw.addr, stack: raw.stack, words }))
+                Some((own, Suspect { g: raw.addr, stack: raw.stack, words }))
             })
         };
-        let has_address = |raw: &Raw| session.waits.of(raw).any(|(_, sudog)| sudog.elem != 0);
+        let has_address = |own| session.waits.of(Some(own)).any(|sudog| sudog.elem != 0);
         let conds: Vec<_> =
-            of(Reason::Cond).filter(|(raw, _)| !has_address(raw)).map(|(_, suspect)| suspect).collect();
+            of(Reason::Cond).filter(|&(own, _)| !has_address(own)).map(|(_, suspect)| suspect).collect();
         let descriptors: Vec<_> = of(Reason::Descriptor).map(|(_, suspect)| suspect).collect();
         Ok(Found {
             lists: found::notify_lists(session.memory, &self.offsets, &conds)?,
@@ -536,15 +563,15 @@ impl<'b> Reader<'b> {
                 until: None,
             }]),
             Reason::Channel(direction) => {
-                let blocked = self.cases(session, raw, Some(direction));
+                let blocked = cases(session, evidence, Some(direction));
                 let alone = blocked.len() == 1;
                 if alone { Ok(blocked) } else { Err("it is in the queue of no channel, or of several") }
             }
             Reason::Select => {
-                let blocked = self.cases(session, raw, None);
+                let blocked = cases(session, evidence, None);
                 if blocked.is_empty() { Err("it is in the queue of no channel") } else { Ok(blocked) }
             }
-            Reason::Other => Ok(self.cases(session, raw, None)),
+            Reason::Other => Ok(cases(session, evidence, None)),
             Reason::Sleep => {
                 let end = raw.sleep_when.or_else(|| evidence.sleeps.get(&raw.timer).copied());
                 let mut blocked = one(BlockedOn::Timer, raw.timer, None);
@@ -553,7 +580,7 @@ impl<'b> Reader<'b> {
             }
             Reason::Semaphore(kind) => self.semaphore(session, raw, kind, evidence),
             Reason::Cond => {
-                let list = session.waits.of(raw).map(|(_, sudog)| sudog.elem).find(|&elem| elem != 0);
+                let list = session.waits.of(evidence.own).map(|sudog| sudog.elem).find(|&elem| elem != 0);
                 let list = list.or_else(|| evidence.found.lists.get(&raw.addr).copied());
                 let list = list.ok_or("its stack does not lead to the queue that it is in")?;
                 let notify = self.offsets.cond.map_or(0, |cond| cond.notify);
@@ -569,18 +596,6 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// The channels of a goroutine's sudogs. In a select the queue that a sudog stands in tells the direction.
-    fn cases(&self, session: &Session<'_>, raw: &Raw, direction: Option<Direction>) -> Vec<Blocked> {
-        let at_channels = session.waits.of(raw).filter(|(_, sudog)| sudog.c != 0);
-        let blocked = at_channels.map(|(_, sudog)| Blocked {
-            on: BlockedOn::Channel,
-            address: Some(RuntimeAddr(sudog.c)),
-            direction: direction.or(sudog.side),
-            until: None,
-        });
-        blocked.collect()
-    }
-
     /// The sync object whose semaphore a goroutine waits for.
     fn semaphore(
         &mut self,
@@ -591,8 +606,8 @@ impl<'b> Reader<'b> {
     ) -> Result<Vec<Blocked>, &'static str> {
         let listed = evidence.table.waiters.get(&raw.addr).copied();
         let own = || {
-            let own = session.waits.of(raw).find(|(_, sudog)| sudog.c == 0 && sudog.elem != 0)?;
-            Some(semaphore::Waiter { semaphore: own.1.elem, place: u32::MAX })
+            let own = session.waits.of(evidence.own).find(|sudog| sudog.c == 0 && sudog.elem != 0)?;
+            Some(semaphore::Waiter { semaphore: own.elem, place: u32::MAX })
         };
         let waiter = match (listed.or_else(own), evidence.table.broken) {
             (Some(waiter), _) => waiter,
@@ -698,15 +713,8 @@ impl<'b> Reader<'b> {
         }
         let waits = matches!(raw.state, State::Waiting | State::Leaked);
         if details.wait_unknown.is_none() && waits {
-            let Session { waits, sudog_of, .. } = session;
-            let at_channels = waits.of(raw).filter(|(_, sudog)| sudog.c != 0);
-            sudog_of.extend(at_channels.zip(&details.blocked_on).map(|((address, sudog), blocked)| Stands {
-                channel: sudog.c,
-                sudog: address,
-                goid,
-                select: sudog.select,
-                direction: blocked.direction,
-            }));
+            let directions = details.blocked_on.iter().map(|blocked| blocked.direction);
+            session.waits.enter(details.own, raw.goid, directions);
         }
         let address = |word: u64| (word != 0).then_some(RuntimeAddr(word));
         let thread = session.threads.get(&raw.m);
@@ -755,26 +763,23 @@ impl<'b> Reader<'b> {
     }
 
     /// The channels that goroutines of the snapshot stand at.
-    fn channels(&self, session: &mut Session<'_>, snapshot: &mut Snapshot) -> Result<(), SnapshotError> {
-        let mut stands: Vec<Stands> = std::mem::take(&mut session.sudog_of);
-        stands.sort_unstable_by_key(|stand| stand.channel);
+    fn channels(&self, session: &Session<'_>, snapshot: &mut Snapshot) -> Result<(), SnapshotError> {
         let mut timers: Vec<(usize, u64)> = Vec::new();
-        for group in stands.chunk_by(|a, b| a.channel == b.channel) {
-            let address = group[0].channel;
-            let Some(hchan) = session.waits.channels.get(&address) else {
+        session.waits.each_channel(|address, hchan, group| {
+            let what = Entity::Channel(ChanAddr(address));
+            let Some(hchan) = hchan else {
                 let why = "it is not mapped, or what is there is no channel".to_owned();
-                let what = Entity::Channel(ChanAddr(address));
                 snapshot.unknown.push(Unknown { what, why });
-                continue;
+                return;
             };
-            if group.iter().any(|stand| stand.direction.is_none()) {
+            if group.iter().any(|own| own.side.is_none()) {
                 let why = "a goroutine waits on it that is in neither of its queues".to_owned();
-                let what = Entity::Channel(ChanAddr(address));
                 snapshot.unknown.push(Unknown { what, why });
             }
             if hchan.timer != 0 {
                 timers.push((snapshot.channels.len(), hchan.timer));
             }
+            group.sort_by_key(|own| (own.place, own.goid));
             snapshot.channels.push(Channel {
                 address: ChanAddr(address),
                 len: hchan.len,
@@ -784,11 +789,11 @@ impl<'b> Reader<'b> {
                 closed: hchan.closed != 0,
                 sendx: hchan.sendx,
                 recvx: hchan.recvx,
-                senders: in_order(group, Direction::Send, &hchan.senders),
-                receivers: in_order(group, Direction::Receive, &hchan.receivers),
+                senders: side(group, Direction::Send),
+                receivers: side(group, Direction::Receive),
                 timer: None,
             });
-        }
+        });
         self.timers(session.memory, snapshot, &timers)
     }
 
@@ -819,12 +824,6 @@ impl<'b> Reader<'b> {
 
 const NOT_MAPPED: &str = "its memory is not mapped";
 
-/// What a goroutine was found to be once more. Nearly all have not moved, so that takes no room.
-enum Later {
-    Still,
-    Moved(Box<Slot>),
-}
-
 /// What belongs to one snapshot under way.
 struct Session<'m> {
     memory: &'m dyn Memory,
@@ -834,21 +833,12 @@ struct Session<'m> {
     labels: Map<Option<Vec<Label>>>,
     /// Places in the lists of semaphores, by `g`.
     places: Map<u32>,
-    sudog_of: Vec<Stands>,
 }
 
-/// A goroutine at a channel.
-#[derive(Clone, Copy)]
-struct Stands {
-    channel: u64,
-    sudog: u64,
-    goid: Goid,
-    select: bool,
-    direction: Option<Direction>,
-}
-
-/// What was read for all goroutines together.
+/// What tells what a goroutine waits for.
 struct Evidence<'e> {
+    /// Where the goroutine's sudogs are.
+    own: Option<u32>,
     walk: Option<&'e Walk>,
     table: &'e semaphore::Table,
     found: &'e Found,
@@ -898,12 +888,24 @@ fn call_named(function: &str) -> Option<Call> {
     }
 }
 
-/// The waiters of one direction, as their queue has them; those it has no more come last.
-fn in_order(group: &[Stands], direction: Direction, queue: &[u64]) -> Vec<Waiter> {
-    let place: Map<usize> = queue.iter().enumerate().map(|(place, &sudog)| (sudog, place)).collect();
-    let mut waiters: Vec<&Stands> = group.iter().filter(|stand| stand.direction == Some(direction)).collect();
-    waiters.sort_by_key(|stand| (place.get(&stand.sudog).copied().unwrap_or(usize::MAX), stand.goid));
-    waiters.into_iter().map(|stand| Waiter { goid: stand.goid, select: stand.select }).collect()
+/// The channels of a goroutine's sudogs. In a select the queue that a sudog stands in tells the direction.
+fn cases(session: &Session<'_>, evidence: &Evidence<'_>, direction: Option<Direction>) -> Vec<Blocked> {
+    let at_channels = session.waits.of(evidence.own).filter(|sudog| sudog.c != 0);
+    let blocked = at_channels.map(|sudog| Blocked {
+        on: BlockedOn::Channel,
+        address: Some(RuntimeAddr(sudog.c)),
+        direction: direction.or(sudog.side),
+        until: None,
+    });
+    blocked.collect()
+}
+
+/// The waiters of one direction, of all in the order of the queue.
+fn side(group: &[&Own], direction: Direction) -> Vec<Waiter> {
+    let of_side = || group.iter().filter(|own| own.side == Some(direction));
+    let mut waiters = Vec::with_capacity(of_side().count());
+    waiters.extend(of_side().map(|own| Waiter { goid: Goid(own.goid), select: own.select }));
+    waiters
 }
 
 /// Sync objects, from what the goroutines wait for.
@@ -926,7 +928,9 @@ fn sync_objects(session: &Session<'_>, snapshot: &mut Snapshot) {
 
 /// Goroutines in the order of their ids. Two of one id are a contradiction, and neither is believed.
 fn only_once(snapshot: &mut Snapshot) {
-    snapshot.goroutines.sort_by_cached_key(|goroutine| goroutine.goid);
+    if !snapshot.goroutines.is_sorted_by_key(|goroutine| goroutine.goid) {
+        snapshot.goroutines.sort_by_cached_key(|goroutine| goroutine.goid);
+    }
     let twice: HashSet<Goid> = snapshot
         .goroutines
         .windows(2)

@@ -87,15 +87,18 @@ proptest! {
         }
         let raws: Vec<&Raw> = live.iter().collect();
         let mut waits = Waits::default();
-        let breached = waits.read(&memory, &offsets, &raws).unwrap();
+        let (first, breached) = waits.read(&memory, &offsets, &raws).unwrap();
         for (index, raw) in raws.iter().enumerate().filter(|(index, _)| !breached.contains(index)) {
-            // A list that holds together is the goroutine's own from end to end.
-            let own = waits.of(raw).all(|(_, sudog)| sudog.g == raw.addr);
-            prop_assert!(own, "{index}");
+            // A list that holds together begins where the goroutine says, and ends.
+            let own = first + u32::try_from(index).unwrap();
+            let count = waits.of(Some(own)).count();
+            prop_assert!(count <= COUNT && (count > 0) == (raw.waiting != 0), "{index}: {count}");
+            waits.enter(Some(own), raw.goid, std::iter::repeat(None));
         }
-        for hchan in waits.channels.values() {
-            prop_assert!(hchan.len <= hchan.cap && hchan.senders.len() <= waits.sudogs.len() + 1);
-        }
+        waits.each_channel(|_, hchan, members| {
+            assert!(members.len() <= COUNT);
+            assert!(hchan.is_none_or(|hchan| hchan.len <= hchan.cap));
+        });
         let goexit = 0..0;
         let program = Program { depth_at: &|pc| (pc % 3 == 0).then_some(pc % 512), goexit, most: 64 };
         for walk in stack::walk(&memory, &raws, &|_| true, &program).unwrap() {
