@@ -253,15 +253,16 @@ impl Waits {
         let mut late = MOST_LATE;
         for (group, &(address, hchan)) in order.chunk_by(|a, b| a.channel == b.channel).zip(&channels) {
             let Some(hchan) = hchan else { continue };
-            let alone = group.len() == 1 && self.attempts.is_empty();
-            if alone && !self.own[group[0].own as usize].select {
-                // It has no order, and the goroutine's wait reason tells the direction.
+            let ends = [(Direction::Send, hchan.first_sender), (Direction::Receive, hchan.first_receiver)];
+            if let ([alone], true) = (group, self.attempts.is_empty())
+                && let Some((direction, _)) = ends.iter().find(|(_, first)| *first == alone.address)
+            {
+                let own = &mut self.own[alone.own as usize];
+                (own.side, own.place) = (Some(*direction), 0);
                 continue;
             }
             self.forget_order(address);
-            for (direction, first) in
-                [(Direction::Send, hchan.first_sender), (Direction::Receive, hchan.first_receiver)]
-            {
+            for (direction, first) in ends {
                 self.queue(memory, offsets, (address, direction), group, first, &mut late)?;
             }
         }
