@@ -1,0 +1,259 @@
+//! Reads every goroutine until it holds still.
+//!
+//! In: the addresses of the `g`s. Out: the goroutines of the snapshot. Each attempt reads what belongs to a goroutine and
+//! then its `g` again: who has moved meanwhile is read once more, and after the last attempt told without what moved.
+
+use super::details::Details;
+use super::{Reader, Session, SnapshotError};
+use crate::binary::addr::RuntimeAddr;
+use crate::target::id::{Goid, MonotonicNs, WaitReason};
+use crate::target::memory::{Memory, MemoryError, read_each};
+use crate::target::snapshot::raw::{Raw, Slot};
+use crate::target::snapshot::reason::Reason;
+use crate::target::snapshot::{Entity, Goroutine, Snapshot, StackEnd, State, Unknown};
+use std::collections::HashSet;
+
+/// How often a goroutine that moves is read.
+pub(super) const ATTEMPTS: usize = 4;
+
+const NOT_MAPPED: &str = "its memory is not mapped";
+
+/// What the function that a goroutine started with says of it (`isSystemGoroutine` in src/runtime/traceback.go).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    User,
+    System,
+    /// The runtime's while it waits for this, the user's while it calls back.
+    CallsBack(&'static str),
+}
+
+impl Reader<'_> {
+    pub(super) fn goroutines(
+        &mut self,
+        session: &mut Session<'_>,
+        snapshot: &mut Snapshot,
+    ) -> Result<(), SnapshotError> {
+        let addresses = self.all_goroutines(session.memory)?;
+        let mut pending = std::mem::take(&mut self.room.pending);
+        let mut details = std::mem::take(&mut self.room.details);
+        pending.clear();
+        pending.reserve(addresses.len());
+        let mut suspects = Vec::new();
+        self.slots(session.memory, &addresses, |address, slot| match slot {
+            Slot::Live(raw) => pending.push(raw),
+            Slot::Dead => snapshot.dead += 1,
+            Slot::Nonsense(why) => suspects.push((address, why)),
+        })?;
+        snapshot.goroutines.reserve_exact(pending.len());
+        for attempt in 1..=ATTEMPTS {
+            let last = attempt == ATTEMPTS;
+            self.details(session, &pending, &mut details)?;
+            let mut now: Vec<u64> = pending.iter().map(|raw| raw.addr).collect();
+            now.extend(suspects.iter().map(|&(address, _)| address));
+            let later = self.again(session.memory, &now, &pending)?;
+            let mut later = later.into_iter().peekable();
+            let mut again = Vec::new();
+            let mut odd = Vec::new();
+            let count = pending.len();
+            for (n, (raw, details)) in pending.drain(..).zip(details.drain(..)).enumerate() {
+                match later.next_if(|&(at, _)| at == n).map(|(_, slot)| slot) {
+                    Some(Slot::Dead) => snapshot.dead += 1,
+                    Some(Slot::Nonsense(why)) => odd.push((raw.addr, why)),
+                    Some(Slot::Live(later)) if details.has_parts || !raw.same(&later) => {
+                        session.waits.forget(details.own);
+                        if last && raw.same(&later) {
+                            self.finish(session, snapshot, &later, self.moving(session, &later));
+                        } else {
+                            again.push(later);
+                        }
+                    }
+                    // It stands where it stood, or nothing was read that a move could have torn.
+                    None | Some(Slot::Live(_)) if details.wait_unknown.is_none() || last => {
+                        self.finish(session, snapshot, &raw, details);
+                    }
+                    None | Some(Slot::Live(_)) => {
+                        session.waits.forget(details.own);
+                        again.push(raw);
+                    }
+                }
+            }
+            for (n, (address, why)) in suspects.into_iter().enumerate() {
+                match later.next_if(|&(at, _)| at == count + n).map(|(_, slot)| slot) {
+                    Some(Slot::Live(raw)) => again.push(raw),
+                    Some(Slot::Dead) => snapshot.dead += 1,
+                    Some(Slot::Nonsense(why)) => odd.push((address, why)),
+                    None => odd.push((address, why)),
+                }
+            }
+            suspects = odd;
+            pending.append(&mut again);
+            if pending.is_empty() && suspects.is_empty() {
+                break;
+            }
+        }
+        self.give_up(snapshot, &pending, &suspects);
+        only_once(snapshot);
+        (self.room.pending, self.room.details) = (pending, details);
+        Ok(())
+    }
+
+    /// What stands at each address.
+    fn slots(
+        &self,
+        memory: &dyn Memory,
+        addresses: &[u64],
+        mut each: impl FnMut(u64, Slot),
+    ) -> Result<(), MemoryError> {
+        read_each(memory, addresses, Raw::span(&self.offsets), |index, bytes| {
+            let address = addresses[index];
+            let slot = bytes
+                .map_or(Slot::Nonsense(NOT_MAPPED), |bytes| Raw::decode(address, bytes, &self.offsets.g));
+            each(address, slot);
+        })
+    }
+
+    /// Reads the goroutines at `addresses`, of which the first ones were `before`, once more. Gives those that have moved,
+    /// in that order.
+    fn again(
+        &self,
+        memory: &dyn Memory,
+        addresses: &[u64],
+        before: &[Raw],
+    ) -> Result<Vec<(usize, Slot)>, MemoryError> {
+        let mut moved = Vec::new();
+        read_each(memory, addresses, Raw::span(&self.offsets), |index, bytes| {
+            let slot = bytes.map_or(Slot::Nonsense(NOT_MAPPED), |bytes| {
+                Raw::decode(addresses[index], bytes, &self.offsets.g)
+            });
+            let still = matches!((&slot, before.get(index)), (Slot::Live(now), Some(raw)) if raw.still(now));
+            if !still {
+                moved.push((index, slot));
+            }
+        })?;
+        moved.sort_unstable_by_key(|&(index, _)| index);
+        Ok(moved)
+    }
+
+    fn give_up(&self, snapshot: &mut Snapshot, pending: &[Raw], suspects: &[(u64, &'static str)]) {
+        for raw in pending {
+            let what = Entity::Goroutine(RuntimeAddr(raw.addr), Some(Goid(raw.goid)));
+            let why = format!("another goroutine was found there each of the {ATTEMPTS} times it was read");
+            snapshot.unknown.push(Unknown { what, why });
+        }
+        for &(address, why) in suspects {
+            let what = Entity::Goroutine(RuntimeAddr(address), None);
+            snapshot.unknown.push(Unknown { what, why: why.to_owned() });
+        }
+    }
+
+    /// What can be told of a goroutine that never holds still.
+    fn moving(&self, session: &Session<'_>, raw: &Raw) -> Details {
+        let mut details = Details::default();
+        let why = "it moved each time it was read";
+        if raw.state == State::Waiting && self.reason(raw) != Reason::Other {
+            details.wait_unknown = Some(why);
+        }
+        if raw.state == State::Running {
+            details.stack.end = StackEnd::Running;
+        } else if session.options.stacks {
+            details.stack_unknown = Some(why);
+        }
+        details
+    }
+
+    /// Enters a goroutine.
+    fn finish(&mut self, session: &mut Session<'_>, snapshot: &mut Snapshot, raw: &Raw, details: Details) {
+        let goid = Goid(raw.goid);
+        let unknown = [
+            (Entity::WaitOf(goid), details.wait_unknown),
+            (Entity::StackOf(goid), details.stack_unknown),
+            (Entity::LabelsOf(goid), details.labels_unknown.then_some("they are not as Go lays them out")),
+        ];
+        for (what, why) in unknown {
+            snapshot.unknown.extend(why.map(|why| Unknown { what, why: why.to_owned() }));
+        }
+        let waits = matches!(raw.state, State::Waiting | State::Leaked);
+        if details.wait_unknown.is_none() && waits {
+            let directions = details.blocked_on.iter().map(|blocked| blocked.direction);
+            session.waits.enter(details.own, raw.goid, directions);
+        }
+        let address = |word: u64| (word != 0).then_some(RuntimeAddr(word));
+        let thread = session.threads.get(&raw.m);
+        snapshot.goroutines.push(Goroutine {
+            addr: RuntimeAddr(raw.addr),
+            goid,
+            state: raw.state,
+            scanned: raw.scanned,
+            wait_reason: waits.then_some(WaitReason(raw.reason)),
+            wait_since: (waits || raw.state == State::Syscall)
+                .then_some(raw.wait_since)
+                .filter(|&since| since != 0)
+                .map(MonotonicNs),
+            parent: (raw.parent != 0).then_some(Goid(raw.parent)),
+            created: address(raw.gopc),
+            start: address(raw.startpc),
+            system: self.is_system(raw),
+            locked: raw.locked,
+            m: thread.map(|thread| thread.id),
+            tid: thread.map(|thread| thread.tid),
+            p: thread.and_then(|thread| thread.p),
+            blocked_on: details.blocked_on,
+            labels: details.labels,
+            stack: details.stack,
+        });
+    }
+
+    /// As `isSystemGoroutine` has it. Its flags for finalizers and cleanups are on while one of the user's runs, that is
+    /// whenever the goroutine does not wait for the next.
+    fn is_system(&mut self, raw: &Raw) -> bool {
+        let (binary, bias) = (self.binary, self.bias);
+        let start = *self.starts.entry(raw.startpc).or_insert_with(|| {
+            let table = binary.pclntab().ok();
+            let link = bias.to_link(RuntimeAddr(raw.startpc));
+            let name = table.and_then(|table| table.name(&table.find_pc(link)?)).unwrap_or_default();
+            start_named(name)
+        });
+        match start {
+            Start::User => false,
+            Start::System => true,
+            Start::CallsBack(idle) => {
+                let waits_for = binary.wait_reason(raw.reason);
+                raw.pc == raw.startpc || raw.state == State::Waiting && waits_for == Some(idle)
+            }
+        }
+    }
+}
+
+fn start_named(name: &str) -> Start {
+    match name {
+        "runtime.main" | "runtime.corostart" | "runtime.handleAsyncEvent" => Start::User,
+        // Renamed in Go 1.25.
+        "runtime.runfinq" | "runtime.runFinalizers" => Start::CallsBack("finalizer wait"),
+        "runtime.runCleanups" => Start::CallsBack("cleanup wait"),
+        _ if name.starts_with("runtime.") => Start::System,
+        _ => Start::User,
+    }
+}
+
+/// Goroutines in the order of their ids. Two of one id are a contradiction, and neither is believed.
+fn only_once(snapshot: &mut Snapshot) {
+    if !snapshot.goroutines.is_sorted_by_key(|goroutine| goroutine.goid) {
+        snapshot.goroutines.sort_by_cached_key(|goroutine| goroutine.goid);
+    }
+    let twice: HashSet<Goid> = snapshot
+        .goroutines
+        .windows(2)
+        .filter(|pair| pair[0].goid == pair[1].goid)
+        .map(|pair| pair[0].goid)
+        .collect();
+    if twice.is_empty() {
+        return;
+    }
+    let (doubted, believed): (Vec<Goroutine>, Vec<Goroutine>) =
+        std::mem::take(&mut snapshot.goroutines).into_iter().partition(|g| twice.contains(&g.goid));
+    snapshot.goroutines = believed;
+    for goroutine in doubted {
+        let what = Entity::Goroutine(goroutine.addr, Some(goroutine.goid));
+        snapshot.unknown.push(Unknown { what, why: "another goroutine has the same id".to_owned() });
+    }
+}
