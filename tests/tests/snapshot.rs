@@ -1,16 +1,18 @@
 //! `goflow snapshot` against what the runtime says of itself: the same goroutines, states, reasons, frames and creators, in
-//! each Go and without symbols, of a process that runs, of one that is busy, and of a core file.
+//! each Go and without symbols, of a process that runs, of one that is busy, stopped or frozen, and of a core file. And
+//! its JSON against docs/snapshot.schema.json.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use goflow_tests::goflow::{Finished, run};
-use goflow_tests::programs::{Flavour, Program};
-use goflow_tests::repository;
+use goflow_tests::goflow::{Finished, Goflow, run};
+use goflow_tests::programs::{Flavour, Program, go_versions};
 use goflow_tests::target::Target;
+use goflow_tests::{PATIENCE, repository, until};
 use serde_json::Value;
 
 /// A Go of each layout that snapshots depend on.
@@ -347,6 +349,199 @@ fn a_stopped_process_is_read_like_any() -> Result<()> {
     let stopped = snapshot(&target, &[]);
     kill_process(pid, Signal::CONT)?;
     ensure!(parse(&String::from_utf8(stopped?.stdout)?)?.len() == 35);
+    target.finish()
+}
+
+#[test]
+fn the_object_is_as_its_schema_says() -> Result<()> {
+    let schema = fs::read_to_string(repository().join("docs/snapshot.schema.json"))?;
+    let validator = jsonschema::validator_for(&serde_json::from_str(&schema)?)?;
+    let check = |target: &Target, more: &[&str]| -> Result<Value> {
+        let finished = snapshot(target, &[&["--format", "json"], more].concat())?;
+        let value = serde_json::from_slice(&finished.stdout)?;
+        let errors: Vec<String> = validator
+            .iter_errors(&value)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .take(5)
+            .collect();
+        ensure!(errors.is_empty(), "{errors:#?}");
+        Ok(value)
+    };
+    for go in [go_versions().first(), go_versions().last()].into_iter().flatten() {
+        for flavour in [Flavour::Plain, Flavour::Stripped, Flavour::Pie, Flavour::Cgo] {
+            let program = Program::named("parked").go(go).flavour(flavour).build()?;
+            let target = Target::start::<&str>(&program, &[])?;
+            let context = || format!("Go {go}, {}", flavour.name());
+            let whole = check(&target, &[]).with_context(context)?;
+            ensure!(list(&whole, "unknown").is_empty(), "{}: {}", context(), whole["unknown"]);
+            ensure!(list(&whole, "channels").len() > 5 && list(&whole, "sync").len() > 5, "{}", context());
+            let started = list(&whole, "goroutines")
+                .iter()
+                .filter(|it| text(&it["created_at"], "function") == "main.start");
+            ensure!(started.count() == PARKED.iter().map(|it| it.1).sum::<usize>(), "{}", context());
+            check(&target, &["--no-stacks", "--group-by", "reason"]).with_context(context)?;
+            target.finish()?;
+        }
+        let busy = Target::start::<&str>(&Program::named("storm").go(go).build()?, &[])?;
+        for _ in 0..20 {
+            check(&busy, &[]).with_context(|| format!("Go {go}, busy"))?;
+        }
+        busy.finish()?;
+    }
+    // A schema that takes anything would pass too.
+    ensure!(!validator.is_valid(&serde_json::json!({"meta": {}, "goroutines": []})));
+    Ok(())
+}
+
+/// A cgroup of its own whose processes can be frozen; gone with its handle.
+struct Freezer {
+    directory: PathBuf,
+    /// The file that freezes, and what it wants to hear to freeze and to go on.
+    control: (&'static str, &'static str, &'static str),
+    /// What says that all of it is frozen.
+    state: (&'static str, &'static str),
+}
+
+impl Freezer {
+    /// `None` where this machine's cgroups cannot be written.
+    fn new() -> Option<Self> {
+        let name = format!("goflow-test-{}", std::process::id());
+        let old = Path::new("/sys/fs/cgroup/freezer").join(&name);
+        if fs::create_dir(&old).is_ok() {
+            let control = ("freezer.state", "FROZEN", "THAWED");
+            return Some(Self { directory: old, control, state: ("freezer.state", "FROZEN") });
+        }
+        let new = Path::new("/sys/fs/cgroup").join(name);
+        fs::create_dir(&new).ok()?;
+        let control = ("cgroup.freeze", "1", "0");
+        Some(Self { directory: new, control, state: ("cgroup.events", "frozen 1") })
+    }
+
+    fn freeze(&self, pid: u32) -> Result<()> {
+        fs::write(self.directory.join("cgroup.procs"), pid.to_string())?;
+        fs::write(self.directory.join(self.control.0), self.control.1)?;
+        let state = self.directory.join(self.state.0);
+        until("it is not frozen", PATIENCE, || {
+            Ok(fs::read_to_string(&state)?.contains(self.state.1).then_some(()))
+        })
+    }
+
+    fn thaw(&self) -> Result<()> {
+        Ok(fs::write(self.directory.join(self.control.0), self.control.2)?)
+    }
+}
+
+impl Drop for Freezer {
+    fn drop(&mut self) {
+        let _ = self.thaw();
+        let procs = fs::read_to_string(self.directory.join("cgroup.procs")).unwrap_or_default();
+        let root = self.directory.parent().map(|parent| parent.join("cgroup.procs"));
+        for pid in procs.lines() {
+            let _ = root.as_ref().map(|root| fs::write(root, pid));
+        }
+        let _ = fs::remove_dir(&self.directory);
+    }
+}
+
+#[test]
+fn a_frozen_process_is_read_like_any() -> Result<()> {
+    let Some(freezer) = Freezer::new() else {
+        eprintln!("not tried: the cgroups of this machine cannot be written");
+        return Ok(());
+    };
+    let target = Target::start::<&str>(&Program::named("parked").build()?, &[])?;
+    freezer.freeze(target.pid())?;
+    let frozen = snapshot(&target, &[]);
+    freezer.thaw()?;
+    ensure!(parse(&String::from_utf8(frozen?.stdout)?)?.len() == 35);
+    target.finish()
+}
+
+#[test]
+fn without_the_right_to_trace_it_says_which_is_missing() -> Result<()> {
+    let target = Target::start::<&str>(&Program::named("idle").build()?, &[])?;
+    // A copy where anybody may run it.
+    let directory = tempfile::tempdir()?;
+    fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let copy = directory.path().join("goflow");
+    fs::copy(goflow_tests::goflow::binary()?, &copy)?;
+    let pid = target.pid().to_string();
+    // Another user; and the same one, with fewer rights than the process has.
+    for less in [&["--reuid=65534", "--regid=65534", "--clear-groups"][..], &["--bounding-set=-sys_ptrace"]] {
+        let mut command = Command::new("setpriv");
+        command.args(less).arg(&copy).args(["snapshot", "--pid", &pid]);
+        let output = command.output().context("setpriv is missing")?;
+        let stderr = String::from_utf8(output.stderr)?;
+        ensure!(output.status.code() == Some(2), "{}: {stderr}", output.status);
+        ensure!(stderr.contains("CAP_SYS_PTRACE") && !stderr.contains("panicked"), "{stderr}");
+    }
+    target.finish()
+}
+
+#[test]
+fn a_process_that_ends_while_it_is_read_is_told_as_ended() -> Result<()> {
+    use rustix::process::{Pid, Signal, kill_process};
+    let program = Program::named("many").flavour(Flavour::Stripped).build()?;
+    let mut ended = 0;
+    for delay in [0, 5, 10, 20, 30, 40, 60, 80] {
+        let target = Target::start(&program, &["50000", "0"])?;
+        let pid = Pid::from_raw(i32::try_from(target.pid())?).context("a pid")?;
+        let reading = Goflow::start(&["snapshot", "--pid", &target.pid().to_string(), "--format", "folded"])?;
+        std::thread::sleep(Duration::from_millis(delay));
+        kill_process(pid, Signal::KILL)?;
+        let finished = reading.finish()?;
+        if !finished.status.success() {
+            ensure!(finished.status.code() == Some(2), "{}", finished.status);
+            let words = ["ended", "no process", "no such process", "exited"];
+            let stderr = finished.stderr.to_lowercase();
+            ensure!(words.iter().any(|word| stderr.contains(word)), "{}", finished.stderr);
+            ensure!(finished.stdout.is_empty(), "half a snapshot");
+            ended += 1;
+        }
+        drop(target);
+    }
+    ensure!(ended > 0, "it never ended in time");
+    Ok(())
+}
+
+#[test]
+fn a_process_that_execs_is_read_as_one_program_or_refused() -> Result<()> {
+    let parked = Program::named("parked").build()?;
+    for delay in [0_u64, 3, 6, 10, 15, 25, 40] {
+        // The shell becomes the Go program while goflow looks.
+        let script = format!("sleep 0.02; exec {}", parked.display());
+        let target = Target::spawn(Command::new("sh").args(["-c", &script]), &parked)?;
+        std::thread::sleep(Duration::from_millis(delay));
+        let finished = run(&["snapshot", "--pid", &target.pid().to_string()])?;
+        ensure!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
+        if finished.status.success() {
+            parse(&String::from_utf8(finished.stdout)?)?;
+        } else {
+            ensure!(finished.status.code() == Some(2) && finished.stdout.is_empty(), "{}", finished.status);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_process_under_a_debugger_is_read_like_any() -> Result<()> {
+    let target = Target::start::<&str>(&Program::named("parked").build()?, &[])?;
+    // gdb stands there, with every thread stopped, until its standard input ends.
+    let mut gdb = Command::new("gdb")
+        .args(["-q", "-nx", "-p", &target.pid().to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("gdb is missing; `cargo xtask setup` installs it")?;
+    let status = format!("/proc/{}/status", target.pid());
+    until("gdb has not stopped it", PATIENCE, || {
+        Ok(fs::read_to_string(&status)?.contains("tracing stop").then_some(()))
+    })?;
+    let read = snapshot(&target, &[]);
+    drop(gdb.stdin.take());
+    gdb.wait()?;
+    ensure!(parse(&String::from_utf8(read?.stdout)?)?.len() == 35);
     target.finish()
 }
 
