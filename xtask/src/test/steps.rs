@@ -51,6 +51,7 @@ const SUITES: &[Suite] = &[
     suite("go_trace", true, false),
     suite("ground_truth", true, false),
     suite("known_programs", true, true),
+    suite("level_snapshot", true, true),
     suite("matrix", true, false),
     suite("output", true, true),
     suite("schema", true, true),
@@ -58,6 +59,7 @@ const SUITES: &[Suite] = &[
     suite("signals", true, true),
     suite("snapshot", true, false),
     suite("stack_growth", true, false),
+    suite("state", true, false),
 ];
 
 /// The stages in order.
