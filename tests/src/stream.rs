@@ -519,7 +519,7 @@ mod tests {
 
     fn summary(exits: u64, hits: u64, lost: u64) -> String {
         format!(
-            r#"{{"type":"summary","ended":"x","duration_ns":1,"detach_ns":1,"counts":{{"goroutine_exit":{exits}}},"lost":{{"ring":{lost}}},"hits":[{{"probe":"goexit0","hits":{hits},"eventless":0,"cost_ns":1}}],"cost_ns":1,"target_cpu_ns":null,"processes":[1]}}"#
+            r#"{{"type":"summary","ended":"x","duration_ns":1,"detach_ns":1,"counts":{{"goroutine_exit":{exits}}},"lost":{{"ring":{lost}}},"hits":[{{"probe":"goexit0","hits":{hits},"eventless":0,"cost_ns":1}}],"cost_ns":1,"target_cpu_ns":null,"goflow_cpu_ns":1,"processes":[1],"state":[]}}"#
         )
     }
 

@@ -132,7 +132,8 @@ fn sites_are_the_cheapest(whole: &GoBinary<'_>, stripped: &GoBinary<'_>) -> Resu
         let again = sites(stripped, names, spec.point).with_context(|| format!("{names:?}, stripped"))?;
         ensure!(found == again, "{names:?}: {found:?}, stripped {again:?}");
         for site in &found {
-            check_site(whole, site).with_context(|| format!("{names:?}: {site:?}"))?;
+            let checks_stack = checks_stack(whole, names)?;
+            check_site(whole, site, checks_stack).with_context(|| format!("{names:?}: {site:?}"))?;
         }
     }
     Ok(())
@@ -148,12 +149,23 @@ fn sites(binary: &GoBinary<'_>, names: &[&str], point: Point) -> Result<Vec<Site
     })
 }
 
-/// From Go 1.21 on every probed function begins with the stack check and a push; before, the frame is made by `sub`.
-fn check_site(binary: &GoBinary<'_>, site: &Site) -> Result<()> {
+/// Whether a function begins with the stack check, `cmp rsp, [r14+16]`. The linker leaves it out where the frame is small
+/// and nothing is called that needs more (`runtime.netpollready` up to Go 1.21).
+fn checks_stack(binary: &GoBinary<'_>, names: &[&str]) -> Result<bool> {
+    const SMALL_FRAME: [u8; 4] = [0x49, 0x3b, 0x66, 0x10];
+    const LARGE_FRAME: [u8; 3] = [0x4c, 0x8d, 0x64];
+    let function = names.iter().find_map(|name| binary.function(name)).context("no such function")?;
+    let code = binary.code(&function.range).context("no instructions")?;
+    Ok(code.starts_with(&SMALL_FRAME) || code.starts_with(&LARGE_FRAME))
+}
+
+/// From Go 1.21 on every probed function that checks the stack goes on with a push; before, the frame is made by `sub`.
+fn check_site(binary: &GoBinary<'_>, site: &Site, checks_stack: bool) -> Result<()> {
     let pushes = binary.go_version().context("no Go version")?.at_least((1, 21));
     let byte = |offset| binary.image().bytes(LinkAddr(site.address.0 + offset), 1).map(|bytes| bytes[0]);
     match site.point {
         SitePoint::Return => ensure!(byte(0) == Some(0xc3) && site.class == SiteClass::SingleStepped),
+        SitePoint::Entry if !checks_stack => ensure!(!site.on_stack_check),
         SitePoint::Entry if pushes => ensure!(byte(0) == Some(0x55) && !site.on_stack_check),
         SitePoint::Entry => {
             let near = byte(0) == Some(0x0f) && byte(1) == Some(0x86);
