@@ -241,7 +241,10 @@ impl Running {
         let window = Arc::new(Window::open());
         let (messages, received) = bounded(QUEUE);
         let output = Output::new(sink);
-        let output = spawn("goflow-sink", move || output.run(&received))?;
+        let output = spawn("goflow-sink", move || {
+            host::run_before_others();
+            output.run(&received)
+        })?;
         let (mut feed, state) = state::pair(Arc::clone(&window));
         let state = spawn("goflow-state", move || state.run())?;
         let (asks, asked) = unbounded();
@@ -278,7 +281,10 @@ impl Running {
             Arc::clone(&done),
             Arc::clone(&output_closed),
         );
-        let ingest = spawn("goflow-ingest", move || ingest.run())?;
+        let ingest = spawn("goflow-ingest", move || {
+            host::run_before_others();
+            ingest.run()
+        })?;
         Ok(Self {
             started,
             attached,
