@@ -149,11 +149,11 @@ fn sites(binary: &GoBinary<'_>, names: &[&str], point: Point) -> Result<Vec<Site
     })
 }
 
-/// Whether a function begins with the stack check, `cmp rsp, [r14+16]`. The linker leaves it out where the frame is small
+/// Whether a function begins with the stack check, `cmp rsp, [r14+16]` or with a large frame `lea r12, [rsp-…]`. The linker leaves it out where the frame is small
 /// and nothing is called that needs more (`runtime.netpollready` up to Go 1.21).
 fn checks_stack(binary: &GoBinary<'_>, names: &[&str]) -> Result<bool> {
     const SMALL_FRAME: [u8; 4] = [0x49, 0x3b, 0x66, 0x10];
-    const LARGE_FRAME: [u8; 3] = [0x4c, 0x8d, 0x64];
+    const LARGE_FRAME: [u8; 2] = [0x4c, 0x8d];
     let function = names.iter().find_map(|name| binary.function(name)).context("no such function")?;
     let code = binary.code(&function.range).context("no instructions")?;
     Ok(code.starts_with(&SMALL_FRAME) || code.starts_with(&LARGE_FRAME))
