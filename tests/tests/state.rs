@@ -186,6 +186,8 @@ fn a_command_has_a_state_from_its_first_goroutines_on() -> Result<()> {
 fn a_stopped_process_has_a_state_too() -> Result<()> {
     let target = Target::start::<&str>(&Program::named("idle").build()?, &[])?;
     let pid = Pid::from_raw(i32::try_from(target.pid())?).context("a pid")?;
+    // The runtime's own goroutines still start when the program already says that it runs; then every thread sleeps.
+    std::thread::sleep(Duration::from_millis(300));
     kill_process(pid, Signal::STOP)?;
     let traced = ["channels", "snapshot"].map(|level| -> Result<Session> {
         let goflow = Goflow::attach(&["--pid", &target.pid().to_string(), "--level", level])?;
