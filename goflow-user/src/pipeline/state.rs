@@ -19,6 +19,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Events on their way to the model: a tenth of a second of what two CPUs can produce, or some 6 MB.
 const MOST_ON_THE_WAY: usize = 48 * 1024;
 
+/// How long what has ended is known: in a trace nobody asks for it, and a busy program ends ten thousand goroutines a second.
+const RETENTION_NS: u64 = 1_000_000_000;
+
 /// Longest waits told of each process.
 const LONGEST: usize = 10;
 
@@ -71,7 +74,15 @@ pub(super) fn pair(window: Arc<Window>) -> (Feed, State) {
         runtimes: Vec::new(),
         dropped: None,
     };
-    (feed, State { facts, on_the_way, model: Model::new(Limits::default()), accounts: HashMap::new() })
+    (
+        feed,
+        State {
+            facts,
+            on_the_way,
+            model: Model::new(Limits { retention_ns: RETENTION_NS, ..Limits::default() }),
+            accounts: HashMap::new(),
+        },
+    )
 }
 
 impl Feed {
