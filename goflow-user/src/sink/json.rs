@@ -10,6 +10,8 @@ mod fragment;
 mod line;
 mod state;
 
+pub(in crate::sink) use state::Hex;
+
 use std::io::{self, Write};
 
 use self::fragment::Fragments;

@@ -4,9 +4,9 @@ use super::View;
 use super::group::Group;
 use crate::binary::addr::RuntimeAddr;
 use crate::binary::frame::Frame;
+use crate::sink::json::Hex;
 use crate::sink::words;
 use crate::target::snapshot::{Blocked, Channel, Goroutine, StackEnd, SyncObject, Waiter};
-use serde::ser::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -38,21 +38,6 @@ struct Meta<'a> {
     wall_clock_offset_ns: Option<i64>,
     goroutine_count: usize,
     dead: u64,
-}
-
-/// An address as text, as everywhere in goflow's JSON.
-struct Hex(u64);
-
-impl Serialize for Hex {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:#x}", self.0))
-    }
-}
-
-impl From<RuntimeAddr> for Hex {
-    fn from(address: RuntimeAddr) -> Self {
-        Self(address.0)
-    }
 }
 
 #[derive(serde::Serialize)]
