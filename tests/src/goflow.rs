@@ -181,6 +181,20 @@ impl Goflow {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Its process id, which stays its own until it is collected.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has ended by itself.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Sends it a signal.
     ///
     /// # Errors

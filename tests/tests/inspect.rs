@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use goflow_tests::goflow::{Finished, Goflow, run};
 use goflow_tests::programs::{Flavour, Program};
-use goflow_tests::repository;
 use goflow_tests::services::Service;
 use goflow_tests::stream::probes_of_level;
+use goflow_tests::{PATIENCE, repository, until};
 use serde_json::Value;
 
 fn facts(file: &str) -> Result<Value> {
@@ -180,6 +181,12 @@ fn collect_keys(value: &Value, keys: &mut BTreeSet<String>) {
     }
 }
 
+/// Whether process `pid` has `file` in its memory; a process that ends has nothing.
+fn maps(pid: u32, file: &Path) -> Result<bool> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    Ok(maps.lines().any(|line| line.ends_with(&*file.to_string_lossy())))
+}
+
 /// An upgrade that writes into the file instead of replacing it, while goflow has it mapped.
 #[test]
 fn a_file_that_is_truncated_meanwhile_is_an_error_and_no_crash() -> Result<()> {
@@ -189,8 +196,12 @@ fn a_file_that_is_truncated_meanwhile_is_an_error_and_no_crash() -> Result<()> {
     for round in 0..20 {
         let path = directory.path().join(format!("program-{round}"));
         fs::write(&path, &service)?;
-        let goflow = Goflow::start(&["inspect".as_ref(), path.as_os_str()])?;
-        std::thread::sleep(Duration::from_millis(5 * round));
+        let mut goflow = Goflow::start(&["inspect".as_ref(), path.as_os_str()])?;
+        until("goflow maps the file, or has ended", PATIENCE, || {
+            let mapped = maps(goflow.pid(), &path)?;
+            Ok((mapped || goflow.has_ended()?).then_some(()))
+        })?;
+        std::thread::sleep(Duration::from_millis(round));
         fs::File::options().write(true).open(&path)?.set_len(4096)?;
         let finished = goflow.finish()?;
         fs::remove_file(&path)?;
