@@ -14,7 +14,7 @@ use crate::probe::cost::estimated_ns_per_hit;
 use crate::probe::load::LoadError;
 use crate::probe::plan::{Plan, PlannedSite};
 use crate::sink::record::{ProbeHits, ProcessState, Progress, Summary};
-use crate::target::executable::Executable;
+use crate::target::executable::{Executable, FileId};
 use crate::target::lease::{Lease, WANTED_BACK};
 use crate::target::process::{Process, Standstill};
 use crate::target::spawn::{self, Waiting};
@@ -25,6 +25,7 @@ use goflow_common::probe::ProbeId;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -50,11 +51,7 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
     let signals = Signals::catch()?;
     let mut targets = open(&options.targets)?;
     let lease = targets.lease.take();
-    let traced = targets
-        .executables
-        .drain(..)
-        .map(|(executable, scope)| session::attach(executable, &scope, options, &environment))
-        .collect::<anyhow::Result<Vec<Traced>>>()?;
+    let traced = session::attach_all(mem::take(&mut targets.executables), options, &environment)?;
     let mut running = Running::start(traced, targets.watch, lease, options, sink)?;
     let waiting = targets.waiting.take();
     // A signal from before the fork has reached goflow only: whoever sent it wants the command to end as well.
@@ -121,23 +118,30 @@ fn open_leased(path: &Path) -> anyhow::Result<(Executable, Option<Lease>)> {
 }
 
 fn open_pids(pids: &[Pid]) -> anyhow::Result<Opened> {
-    let mut executables: Vec<(Executable, Vec<Pid>)> = Vec::new();
+    let mut programs: Vec<(FileId, Vec<Pid>)> = Vec::new();
     let mut processes = Vec::new();
     for &pid in pids {
         let process = Process::open(pid).map_err(|error| no_process(pid, &error))?;
-        let executable = Executable::of_process(pid)?;
+        let id =
+            Executable::id_of_process(pid).or_else(|_| Executable::of_process(pid).map(|file| file.id()))?;
         if let Some(standstill) = Standstill::of(pid) {
             tracing::warn!("process {pid} {}", standstill.sentence());
         }
-        processes.push(Watched::new(process, Some(executable.id())));
-        match executables.iter_mut().find(|(known, _)| known.id() == executable.id()) {
+        processes.push(Watched::new(process, Some(id)));
+        match programs.iter_mut().find(|(known, _)| *known == id) {
             Some((_, same)) if same.contains(&pid) => {}
             Some((_, same)) => same.push(pid),
-            None => executables.push((executable, vec![pid])),
+            None => programs.push((id, vec![pid])),
         }
     }
-    let executables =
-        executables.into_iter().map(|(executable, pids)| (executable, Scope::Processes(pids))).collect();
+    let executables = session::side_by_side(programs, |(id, pids)| {
+        let executable = Executable::of_process(pids[0])?;
+        if executable.id() != id {
+            return Err(anyhow!("process {} executed another program just now", pids[0]))
+                .advise(|| "try again");
+        }
+        Ok((executable, Scope::Processes(pids)))
+    })?;
     Ok(Opened { executables, watch: Watch::of(processes), waiting: None, lease: None })
 }
 

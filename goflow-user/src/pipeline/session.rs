@@ -10,7 +10,7 @@ use crate::ingest::ring::RingReader;
 use crate::probe::attach::{self, Attached, Scope};
 use crate::probe::catalog::Level;
 use crate::probe::feature;
-use crate::probe::load::{self, AttachMethod, KernelSide};
+use crate::probe::load::{self, AttachMethod, KernelSide, Programs};
 use crate::probe::plan::Plan;
 use crate::sink::record::{Meta, ProbeMeta, Unavailable};
 use crate::target::executable::Executable;
@@ -20,7 +20,9 @@ use crate::target::{Pid, host, process};
 use anyhow::{Context as _, anyhow, bail};
 use rustix::thread::capabilities;
 use std::os::fd::AsFd as _;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 /// The machine and the choices that hold for every binary of a session.
 pub(super) struct Environment {
@@ -102,59 +104,130 @@ fn require_privilege(
         .advise(|| "run it with sudo; `goflow doctor` prints the command that gives it what it lacks")
 }
 
-/// Puts the probes of one binary in.
-pub(super) fn attach(
-    executable: Executable,
-    scope: &Scope,
+/// Does the same with each of `items` at the same time, on a thread each; in their order, or the first error in it.
+pub(super) fn side_by_side<T: Send, R: Send>(
+    items: Vec<T>,
+    work: impl Fn(T) -> anyhow::Result<R> + Sync,
+) -> anyhow::Result<Vec<R>> {
+    let work = &work;
+    thread::scope(|scope| {
+        let threads: Vec<_> = items.into_iter().map(|item| scope.spawn(move || work(item))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
+}
+
+/// Puts the probes of all binaries in, or none. What takes long, the analysis and the kernel's verifier, comes first and side
+/// by side, so that all of them start to be recorded at nearly the same time.
+pub(super) fn attach_all(
+    executables: Vec<(Executable, Scope)>,
     options: &TraceOptions,
     environment: &Environment,
-) -> anyhow::Result<Traced> {
-    let binary = executable.binary();
-    let (offsets, offset_source) =
-        binary.offsets().with_context(|| format!("{} cannot be traced", executable.path().display()))?;
-    if options.level == Level::Snapshot {
+) -> anyhow::Result<Vec<Traced>> {
+    side_by_side(executables, |(executable, scope)| Prepared::new(executable, scope, options, environment))?
+        .into_iter()
+        .map(|prepared| prepared.attach(options, environment))
+        .collect()
+}
+
+/// One binary, with everything done that does not touch its processes.
+struct Prepared {
+    executable: Executable,
+    scope: Scope,
+    offset_source: OffsetSource,
+    /// `None` where it is looked at without probes.
+    loaded: Option<Loaded>,
+}
+
+/// Programs in the kernel that are not attached yet.
+struct Loaded {
+    plan: Plan,
+    programs: Programs,
+    kernel_side: KernelSide,
+}
+
+impl Prepared {
+    fn new(
+        executable: Executable,
+        scope: Scope,
+        options: &TraceOptions,
+        environment: &Environment,
+    ) -> anyhow::Result<Self> {
+        let binary = executable.binary();
+        let (offsets, offset_source) =
+            binary.offsets().with_context(|| format!("{} cannot be traced", executable.path().display()))?;
+        if options.level == Level::Snapshot {
+            may_be_read(&executable, &scope)?;
+            return Ok(Self { executable, scope, offset_source, loaded: None });
+        }
+        let plan = Plan::new(binary, &offsets, options.level, options.stack_depth);
+        if plan.sites.is_empty() {
+            let path = executable.path().display();
+            bail!("{path} has no function that goflow could probe: {}", reasons(&plan));
+        }
+        let filter = attach::needs_target_filter(environment.method, environment.kernel_version, &scope);
+        let (programs, kernel_side) = load::load(&plan, environment.method, filter, options.ring_bytes)?;
+        let kernel_side = allow(kernel_side, &scope, filter)?;
+        let loaded = Some(Loaded { plan, programs, kernel_side });
+        Ok(Self { executable, scope, offset_source, loaded })
+    }
+
+    fn attach(self, options: &TraceOptions, environment: &Environment) -> anyhow::Result<Traced> {
+        let Self { executable, scope, offset_source, loaded } = self;
         let meta = meta(&executable, offset_source, options, environment);
-        may_be_read(&executable, scope)?;
+        match loaded {
+            Some(loaded) => loaded.attach(executable, &scope, meta, environment),
+            None => Ok(without_probes(executable, scope, meta)),
+        }
+    }
+}
+
+impl Loaded {
+    fn attach(
+        self,
+        executable: Executable,
+        scope: &Scope,
+        meta: Meta,
+        environment: &Environment,
+    ) -> anyhow::Result<Traced> {
+        let Self { plan, programs, kernel_side } = self;
+        let KernelSide { events, counters, goid_memory, .. } = kernel_side;
+        let start = MonotonicNs(host::monotonic_ns());
+        let mut attached =
+            attach::attach(programs, &plan, executable.as_fd(), scope, environment.kernel_version)?;
+        attached.remember_goids(&plan, goid_memory)?;
+        let meta = Meta {
+            attach_method: environment.method.name(),
+            start,
+            attach_ns: attached.took().as_nanos() as u64,
+            interval_ns: None,
+            probes: probes(&plan),
+            unavailable: unavailable(&plan),
+            ..meta
+        };
         executable.release_pages();
         let executable = Arc::new(executable);
-        let (wanted, search) = match scope {
-            Scope::AllProcesses => (Vec::new(), true),
-            Scope::Processes(pids) => {
-                (pids.iter().map(|&pid| unannounced(&executable, pid)).collect(), false)
-            }
+        let processes = match scope {
+            Scope::AllProcesses => Vec::new(),
+            Scope::Processes(pids) => pids.iter().filter_map(|&pid| running(&executable, pid)).collect(),
         };
-        return Ok(Traced { executable, probes: None, meta, processes: Vec::new(), wanted, search });
+        let reader = RingReader::new(events, counters, start);
+        let wanted = processes.iter().map(Wanted::announced).collect();
+        let probes = Some(Probes { plan, attached, reader });
+        Ok(Traced { executable, probes, meta, processes, wanted, search: false })
     }
-    let plan = Plan::new(binary, &offsets, options.level, options.stack_depth);
-    if plan.sites.is_empty() {
-        bail!("{} has no function that goflow could probe: {}", executable.path().display(), reasons(&plan));
-    }
-    let filter = attach::needs_target_filter(environment.method, environment.kernel_version, scope);
-    let (programs, kernel_side) = load::load(&plan, environment.method, filter, options.ring_bytes)?;
-    let KernelSide { events, counters, goid_memory, .. } = allow(kernel_side, scope, filter)?;
-    let start = MonotonicNs(host::monotonic_ns());
-    let mut attached =
-        attach::attach(programs, &plan, executable.as_fd(), scope, environment.kernel_version)?;
-    attached.remember_goids(&plan, goid_memory)?;
-    let meta = Meta {
-        attach_method: environment.method.name(),
-        start,
-        attach_ns: attached.took().as_nanos() as u64,
-        interval_ns: None,
-        probes: probes(&plan),
-        unavailable: unavailable(&plan),
-        ..meta(&executable, offset_source, options, environment)
-    };
+}
+
+/// A binary of which only the memory of its processes is read.
+fn without_probes(executable: Executable, scope: Scope, meta: Meta) -> Traced {
     executable.release_pages();
     let executable = Arc::new(executable);
-    let processes = match scope {
-        Scope::AllProcesses => Vec::new(),
-        Scope::Processes(pids) => pids.iter().filter_map(|&pid| running(&executable, pid)).collect(),
+    let (wanted, search) = match scope {
+        Scope::AllProcesses => (Vec::new(), true),
+        Scope::Processes(pids) => {
+            (pids.into_iter().map(|pid| unannounced(&executable, pid)).collect(), false)
+        }
     };
-    let reader = RingReader::new(events, counters, start);
-    let wanted = processes.iter().map(Wanted::announced).collect();
-    let probes = Some(Probes { plan, attached, reader });
-    Ok(Traced { executable, probes, meta, processes, wanted, search: false })
+    Traced { executable, probes: None, meta, processes: Vec::new(), wanted, search }
 }
 
 /// How often processes are read, and what.
