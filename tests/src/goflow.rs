@@ -258,7 +258,9 @@ pub fn on_a_terminal(command: &Command) -> Command {
     let words: Vec<&OsStr> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
     let quoted: Vec<String> =
         words.iter().map(|word| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"))).collect();
+    // A shell between the two would get the terminal's signals as well, and its status is not that of what it ran.
+    let line = format!("exec {}", quoted.join(" "));
     let mut script = Command::new("script");
-    script.args(["--quiet", "--flush", "--return", "--command", &quoted.join(" "), "/dev/null"]);
+    script.env("SHELL", "/bin/sh").args(["--quiet", "--flush", "--return", "--command", &line, "/dev/null"]);
     script
 }
