@@ -5,6 +5,10 @@
 //! raises the epoch, and what was remembered under an older epoch is not used. User space turns the memory on once
 //! every probe is in and off before the first goes out, because only in between does no `newproc1` go unseen. What
 //! never passes through `newproc1` (a `g0`, goid 0) is not remembered at all.
+//!
+//! The `m` of a `g` on a thread is remembered in the same way. That is true for as long as the thread lives, because a
+//! thread has one `m`, or for callbacks from C one after the other, each with a `g0` of its own (runtime/proc.go,
+//! `allocm`, `needm`).
 
 use crate::{
     maps::{GOID_EPOCH, GOID_MEMORY, config},
@@ -19,13 +23,13 @@ const SLOTS: u64 = 64;
 /// What one CPU remembers.
 pub(crate) type Memory = [Answer; SLOTS as usize];
 
-/// One answer. The question is stored XORed with the goid: a task that preempts another on the same CPU can mix two
-/// answers in one slot, and then the two words do not fit together.
+/// One answer. The question is stored XORed with it: a task that preempts another on the same CPU can mix two answers in
+/// one slot, and then the two words do not fit together.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Answer {
-    question_and_goid: u64,
-    goid: u64,
+    question_and_answer: u64,
+    answer: u64,
 }
 
 /// `gp.goid` of process `pid`, 0 for a nil `gp`, [`GOID_UNKNOWN`] when it cannot be read.
@@ -34,21 +38,39 @@ pub(crate) fn goid_of(gp: u64, pid: u32) -> u64 {
     if gp == 0 {
         return 0;
     }
-    let Some(question) = question(gp, pid) else { return read_goid(gp) };
-    let Some(memory) = GOID_MEMORY.get_ptr_mut(0) else { return read_goid(gp) };
+    remembered(gp, pid, || read_goid(gp), |goid| goid != 0 && goid != GOID_UNKNOWN)
+}
+
+/// The `m` of `gp`, which runs on thread `tid`; `None` when it cannot be read.
+#[inline(always)]
+pub(crate) fn m_of(gp: u64, tid: u32) -> Option<u64> {
+    // An address is far below this: the two kinds of questions are never the same.
+    const ABOUT_M: u64 = 1 << 63;
+    let read_m = || read(gp.wrapping_add(u64::from(config!(g_m)))).unwrap_or(0);
+    match remembered(gp | ABOUT_M, tid, read_m, |m| m != 0) {
+        0 => None,
+        m => Some(m),
+    }
+}
+
+/// What is known of `gp` and `id`, else what `read` gives, which is remembered if it is `worth_it`.
+#[inline(always)]
+fn remembered(gp: u64, id: u32, read: impl FnOnce() -> u64, worth_it: impl FnOnce(u64) -> bool) -> u64 {
+    let Some(question) = question(gp, id) else { return read() };
+    let Some(memory) = GOID_MEMORY.get_ptr_mut(0) else { return read() };
     // SAFETY: the pointer is to the map's value, and the slot is below `SLOTS`.
     let slot = unsafe { memory.cast::<Answer>().add((question % SLOTS) as usize) };
     // SAFETY: as above; volatile because a preempting task may change it between the reads.
     let known = unsafe { slot.read_volatile() };
-    if known.question_and_goid ^ known.goid == question {
-        return known.goid;
+    if known.question_and_answer ^ known.answer == question {
+        return known.answer;
     }
-    let goid = read_goid(gp);
-    if goid != 0 && goid != GOID_UNKNOWN {
+    let answer = read();
+    if worth_it(answer) {
         // SAFETY: as above.
-        unsafe { slot.write_volatile(Answer { question_and_goid: question ^ goid, goid }) };
+        unsafe { slot.write_volatile(Answer { question_and_answer: question ^ answer, answer }) };
     }
-    goid
+    answer
 }
 
 /// `gp.goid`, from the target's memory.
@@ -59,7 +81,7 @@ pub(crate) fn read_goid(gp: u64) -> u64 {
 
 /// Everything the answer depends on, mixed into one word; `None` while nothing may be remembered.
 #[inline(always)]
-fn question(gp: u64, pid: u32) -> Option<u64> {
+fn question(gp: u64, id: u32) -> Option<u64> {
     let epoch = GOID_EPOCH.get_ptr(0)?;
     // SAFETY: the pointer is to the map's value; volatile because other CPUs and user space write it.
     let epoch = Epoch(unsafe { epoch.read_volatile() });
@@ -68,7 +90,7 @@ fn question(gp: u64, pid: u32) -> Option<u64> {
     }
     // Odd constants with well-spread bits (the golden ratio's and xxHash's).
     let mixed = gp.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ epoch.0.wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
-    let mixed = mixed.wrapping_add(u64::from(pid).wrapping_mul(0x1656_67b1_9e37_79f9));
+    let mixed = mixed.wrapping_add(u64::from(id).wrapping_mul(0x1656_67b1_9e37_79f9));
     Some(mixed ^ (mixed >> 32))
 }
 

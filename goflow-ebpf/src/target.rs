@@ -1,13 +1,16 @@
 //! Reading the target: memory, and registers of Go's ABIInternal on amd64.
 
-use crate::{goid::goid_of, maps::config};
+use crate::{
+    goid::{goid_of, m_of},
+    maps::config,
+};
 use aya_ebpf::{
     EbpfContext as _,
     helpers::{bpf_probe_read_user, generated},
     programs::ProbeContext,
 };
 use core::mem::MaybeUninit;
-use goflow_common::event::GOID_UNKNOWN;
+use goflow_common::event::{GOID_UNKNOWN, Header};
 
 /// The registers of the target at the probed instruction.
 pub(crate) struct Registers<'a>(&'a aya_ebpf::bindings::pt_regs);
@@ -120,8 +123,8 @@ pub(crate) fn callers_return_address(regs: &Registers<'_>) -> u64 {
 
 /// The goroutine on whose behalf the runtime runs on this thread, `g.m.curg`, where `R14` is a `g0`.
 #[inline(always)]
-pub(crate) fn goid_behind_system_stack(g: u64, pid: u32) -> u64 {
-    let Some(m) = read::<u64>(g.wrapping_add(u64::from(config!(g_m)))) else { return GOID_UNKNOWN };
+pub(crate) fn goid_behind_system_stack(g: u64, header: &Header) -> u64 {
+    let Some(m) = m_of(g, header.tid) else { return GOID_UNKNOWN };
     let Some(curg) = read::<u64>(m.wrapping_add(u64::from(config!(m_curg)))) else { return GOID_UNKNOWN };
-    goid_of(curg, pid)
+    goid_of(curg, header.pid)
 }

@@ -21,7 +21,7 @@ use goflow_common::{
 pub(crate) fn newproc1<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Newproc1;
     let Some(mut header) = begin(regs, probe) else { return };
-    header.goid = goid_behind_system_stack(regs.g(), header.pid);
+    header.goid = goid_behind_system_stack(regs.g(), &header);
     forget();
     let new = regs.arg0();
     let created_pc = read::<u64>(new.wrapping_add(u64::from(config!(g_gopc))));

@@ -57,7 +57,7 @@ fn fill<K: Kernel, const N: usize>(
 pub(crate) fn ready<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Ready;
     let Some(mut header) = begin(regs, probe) else { return };
-    header.goid = goid_behind_system_stack(regs.g(), header.pid);
+    header.goid = goid_behind_system_stack(regs.g(), &header);
     K::emit(Ready { header, target: goid_of(regs.arg0(), header.pid) }, probe);
 }
 
