@@ -129,8 +129,14 @@ fn reserve(slots: u64) -> Option<*mut u64> {
     // SAFETY: the pointer is to the map's value.
     let (reserved, released) = unsafe { (&raw mut (*positions).reserved, &raw const (*positions).released) };
     // Another task may come between on this CPU, and another CPU where they share a ring.
-    const ATTEMPTS: u32 = 8;
-    for _ in 0..ATTEMPTS {
+    let mut attempts_left: u64 = 8;
+    while attempts_left != 0 {
+        // SAFETY: no instruction at all. The compiler no longer knows how often the loop is run and leaves it one, where
+        // it would make eight copies in each handler; the verifier does.
+        unsafe {
+            asm!("/* {left} */", left = inout(reg) attempts_left, options(nomem, nostack, preserves_flags))
+        };
+        attempts_left -= 1;
         // SAFETY: as above; volatile because others write both.
         let (position, released) = unsafe { (reserved.read_volatile(), released.read_volatile()) };
         if position.wrapping_sub(released) + slots > geometry.slots() {
