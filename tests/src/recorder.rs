@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use goflow_user::binary::addr::LoadBias;
 use goflow_user::ingest::event::{Event, MonotonicNs};
+use goflow_user::ingest::order::Orderer;
 use goflow_user::ingest::ring::RingReader;
 use goflow_user::model::{Limits, Model, Runtime};
 use goflow_user::probe::attach::{self, Attached, Scope};
@@ -83,14 +84,14 @@ impl Recorder {
         let done = Arc::<AtomicBool>::default();
         let stopped = Arc::clone(&done);
         let reader = thread::Builder::new().name("recorder".into()).spawn(move || {
-            let mut events = Vec::new();
+            let (mut orderer, mut events) = (Orderer::default(), Vec::new());
             while !stopped.load(Ordering::Acquire) {
-                let drained = ring.drain(now(), &mut |_| {});
-                ring.release(drained.certain, &mut events);
+                let drained = ring.drain(now(), &mut orderer, &mut |_| {});
+                events.extend(orderer.release(drained.certain));
                 thread::sleep(PAUSE);
             }
-            while ring.drain(now(), &mut |_| {}).records > 0 {}
-            ring.finish(&mut events);
+            while ring.drain(now(), &mut orderer, &mut |_| {}).records > 0 {}
+            events.extend(orderer.finish());
             let losses = ring.losses(now())?;
             ensure!(losses.is_empty(), "{losses:?}");
             Ok(events)

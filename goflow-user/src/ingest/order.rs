@@ -24,6 +24,9 @@ use super::event::{Event, MonotonicNs};
 /// person notices.
 pub const HOLD_NS: u64 = 10_000_000;
 
+/// Events for which room is kept between two looks.
+const USUALLY_HELD: usize = 16 * 1024;
+
 /// Holds the youngest events back until their order is certain.
 #[derive(Debug, Default)]
 pub struct Orderer {
@@ -34,7 +37,7 @@ pub struct Orderer {
 }
 
 impl Orderer {
-    /// Takes one event. Those of one ring come in its order.
+    /// Takes one event, of any ring of any session. Those of one ring come in its order.
     pub fn push(&mut self, event: Event) {
         if event.t < self.released {
             self.late += 1;
@@ -42,18 +45,20 @@ impl Orderer {
         self.held.push(event);
     }
 
-    /// Appends to `out` what happened before `certain`.
-    pub fn release(&mut self, certain: MonotonicNs, out: &mut Vec<Event>) {
+    /// Hands out what happened before `certain`.
+    pub fn release(&mut self, certain: MonotonicNs) -> impl Iterator<Item = Event> {
+        // After a time in which much was held.
+        self.held.shrink_to(USUALLY_HELD.max(self.held.len()));
         self.sort();
         let count = self.held.partition_point(|event| event.t < certain);
         self.released = self.released.max(certain);
-        out.extend(self.held.drain(..count));
+        self.held.drain(..count)
     }
 
-    /// Appends everything that is held: nothing can come any more.
-    pub fn finish(&mut self, out: &mut Vec<Event>) {
+    /// Hands out everything that is held: nothing can come any more.
+    pub fn finish(&mut self) -> impl Iterator<Item = Event> {
         self.sort();
-        out.append(&mut self.held);
+        self.held.drain(..)
     }
 
     /// What is held consists of a few runs that are nearly in order, which a stable sort merges. Equal times keep the
@@ -95,10 +100,10 @@ mod tests {
         let mut out = Vec::new();
         orderer.push(at(12));
         orderer.push(at(10));
-        orderer.release(MonotonicNs(10), &mut out);
+        out.extend(orderer.release(MonotonicNs(10)));
         assert_eq!(times(&out), [0; 0]);
         orderer.push(at(11));
-        orderer.release(MonotonicNs(13), &mut out);
+        out.extend(orderer.release(MonotonicNs(13)));
         assert_eq!(times(&out), [10, 11, 12]);
         assert_eq!(orderer.late(), 0);
     }
@@ -108,9 +113,9 @@ mod tests {
         let mut orderer = Orderer::default();
         let mut out = Vec::new();
         orderer.push(at(30));
-        orderer.release(MonotonicNs(30), &mut out);
+        out.extend(orderer.release(MonotonicNs(30)));
         orderer.push(at(5));
-        orderer.finish(&mut out);
+        out.extend(orderer.finish());
         assert_eq!(times(&out), [5, 30]);
         assert_eq!(orderer.late(), 1);
     }
@@ -130,9 +135,9 @@ mod tests {
             hits.sort_by_key(|hit| hit.0);
             for chunk in hits.chunks(batch) {
                 chunk.iter().for_each(|hit| orderer.push(at(hit.1)));
-                orderer.release(MonotonicNs(chunk[0].0.saturating_sub(HOLD_NS)), &mut out);
+                out.extend(orderer.release(MonotonicNs(chunk[0].0.saturating_sub(HOLD_NS))));
             }
-            orderer.finish(&mut out);
+            out.extend(orderer.finish());
             prop_assert_eq!(out.len(), jitter.len());
             prop_assert_eq!(orderer.late(), 0);
             prop_assert!(out.is_sorted_by_key(|event| event.t));

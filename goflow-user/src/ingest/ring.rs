@@ -1,10 +1,10 @@
 //! Takes records out of the rings, and notices what the kernel had to drop.
 //!
-//! In: the maps of a session; out: decoded events in time order with loss windows between them. Nothing wakes this
+//! In: the maps of a session; out: decoded events, to be put in order, and loss windows between them. Nothing wakes this
 //! reader: the kernel side submits without a wake-up (a forced one costs the target 6 µs a hit), so the caller polls.
 
 use super::decode::{self, Decoded};
-use super::event::{Event, LossPoint, Lost, MonotonicNs};
+use super::event::{LossPoint, Lost, MonotonicNs};
 use super::order::{HOLD_NS, Orderer};
 use crate::probe::buffer::EventBuffer;
 use crate::probe::load::{Counters, LoadError};
@@ -20,12 +20,42 @@ pub struct RingReader {
     events: EventBuffer,
     counters: Counters,
     taken: [u64; ProbeId::COUNT],
-    orderer: Orderer,
-    /// Of each ring, the moment from before which nothing more can come.
-    complete_until: Vec<MonotonicNs>,
+    progress: Vec<Progress>,
     lost_before: u64,
     looked_at: MonotonicNs,
     undecodable: u64,
+}
+
+/// How far one ring has been read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    /// The moment from before which nothing more can come.
+    complete_until: MonotonicNs,
+    /// A look that found more than has been read since: its time, and the place in the ring up to which records had begun.
+    open_look: Option<(MonotonicNs, u64)>,
+}
+
+impl Progress {
+    /// A look before a drain. One that is open stays: while as much comes as a drain takes, no drain reads all that a new
+    /// look finds.
+    fn look(&mut self, now: MonotonicNs, reserved: u64) {
+        self.open_look.get_or_insert((now, reserved));
+    }
+
+    /// After a drain.
+    fn has_read(&mut self, read: u64) {
+        if let Some((at, _)) = self.open_look.take_if(|(_, reserved)| read >= *reserved) {
+            self.complete_until = at;
+        }
+    }
+
+    /// After a drain of the kernel's ring, which takes a record's time before its place, so that one may come late by
+    /// [`HOLD_NS`].
+    fn has_read_of_kernel_ring(&mut self, now: MonotonicNs, is_all: bool, last: Option<MonotonicNs>) {
+        if let Some(until) = if is_all { Some(now) } else { last } {
+            self.complete_until = MonotonicNs(until.0.saturating_sub(HOLD_NS));
+        }
+    }
 }
 
 /// What one look at the rings brought.
@@ -42,25 +72,33 @@ impl RingReader {
     #[must_use]
     pub fn new(events: EventBuffer, counters: Counters, now: MonotonicNs) -> Self {
         Self {
-            complete_until: vec![MonotonicNs::default(); events.rings() as usize],
+            progress: vec![Progress::default(); events.rings() as usize],
             events,
             counters,
             taken: [0; ProbeId::COUNT],
-            orderer: Orderer::default(),
             lost_before: 0,
             looked_at: now,
             undecodable: 0,
         }
     }
 
-    /// Takes what is there; `seen` is shown every record as it comes, unordered. `now` must not be later than this call.
-    pub fn drain(&mut self, now: MonotonicNs, seen: &mut dyn FnMut(&Decoded)) -> Drained {
-        let Self { events, taken, orderer, undecodable, complete_until, .. } = self;
+    /// Gives what is there to `orderer`; `seen` is shown every record as it comes, unordered. `now` must not be later than
+    /// this call.
+    pub fn drain(
+        &mut self,
+        now: MonotonicNs,
+        orderer: &mut Orderer,
+        seen: &mut dyn FnMut(&Decoded),
+    ) -> Drained {
+        let Self { events, taken, undecodable, progress, .. } = self;
         let most = (MOST_PER_DRAIN / events.rings() as usize).max(LEAST_PER_RING);
-        let mut drained = Drained::default();
-        for (ring, complete_until) in complete_until.iter_mut().enumerate() {
+        let mut drained = Drained { records: 0, certain: now };
+        for (ring, progress) in (0..).zip(progress) {
+            if let Some(extent) = events.extent(ring) {
+                progress.look(now, extent.reserved);
+            }
             let mut last = None;
-            let look = events.take(ring as u32, most, |record| match decode::decode(record) {
+            let records = events.take(ring, most, |record| match decode::decode(record) {
                 Ok(decoded) => {
                     taken[decoded.probe as usize] += 1;
                     seen(&decoded);
@@ -72,29 +110,14 @@ impl RingReader {
                     tracing::debug!(%error, "a record could not be decoded");
                 }
             });
-            drained.records += look.records;
-            match (events.takes_time_after_place(), look.is_all, last) {
-                (true, true, _) => *complete_until = now,
-                (true, false, _) | (false, false, None) => {}
-                (false, true, _) => *complete_until = MonotonicNs(now.0.saturating_sub(HOLD_NS)),
-                (false, false, Some(last)) => *complete_until = MonotonicNs(last.0.saturating_sub(HOLD_NS)),
+            match events.extent(ring) {
+                Some(extent) => progress.has_read(extent.read),
+                None => progress.has_read_of_kernel_ring(now, records < most, last),
             }
+            drained.records += records;
+            drained.certain = drained.certain.min(progress.complete_until);
         }
-        drained.certain = complete_until.iter().copied().min().unwrap_or_default();
         drained
-    }
-
-    /// Hands out what happened before `certain`, which a call of [`Self::drain`] has told.
-    pub fn release(&mut self, certain: MonotonicNs, out: &mut Vec<Event>) {
-        self.orderer.release(certain, out);
-    }
-
-    /// Hands out everything that is still held back. Call it when the probes are out and the buffer is drained.
-    pub fn finish(&mut self, out: &mut Vec<Event>) {
-        self.orderer.finish(out);
-        if self.orderer.late() > 0 {
-            tracing::info!(late = self.orderer.late(), "events came too late to be put in order");
-        }
     }
 
     /// What was lost since the last call, as windows that end `now`.
@@ -135,5 +158,32 @@ impl RingReader {
             *hits += others.0 + others.1;
         }
         Ok(hits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_certain_moves_on_although_no_drain_reads_everything() {
+        let mut progress = Progress::default();
+        let mut certain = Vec::new();
+        for round in 1..=6 {
+            // A hundred records come, and then eighty of all that wait are read.
+            progress.look(MonotonicNs(round * 10), round * 100);
+            progress.has_read(round * 80);
+            certain.push(progress.complete_until.0);
+        }
+        // The 100 of the first look are read in the second round, the 300 of the next one in the fourth.
+        assert_eq!(certain, [0, 10, 10, 30, 30, 30]);
+    }
+
+    #[test]
+    fn a_drain_that_reads_everything_makes_the_time_of_its_look_certain() {
+        let mut progress = Progress::default();
+        progress.look(MonotonicNs(7), 0);
+        progress.has_read(0);
+        assert_eq!(progress.complete_until, MonotonicNs(7));
     }
 }

@@ -9,6 +9,7 @@ use super::{Message, ProcessExit};
 use crate::binary::addr::{LinkAddr, LoadBias};
 use crate::ingest::decode::Decoded;
 use crate::ingest::event::{Event, LossPoint, MonotonicNs};
+use crate::ingest::order::Orderer;
 use crate::ingest::ring::{Drained, RingReader};
 use crate::model::Seen;
 use crate::probe::load::LoadError;
@@ -20,6 +21,7 @@ use crate::target::snapshot::Snapshot;
 use crossbeam_channel::{Receiver, Sender};
 use goflow_common::probe::ProbeId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -30,8 +32,8 @@ const BUSY_PAUSE: Duration = Duration::from_millis(4);
 /// Longest pause, reached when nothing comes.
 const IDLE_PAUSE: Duration = Duration::from_millis(20);
 
-/// Events passed on at once when the session ends; the outbox takes more.
-const REST: usize = 2048;
+/// Events passed on at once.
+const BATCH: usize = 2048;
 
 /// One traced binary, as the ingest thread sees it.
 pub(super) struct Source {
@@ -157,6 +159,8 @@ pub(super) struct Outlets {
 /// Moves events until `done`, then takes the rest.
 pub(super) struct Ingest {
     sources: Vec<Source>,
+    /// Puts the events of all sources in order.
+    orderer: Orderer,
     outbox: Outbox,
     feed: Feed,
     /// To the thread that takes snapshots.
@@ -198,6 +202,7 @@ impl Ingest {
             sources.iter().flat_map(|source| source.known.keys()).copied().collect();
         Self {
             sources,
+            orderer: Orderer::default(),
             outbox: Outbox::new(messages),
             feed,
             snapshots,
@@ -239,16 +244,12 @@ impl Ingest {
             certain = certain.min(drained.certain);
             has_lost |= lost;
         }
-        let mut events = Vec::new();
-        for source in &mut self.sources {
-            source.reader.release(certain, &mut events);
+        let mut ordered = self.orderer.release(certain);
+        while let Some(events) = batch(&mut ordered) {
+            has_lost |= !self.feed.events(&events);
+            self.outbox.push_events(events);
         }
-        if self.sources.len() > 1 {
-            // Every binary's are in order, up to the same moment.
-            events.sort_by_key(|event| event.t);
-        }
-        has_lost |= !self.feed.events(&events);
-        self.outbox.push_events(events);
+        drop(ordered);
         if has_lost {
             self.ask(Ask::Lost);
         }
@@ -266,7 +267,7 @@ impl Ingest {
             outside[decoded.probe as usize] += u64::from(!self.window.contains(decoded.event.t));
             appeared.extend(appearance(executable, sites, known, decoded));
         };
-        let drained = reader.drain(now, &mut seen);
+        let drained = reader.drain(now, &mut self.orderer, &mut seen);
         let losses = reader.losses(now)?;
         let has_lost = !losses.is_empty();
         for start in appeared {
@@ -397,23 +398,25 @@ impl Ingest {
     }
 
     fn finish(mut self) -> Result<Totals, LoadError> {
-        let mut rest = Vec::new();
         let (mut hits, mut eventless, mut hits_in_window) = (Vec::new(), Vec::new(), Vec::new());
         self.answer()?;
-        for source in &mut self.sources {
-            source.reader.finish(&mut rest);
+        for source in &self.sources {
             hits.push(source.reader.hits()?);
             eventless.push(source.reader.eventless()?);
             hits_in_window.push(source.hits_in_window()?);
         }
-        rest.sort_by_key(|event| event.t);
         // The probes are out: nothing can be lost by waiting now.
         self.pass_on(Outbox::flush);
-        while !rest.is_empty() {
-            let some: Vec<Event> = rest.drain(..rest.len().min(REST)).collect();
-            self.feed.events(&some);
-            self.outbox.push_events(some);
+        let mut orderer = mem::take(&mut self.orderer);
+        let mut rest = orderer.finish();
+        while let Some(events) = batch(&mut rest) {
+            self.feed.events(&events);
+            self.outbox.push_events(events);
             self.pass_on(Outbox::flush);
+        }
+        drop(rest);
+        if orderer.late() > 0 {
+            tracing::info!(late = orderer.late(), "events came too late to be put in order");
         }
         self.tell_snapshots(MonotonicNs(u64::MAX));
         self.tell_exits(MonotonicNs(u64::MAX));
@@ -427,6 +430,12 @@ impl Ingest {
             processes: self.processes.into_iter().collect(),
         })
     }
+}
+
+/// The next events, in one piece; `None` when there are no more.
+fn batch(events: &mut impl Iterator<Item = Event>) -> Option<Vec<Event>> {
+    let batch: Vec<Event> = events.take(BATCH).collect();
+    (!batch.is_empty()).then_some(batch)
 }
 
 /// A process that this event shows for the first time, or at another place than before (it has executed anew).

@@ -29,14 +29,19 @@ impl EventBuffer {
         }
     }
 
-    /// True when a record's time is taken after its place in the ring.
+    /// How far a ring has been written and read, where the ring tells.
     #[must_use]
-    pub fn takes_time_after_place(&self) -> bool {
-        matches!(self, Self::Own(_))
+    pub fn extent(&self, ring: u32) -> Option<Extent> {
+        match self {
+            Self::Kernel(_) => None,
+            Self::Own(rings) => {
+                Some(Extent { reserved: rings.reserved(ring), read: rings.read[ring as usize] })
+            }
+        }
     }
 
-    /// Shows `see` up to `most` records of one ring.
-    pub fn take(&mut self, ring: u32, most: usize, mut see: impl FnMut(&[u8])) -> Taken {
+    /// Shows `see` up to `most` records of one ring; returns how many.
+    pub fn take(&mut self, ring: u32, most: usize, mut see: impl FnMut(&[u8])) -> usize {
         let mut records = 0;
         match self {
             Self::Kernel(events) => {
@@ -45,29 +50,27 @@ impl EventBuffer {
                     see(&record);
                     records += 1;
                 }
-                Taken { records, is_all: records < most }
             }
             Self::Own(rings) => {
-                let reserved = rings.reserved(ring);
                 while records < most {
                     let Some(record) = rings.next(ring) else { break };
                     see(record.bytes());
                     records += 1;
                 }
                 rings.release(ring);
-                Taken { records, is_all: rings.read[ring as usize] >= reserved }
             }
         }
+        records
     }
 }
 
-/// What one look at a ring brought.
+/// Places in a ring: positions as of [`goflow_common::ring`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// Records.
-    pub records: usize,
-    /// True when they are all that had been reserved before the look.
-    pub is_all: bool,
+pub struct Extent {
+    /// Up to where records have begun. One that begins here or later has a time later than this look.
+    pub reserved: u64,
+    /// Up to where they have been shown.
+    pub read: u64,
 }
 
 /// goflow's own rings, mapped into this process.

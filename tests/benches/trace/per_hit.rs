@@ -6,6 +6,7 @@ use goflow_tests::programs::Program;
 use goflow_tests::stats::{median, spread};
 use goflow_tests::target::Target;
 use goflow_user::ingest::event::MonotonicNs;
+use goflow_user::ingest::order::Orderer;
 use goflow_user::ingest::ring::RingReader;
 use goflow_user::probe::attach::{self, Attached, Scope};
 use goflow_user::probe::catalog::Level;
@@ -185,11 +186,10 @@ impl Reader {
         let (stop, hits) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&hits));
         let thread = thread::Builder::new().name("reader".into()).spawn(move || {
-            let mut events = Vec::new();
+            let mut orderer = Orderer::default();
             while !stopped.load(Ordering::Acquire) {
-                let drained = reader.drain(now(), &mut |_| {});
-                reader.release(drained.certain, &mut events);
-                events.clear();
+                let drained = reader.drain(now(), &mut orderer, &mut |_| {});
+                orderer.release(drained.certain).for_each(drop);
                 counted.store(reader.hits()?.iter().sum(), Ordering::Release);
                 thread::sleep(Duration::from_millis(4));
             }
