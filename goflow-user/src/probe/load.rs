@@ -1,26 +1,24 @@
 //! From a plan to programs in the kernel: fills in the configuration, creates the maps, passes the verifier.
 //!
 //! In: the embedded object and a plan. Out: [`Programs`], ready to attach, and [`KernelSide`], what user space reads.
-//! An object of another layout version is refused. The hard thing: aya 0.14 cannot load a program for a multi-uprobe
-//! link, so that one is relocated through `aya_obj` against the maps aya has created, and loaded here.
+//! An object of another layout version is refused. aya 0.14 cannot load a program for a multi-uprobe link: that is done in
+//! [`super::multi`], maps and all.
 
 use super::buffer::{EventBuffer, Rings};
 use super::plan::Plan;
-use super::sys;
+use super::{multi, sys};
 use crate::target::Pid;
 use crate::target::host::monotonic_ns;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::UProbe;
 use aya::{Ebpf, EbpfLoader};
-use aya_obj::Object;
 use goflow_common::LAYOUT_VERSION;
 use goflow_common::config::ProbeConfig;
 use goflow_common::goid::Epoch;
 use goflow_common::probe::ProbeId;
 use goflow_common::ring::Geometry;
-use std::collections::HashSet;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use thiserror::Error;
 
 /// The eBPF object that `build.rs` made.
@@ -30,6 +28,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/go
 const MULTI_PROGRAM: &str = "all_probes";
 /// The global that holds the [`ProbeConfig`].
 const CONFIG_SYMBOL: &str = "GOFLOW_CONFIG";
+/// The global that holds the [`goflow_common::config::SiteTable`].
+const SITES_SYMBOL: &str = "GOFLOW_SITES";
 
 /// Why the eBPF programs could not be loaded.
 #[derive(Debug, Error)]
@@ -55,9 +55,12 @@ pub enum LoadError {
     /// The object lacks something that this user space expects in it.
     #[error("the eBPF object has no {0}; rebuild without GOFLOW_BPF_OBJECT")]
     Missing(&'static str),
-    /// A map could not be opened.
-    #[error("an eBPF map could not be opened")]
+    /// A map could not be created or opened.
+    #[error("an eBPF map could not be set up; `goflow doctor` tells what this kernel or user lacks")]
     Map(#[from] aya::maps::MapError),
+    /// What a map holds from the start could not be put there.
+    #[error("an eBPF map could not be filled: {0}")]
+    Fill(io::Error),
     /// The rings could not be mapped into this process.
     #[error("the event buffers cannot be mapped; a smaller --buffer may help")]
     Mapping(#[source] io::Error),
@@ -143,23 +146,28 @@ pub fn load(
     let Geometry { rings, chunks } = sizes.own;
     let config =
         ProbeConfig { filter_targets: u32::from(filter_targets), rings, ring_chunks: chunks, ..plan.config };
-    let mut ebpf = EbpfLoader::new()
-        .override_global(CONFIG_SYMBOL, bytemuck::bytes_of(&config), true)
-        .override_global("GOFLOW_SITES", plan.site_table().as_bytes().as_slice(), true)
-        .map_max_entries("EVENTS", sizes.kernel_bytes)
-        .map_max_entries("RING_POSITIONS", rings)
-        .map_max_entries("RING_CHUNKS", rings * chunks)
-        .load(OBJECT)?;
-    let multi = match method {
-        AttachMethod::UprobeMulti => Some(load_multi(&ebpf)?),
-        AttachMethod::PerfEvent => {
-            load_per_probe(&mut ebpf, plan)?;
-            None
+    let sites = plan.site_table();
+    let globals = [(CONFIG_SYMBOL, bytemuck::bytes_of(&config)), (SITES_SYMBOL, sites.as_bytes().as_slice())];
+    match method {
+        AttachMethod::UprobeMulti => {
+            let (program, mut maps) = multi::load(OBJECT, MULTI_PROGRAM, globals, &sizes.entries())?;
+            let kernel_side = KernelSide::take(|name| maps.remove(name), method, sizes)?;
+            Ok((Programs::Multi(program), kernel_side))
         }
-    };
-    let kernel_side = KernelSide::take(&mut ebpf, method, sizes)?;
-    let programs = multi.map_or_else(|| Programs::PerProbe(Box::new(ebpf)), Programs::Multi);
-    Ok((programs, kernel_side))
+        AttachMethod::PerfEvent => {
+            let mut loader = EbpfLoader::new();
+            for (name, data) in globals {
+                loader.override_global(name, data, true);
+            }
+            for (name, entries) in sizes.entries() {
+                loader.map_max_entries(name, entries);
+            }
+            let mut ebpf = loader.load(OBJECT)?;
+            load_per_probe(&mut ebpf, plan)?;
+            let kernel_side = KernelSide::take(|name| ebpf.take_map(name), method, sizes)?;
+            Ok((Programs::PerProbe(Box::new(ebpf)), kernel_side))
+        }
+    }
 }
 
 /// How large each of the two kinds of buffer is; the one that the programs do not use is as small as may be.
@@ -178,6 +186,12 @@ impl BufferSizes {
             }
             AttachMethod::PerfEvent => Self { kernel_bytes: bytes, own: Geometry { rings: 1, chunks: 1 } },
         }
+    }
+
+    /// Of each map whose size is not that of the object.
+    fn entries(self) -> [(&'static str, u32); 3] {
+        let Geometry { rings, chunks } = self.own;
+        [("EVENTS", self.kernel_bytes), ("RING_POSITIONS", rings), ("RING_CHUNKS", rings * chunks)]
     }
 }
 
@@ -209,44 +223,6 @@ fn compiled_layout_version(object: &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.try_into().ok()?))
 }
 
-fn load_multi(ebpf: &Ebpf) -> Result<OwnedFd, LoadError> {
-    let mut object = Object::parse(OBJECT)?;
-    let text_sections: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
-    let maps = object.maps.clone();
-    let descriptors =
-        maps.iter().filter_map(|(name, map)| Some((name.as_str(), map_descriptor(ebpf.map(name)?)?, map)));
-    object.relocate_maps(descriptors, &text_sections)?;
-    object.relocate_calls(&text_sections)?;
-    let program = object.programs.get(MULTI_PROGRAM).ok_or(LoadError::Missing("program all_probes"))?;
-    let function = object
-        .functions
-        .get(&program.function_key())
-        .ok_or(LoadError::Missing("code of the program all_probes"))?;
-    sys::load_multi_uprobe_program(MULTI_PROGRAM, &function.instructions, &program.license).map_err(
-        |(error, log)| LoadError::Verifier { program: MULTI_PROGRAM, error, log: deciding_lines(&log) },
-    )
-}
-
-/// The maps of our object are of these four kinds; aya's enum has no accessor common to all.
-fn map_descriptor(map: &Map) -> Option<RawFd> {
-    match map {
-        Map::Array(data) | Map::PerCpuArray(data) | Map::HashMap(data) | Map::RingBuf(data) => {
-            Some(data.fd().as_fd().as_raw_fd())
-        }
-        _ => None,
-    }
-}
-
-/// The verifier's last words: what comes before them is the path it took.
-fn deciding_lines(log: &str) -> String {
-    const KEPT: usize = 12;
-    let lines: Vec<&str> = log.trim_end().lines().collect();
-    let cut = lines.len().saturating_sub(KEPT);
-    let note =
-        if cut > 0 { format!("({cut} lines of the verifier's log left out)\n") } else { String::new() };
-    note + &lines[cut..].join("\n")
-}
-
 fn load_per_probe(ebpf: &mut Ebpf, plan: &Plan) -> Result<(), LoadError> {
     let mut wanted: Vec<&'static str> = plan.sites.iter().map(|site| site.spec.program).collect();
     wanted.dedup();
@@ -264,8 +240,12 @@ pub(super) fn uprobe_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&
 }
 
 impl KernelSide {
-    fn take(ebpf: &mut Ebpf, method: AttachMethod, sizes: BufferSizes) -> Result<Self, LoadError> {
-        let mut map = |name| ebpf.take_map(name).ok_or(LoadError::Missing(name));
+    fn take(
+        mut find: impl FnMut(&str) -> Option<Map>,
+        method: AttachMethod,
+        sizes: BufferSizes,
+    ) -> Result<Self, LoadError> {
+        let mut map = |name| find(name).ok_or(LoadError::Missing(name));
         let events = match method {
             AttachMethod::UprobeMulti => {
                 let (positions, chunks) = (map("RING_POSITIONS")?, map("RING_CHUNKS")?);

@@ -11,5 +11,6 @@ pub mod catalog;
 pub mod cost;
 pub mod feature;
 pub mod load;
+mod multi;
 pub mod plan;
 mod sys;

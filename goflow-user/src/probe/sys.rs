@@ -1,5 +1,5 @@
-//! The three calls of bpf(2) that aya 0.14 does not offer: loading a program for a multi-uprobe link, creating the
-//! link, and testing whether the kernel has it.
+//! The calls of bpf(2) that aya 0.14 does not offer: loading a program for a multi-uprobe link, creating the link, testing
+//! whether the kernel has it, and giving the variables of an object their values.
 //!
 //! In: instructions or descriptors that the caller owns; out: owned descriptors or the kernel's error. Layouts are
 //! those of `union bpf_attr` in include/uapi/linux/bpf.h, as generated in `aya_obj`.
@@ -98,19 +98,54 @@ pub(super) fn link_multi_uprobe(
     bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr)
 }
 
+/// Sets the only element of an array, which is as long as `value`.
+///
+/// # Errors
+/// The kernel's.
+pub(super) fn set_first_element(map: BorrowedFd<'_>, value: &[u8]) -> io::Result<()> {
+    let key = 0_u32;
+    let mut attr = zeroed_attr();
+    // SAFETY: writing the members of the variant that BPF_MAP_UPDATE_ELEM reads.
+    unsafe {
+        let element = &mut attr.__bindgen_anon_2;
+        element.map_fd = map.as_raw_fd() as u32;
+        element.key = std::ptr::from_ref(&key) as u64;
+        element.__bindgen_anon_1.value = value.as_ptr() as u64;
+    }
+    // SAFETY: key and value outlive the call.
+    unsafe { call(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr) }.map(drop)
+}
+
+/// Lets nobody change a map from user space any more.
+///
+/// # Errors
+/// The kernel's.
+pub(super) fn freeze(map: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = zeroed_attr();
+    attr.__bindgen_anon_2.map_fd = map.as_raw_fd() as u32;
+    // SAFETY: this command reads the descriptor only.
+    unsafe { call(bpf_cmd::BPF_MAP_FREEZE, &mut attr) }.map(drop)
+}
+
 fn zeroed_attr() -> bpf_attr {
     // SAFETY: bpf_attr is a union of plain integers and pointers-as-integers; all zero is its documented default.
     unsafe { std::mem::zeroed() }
 }
 
+/// A command that returns a new descriptor.
 fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
-    // SAFETY: `attr` is a valid bpf_attr of the given size, and what it points to outlives the call.
+    // SAFETY: `attr` is a valid bpf_attr, and what it points to outlives the call.
+    let descriptor = unsafe { call(command, attr) }?;
+    // SAFETY: these commands return a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// # Safety
+/// What `attr` points to is valid for what `command` does with it.
+unsafe fn call(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<RawFd> {
+    // SAFETY: `attr` is a valid bpf_attr of the given size; the caller vouches for the rest.
     let result = unsafe {
         libc::syscall(libc::SYS_bpf, command as libc::c_long, std::ptr::from_mut(attr), size_of::<bpf_attr>())
     };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: these commands return a new descriptor that nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(result as RawFd) })
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as RawFd) }
 }
