@@ -11,6 +11,7 @@ use super::raw::Raw;
 use crate::binary::addr::RuntimeAddr;
 use crate::binary::offsets::Offsets;
 use crate::binary::read::{array, u8_at, u32_at, u64_at};
+use crate::target::id::Goid;
 use crate::target::memory::{Memory, MemoryError, read_each};
 use std::collections::{HashMap, HashSet};
 
@@ -385,6 +386,13 @@ impl Waits {
                 (own.goid, own.side) = (goid, direction);
             }
         });
+    }
+
+    /// These goroutines are no part of the snapshot after all.
+    pub(super) fn leave(&mut self, goids: &HashSet<Goid>) {
+        for own in self.own.iter_mut().filter(|own| goids.contains(&Goid(own.goid))) {
+            own.goid = 0;
+        }
     }
 
     /// Calls `each` with every channel that a goroutine of the snapshot stands at, by address: what it is, and who stands

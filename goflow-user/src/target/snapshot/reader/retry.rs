@@ -92,7 +92,7 @@ impl Reader<'_> {
             }
         }
         self.give_up(snapshot, &pending, &suspects);
-        only_once(snapshot);
+        only_once(session, snapshot);
         (self.room.pending, self.room.details) = (pending, details);
         Ok(())
     }
@@ -236,7 +236,7 @@ fn start_named(name: &str) -> Start {
 }
 
 /// Goroutines in the order of their ids. Two of one id are a contradiction, and neither is believed.
-fn only_once(snapshot: &mut Snapshot) {
+fn only_once(session: &mut Session<'_>, snapshot: &mut Snapshot) {
     if !snapshot.goroutines.is_sorted_by_key(|goroutine| goroutine.goid) {
         snapshot.goroutines.sort_by_cached_key(|goroutine| goroutine.goid);
     }
@@ -252,6 +252,11 @@ fn only_once(snapshot: &mut Snapshot) {
     let (doubted, believed): (Vec<Goroutine>, Vec<Goroutine>) =
         std::mem::take(&mut snapshot.goroutines).into_iter().partition(|g| twice.contains(&g.goid));
     snapshot.goroutines = believed;
+    session.waits.leave(&twice);
+    snapshot.unknown.retain(|unknown| match unknown.what {
+        Entity::WaitOf(goid) | Entity::StackOf(goid) | Entity::LabelsOf(goid) => !twice.contains(&goid),
+        Entity::Goroutine(..) | Entity::Channel(_) | Entity::SemaphoreTable | Entity::Threads => true,
+    });
     for goroutine in doubted {
         let what = Entity::Goroutine(goroutine.addr, Some(goroutine.goid));
         snapshot.unknown.push(Unknown { what, why: "another goroutine has the same id".to_owned() });
