@@ -8,6 +8,17 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail, ensure};
 use goflow_tests::repository;
+use goflow_user::target::snapshot::reader::Reader;
+use goflow_user::target::snapshot::{BlockedOn, Entity, Snapshot, StackEnd};
+
+use fuzz::process::{BIAS, Process, VERSIONS};
+
+#[path = "../fuzz/src/lib.rs"]
+#[expect(dead_code, unreachable_pub, reason = "a library of the fuzz targets, of which a part is used here")]
+mod fuzz;
+
+/// Longest input, in bytes.
+const LONGEST: usize = 16_384;
 
 /// Where the instrumented targets are; built once for all tests, in a target directory of their own.
 fn executables() -> Result<PathBuf> {
@@ -42,14 +53,8 @@ fn withstands(target: &str) -> Result<()> {
     let output = Command::new(executable)
         .arg(format!("-max_total_time={seconds}"))
         // Seconds for one input, and MiB: goflow has a second for a binary and 40 MiB in all.
-        .args([
-            "-seed=1",
-            "-timeout=2",
-            "-rss_limit_mb=512",
-            "-malloc_limit_mb=64",
-            "-max_len=16384",
-            "-print_final_stats=1",
-        ])
+        .args(["-seed=1", "-timeout=2", "-rss_limit_mb=512", "-malloc_limit_mb=64", "-print_final_stats=1"])
+        .arg(format!("-max_len={LONGEST}"))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .arg(corpus.path())
         .arg(&seeds)
@@ -91,4 +96,73 @@ fn instructions() -> Result<()> {
 #[test]
 fn ring_records() -> Result<()> {
     withstands("ring_records")
+}
+
+#[test]
+fn the_memory_of_a_process() -> Result<()> {
+    withstands("snapshot")
+}
+
+fn snapshot_of_seed(name: &str) -> Result<Snapshot> {
+    let seed = repository().join("tests/fuzz/seeds/snapshot").join(name);
+    let seed = std::fs::read(&seed).with_context(|| seed.display().to_string())?;
+    ensure!(seed.len() <= LONGEST, "{} bytes, and the fuzzer takes {LONGEST}", seed.len());
+    let process = Process::of(&seed).context("too short")?;
+    Ok(Reader::new(process.binary, BIAS)?.take(&process.memory, process.options)?)
+}
+
+#[test]
+fn the_seeds_of_the_snapshot_lead_to_everything_that_is_read() -> Result<()> {
+    for version in VERSIONS {
+        let snapshot = snapshot_of_seed(version).with_context(|| version.to_owned())?;
+        let said = || format!("{version}: {snapshot:#?}");
+        ensure!(snapshot.unknown.is_empty(), "{}", said());
+        ensure!((snapshot.goroutines.len(), snapshot.dead) == (20, 1), "{}", said());
+        let on = |wanted: fn(BlockedOn) -> bool| {
+            let waits = snapshot.goroutines.iter().flat_map(|goroutine| &goroutine.blocked_on);
+            waits.filter(|blocked| wanted(blocked.on) && blocked.address.is_some()).count()
+        };
+        // Four that wait at one channel each, and one that selects between two.
+        ensure!(on(|on| on == BlockedOn::Channel) == 6, "{}", said());
+        ensure!(on(|on| on == BlockedOn::Timer) == 1, "{}", said());
+        ensure!(on(|on| on == BlockedOn::Descriptor(7)) == 1, "{}", said());
+        ensure!(on(BlockedOn::is_sync) == 7, "{}", said());
+        let queues: Vec<_> =
+            snapshot.channels.iter().map(|it| (it.senders.len(), it.receivers.len())).collect();
+        ensure!(queues == [(0, 3), (2, 0), (0, 1)], "{}", said());
+        let has_timers = version >= "go1.23";
+        ensure!(snapshot.channels.iter().any(|channel| channel.timer.is_some()) == has_timers, "{}", said());
+        let waiters: Vec<_> = snapshot.sync.iter().map(|object| object.waiters.len()).collect();
+        ensure!(waiters.len() == 6 && waiters.iter().sum::<usize>() == 7, "{}", said());
+        let stacks = snapshot.goroutines.iter().filter(|it| it.stack.end == StackEnd::Complete).count();
+        // Nobody walks the stack of the one that runs, or of the one that is only made.
+        ensure!(stacks == 18, "{stacks} whole stacks in {}", said());
+        ensure!(snapshot.goroutines.iter().map(|it| it.labels.len()).sum::<usize>() == 1, "{}", said());
+        ensure!(snapshot.goroutines.iter().any(|it| it.tid == Some(4242) && it.p == Some(0)), "{}", said());
+    }
+    Ok(())
+}
+
+#[test]
+fn the_seed_that_leads_in_circles_is_read_as_far_as_it_makes_sense() -> Result<()> {
+    let snapshot = snapshot_of_seed("cycles")?;
+    let unknown = |wanted: fn(Entity) -> bool| snapshot.unknown.iter().any(|unknown| wanted(unknown.what));
+    ensure!(snapshot.goroutines.len() == 20, "{snapshot:#?}");
+    ensure!(unknown(|what| matches!(what, Entity::Threads)), "{:#?}", snapshot.unknown);
+    ensure!(unknown(|what| matches!(what, Entity::WaitOf(_))), "{:#?}", snapshot.unknown);
+    ensure!(snapshot.goroutines.iter().any(|it| it.stack.end == StackEnd::Broken), "{snapshot:#?}");
+    Ok(())
+}
+
+#[test]
+fn of_two_goroutines_with_one_id_nothing_is_told_but_that_they_contradict_each_other() -> Result<()> {
+    let snapshot = snapshot_of_seed("one-id-twice")?;
+    ensure!((snapshot.goroutines.len(), snapshot.dead) == (16, 1), "{snapshot:#?}");
+    let contradictions =
+        snapshot.unknown.iter().filter(|unknown| matches!(unknown.what, Entity::Goroutine(_, Some(_))));
+    ensure!(contradictions.count() == 4 && snapshot.unknown.len() == 4, "{:#?}", snapshot.unknown);
+    // All but the one that waits for the timer's.
+    let waiters = snapshot.channels.iter().map(|it| it.senders.len() + it.receivers.len());
+    ensure!(waiters.collect::<Vec<_>>() == [1], "{:#?}", snapshot.channels);
+    Ok(())
 }

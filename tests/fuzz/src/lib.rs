@@ -1,20 +1,42 @@
-//! What the fuzz targets share: an ELF executable around the bytes under test.
+//! What the fuzz targets share: an ELF executable around the bytes under test ([`executable`]), the smallest Go executable
+//! ([`program`]), and a process of it whose memory lies ([`process`]).
 //!
 //! In: sections; out: a file as a Go linker would lay it out, each section in a loadable segment, so that a parser
 //! that is given the file meets the fuzzed bytes as it does in life.
+
+pub mod process;
+pub mod program;
 
 /// Where the sections' addresses start.
 pub const BASE: u64 = 0x40_0000;
 
 /// Address of the first byte of the section at `index` in [`executable`]; sections are a megabyte apart.
 #[must_use]
-pub fn address_of(index: usize) -> u64 {
+pub const fn address_of(index: usize) -> u64 {
     BASE + ((index as u64) << 20)
+}
+
+/// A name in the ELF symbol table.
+pub struct Symbol {
+    /// Its name.
+    pub name: &'static str,
+    /// Its address.
+    pub address: u64,
+    /// Its size, in bytes.
+    pub size: u64,
+    /// A function (`STT_FUNC`), else a variable (`STT_OBJECT`).
+    pub is_function: bool,
 }
 
 /// An ELF64 little-endian x86-64 executable with these sections, named and loaded; the first is executable.
 #[must_use]
 pub fn executable(sections: &[(&str, &[u8])]) -> Vec<u8> {
+    executable_with_symbols(sections, &[])
+}
+
+/// As [`executable`], with a symbol table, unless `symbols` is empty.
+#[must_use]
+pub fn executable_with_symbols(sections: &[(&str, &[u8])], symbols: &[Symbol]) -> Vec<u8> {
     const EHDR: usize = 64;
     const PHDR: usize = 56;
     const SHDR: usize = 64;
@@ -36,6 +58,20 @@ pub fn executable(sections: &[(&str, &[u8])]) -> Vec<u8> {
         names.extend_from_slice(name.as_bytes());
         names.push(0);
     }
+    if !symbols.is_empty() {
+        let (entries, strings) = symbol_table(symbols);
+        for (name, kind, bytes) in [(&b".symtab\0"[..], 2, entries), (b".strtab\0", 3, strings)] {
+            let mut header = section_header(names.len(), kind, 0, file.len() as u64, bytes.len() as u64);
+            if kind == 2 {
+                // Its names are in the section that follows; an entry has 24 bytes.
+                header[40] = sections.len() as u8 + 2;
+                header[56] = 24;
+            }
+            headers.extend(header);
+            names.extend_from_slice(name);
+            file.extend_from_slice(&bytes);
+        }
+    }
     let names_name = names.len();
     names.extend_from_slice(b".shstrtab\0");
     headers.extend(section_header(names_name, 3, 0, file.len() as u64, names.len() as u64));
@@ -47,12 +83,26 @@ pub fn executable(sections: &[(&str, &[u8])]) -> Vec<u8> {
     // e_type EXEC, e_machine X86_64, e_version.
     file[16..24].copy_from_slice(&[2, 0, 62, 0, 1, 0, 0, 0]);
     words(&mut file[24..48], &[address_of(0), EHDR as u64, section_headers]);
-    let count = sections.len() as u16;
-    let halves = [EHDR as u16, PHDR as u16, count, SHDR as u16, count + 2, count + 1];
+    let (count, all) = (sections.len() as u16, (headers.len() / SHDR) as u16);
+    let halves = [EHDR as u16, PHDR as u16, count, SHDR as u16, all, all - 1];
     for (at, half) in (52..).step_by(2).zip(halves) {
         file[at..at + 2].copy_from_slice(&half.to_le_bytes());
     }
     file
+}
+
+/// Elf64_Sym (name, info, other, section, value, size) of each symbol, after the empty first one, and their names.
+fn symbol_table(symbols: &[Symbol]) -> (Vec<u8>, Vec<u8>) {
+    let (mut entries, mut names) = (vec![0; 24], vec![0]);
+    for symbol in symbols {
+        entries.extend((names.len() as u32).to_le_bytes());
+        entries.extend([if symbol.is_function { 0x12 } else { 0x11 }, 0, 1, 0]);
+        entries.extend(symbol.address.to_le_bytes());
+        entries.extend(symbol.size.to_le_bytes());
+        names.extend_from_slice(symbol.name.as_bytes());
+        names.push(0);
+    }
+    (entries, names)
 }
 
 /// Elf64_Shdr: name, type, flags (ALLOC), addr, offset, size, link, info, addralign, entsize.

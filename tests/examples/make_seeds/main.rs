@@ -17,9 +17,12 @@ use goflow_user::binary::elf::Image;
 use goflow_user::binary::offsets::{DwarfError, Offsets};
 use goflow_user::ingest::decode::decode;
 
+use fuzz::program::{Form, Func, inline_build_info, program, table};
 use fuzz::{address_of, executable, join};
 
-#[path = "../fuzz/src/lib.rs"]
+mod processes;
+
+#[path = "../../fuzz/src/lib.rs"]
 #[expect(
     dead_code,
     unreachable_pub,
@@ -31,17 +34,14 @@ fn main() -> Result<()> {
     let go_executable = std::env::args_os().nth(1).context("usage: make-seeds GO_EXECUTABLE")?;
     probe_sites(Path::new(&go_executable))?;
     ring_records()?;
-    let tables =
-        [("go1.18", table(Form::Go118)), ("go1.20", table(Form::Go120)), ("go1.26", table(Form::Go126))];
-    let module = module_data();
-    for (name, table) in &tables {
-        let inline = inline_build_info(name);
-        let text = [0xc3; 256];
-        let sections: [(&str, &[u8]); 4] =
-            [(".text", &text), (".gopclntab", table), (".go.buildinfo", &inline), (".go.module", &module)];
-        let file = executable(&sections);
+    processes::write_all()?;
+    for (name, form) in [("go1.18", Form::Go118), ("go1.20", Form::Go120), ("go1.26", Form::Go126)] {
+        // The second has a call inlined into it.
+        let functions = [("runtime.gopark", true), ("main.main", true)];
+        let functions = functions.map(|(name, is_inlined_into)| Func { name, is_inlined_into });
+        let file = program(name, form, &functions, &[]);
         is_read(name, &file)?;
-        write("pclntab", name, table)?;
+        write("pclntab", name, &table(form, &functions))?;
         write("elf", name, &file)?;
         write("elf", &format!("{name}-without-sections"), &without_section_table(file))?;
     }
@@ -136,84 +136,6 @@ fn ring_records() -> Result<()> {
 
 fn record<T: bytemuck::Pod>(record: &T) -> Vec<u8> {
     bytemuck::bytes_of(record).to_vec()
-}
-
-/// The layouts of the function table (src/runtime/symtab.go).
-#[derive(Clone, Copy, PartialEq)]
-enum Form {
-    Go118,
-    Go120,
-    Go126,
-}
-
-/// Two functions, the second with a call inlined into it.
-fn table(form: Form) -> Vec<u8> {
-    let names = b"\0runtime.gopark\0main.main\0";
-    let units = 1_u32.to_le_bytes();
-    let files = b"\0/src/main.go\0";
-    // A pc-value table: pairs of zigzag value and program counter steps, ended by a zero.
-    let pcs = [0, 2, 16, 4, 16, 0];
-    let functions = functions(form);
-    let starts = [72, names.len(), units.len(), files.len(), pcs.len()];
-    let starts = starts.iter().scan(0, |sum, length| {
-        *sum += length;
-        Some(*sum as u64)
-    });
-    let magic: u32 = if form == Form::Go118 { 0xffff_fff0 } else { 0xffff_fff1 };
-    let text = if form == Form::Go126 { 0 } else { address_of(0) };
-    let mut table = magic.to_le_bytes().to_vec();
-    table.extend([0, 0, 1, 8]);
-    table.extend([2, 1, text].iter().flat_map(|word: &u64| word.to_le_bytes()));
-    table.extend(starts.flat_map(u64::to_le_bytes));
-    [&table[..], names, &units, files, &pcs, &functions].concat()
-}
-
-/// Entries, the sentinel, and the `_func` records, which from 1.20 on have a start line.
-fn functions(form: Form) -> Vec<u8> {
-    let fixed: &[u32] = if form == Form::Go118 { &[2] } else { &[2, 10] };
-    let record = |entry: u32, name: u32| {
-        let head = [entry, name, 0, 0, 1, 1, 1, 3, 0];
-        let mut bytes: Vec<u8> = head.iter().chain(&fixed[1..]).flat_map(|word| word.to_le_bytes()).collect();
-        bytes.extend([0, 0, 0, 4]); // funcID, flag, padding, number of funcdata
-        bytes.extend([1_u32, 1, 1, 0, 0, 0, 0].iter().flat_map(|word| word.to_le_bytes()));
-        bytes
-    };
-    let (first, second) = (record(0, 1), record(32, 16));
-    let records_at = 2 * 8 + 4;
-    let second_at = records_at + first.len() as u32;
-    let index: Vec<u8> =
-        [0, records_at, 32, second_at, 64].iter().flat_map(|word: &u32| word.to_le_bytes()).collect();
-    [index, first, second].concat()
-}
-
-/// `runtime.firstmoduledata` for the sections above: words 0 (function table) and 20 to 23 (text) are the same in every Go,
-/// what follows moves (src/runtime/symtab.go), so each of those words is an address that could be any of them.
-fn module_data() -> Vec<u8> {
-    let mut words = vec![0; 48];
-    words[0] = address_of(1);
-    words[20..24].copy_from_slice(&[address_of(0), address_of(0) + 64, address_of(0), address_of(0) + 256]);
-    for (index, word) in words.iter_mut().enumerate().skip(35) {
-        *word = address_of(3) + index as u64;
-    }
-    words.into_iter().flat_map(u64::to_le_bytes).collect()
-}
-
-/// The form since 1.18 (src/debug/buildinfo): flag 2, then length-prefixed version and module text, framed by 16 bytes.
-fn inline_build_info(version: &str) -> Vec<u8> {
-    let frame = [b'-'; 16];
-    let text =
-        b"path\tgoflow.test/x\nmod\tgoflow.test/x\t(devel)\t\nbuild\t-compiler=gc\nbuild\tGOARCH=amd64\n";
-    let module = [&frame[..], text, &frame].concat();
-    let mut info = b"\xff Go buildinf:\x08\x02".to_vec();
-    info.resize(32, 0);
-    for text in [version.as_bytes(), &module] {
-        info.push(u8::try_from(text.len() & 0x7f).unwrap_or(0) | if text.len() > 127 { 0x80 } else { 0 });
-        if text.len() > 127 {
-            info.push(u8::try_from(text.len() >> 7).unwrap_or(0));
-        }
-        info.extend_from_slice(text);
-    }
-    info
 }
 
 /// The form up to 1.17: pointers to string headers, here in the section that follows.
