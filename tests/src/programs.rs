@@ -233,3 +233,14 @@ fn knows_toolchains(go: &OsStr) -> bool {
         .output()
         .is_ok_and(|output| output.status.success() && !output.stdout.trim_ascii().is_empty())
 }
+
+/// Overwrites each `from` in `bytes` with `to`, which is as long, and gives how many there were: how a program is made to
+/// say something else of itself.
+pub fn replace_all(bytes: &mut [u8], from: &[u8], to: &[u8]) -> usize {
+    let places: Vec<usize> =
+        bytes.windows(from.len()).enumerate().filter(|(_, at)| *at == from).map(|(place, _)| place).collect();
+    for &place in &places {
+        bytes[place..place + to.len()].copy_from_slice(to);
+    }
+    places.len()
+}

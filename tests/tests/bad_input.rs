@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use goflow_tests::goflow::{Finished, Goflow, binary, run};
-use goflow_tests::programs::{Flavour, Program};
+use goflow_tests::programs::{Flavour, Program, replace_all};
 use goflow_tests::script::Script;
 use goflow_tests::services::Service;
 use goflow_tests::target::Target;
@@ -95,15 +95,6 @@ fn a_program_that_says_go_1_17_is_refused_with_its_version() -> Result<()> {
     let magics = replace_all(&mut bytes, b"\xf0\xff\xff\xff\0\0\x01\x08", b"\xfa\xff\xff\xff\0\0\x01\x08");
     ensure!(renamed > 0 && magics > 0, "{renamed} versions, {magics} magics");
     is_refused(&Crafted::new()?.executable("ancient", &bytes)?, &["1.17", "1.18"])
-}
-
-fn replace_all(bytes: &mut [u8], from: &[u8], to: &[u8]) -> usize {
-    let places: Vec<usize> =
-        bytes.windows(from.len()).enumerate().filter(|(_, at)| *at == from).map(|(place, _)| place).collect();
-    for &place in &places {
-        bytes[place..place + to.len()].copy_from_slice(to);
-    }
-    places.len()
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use goflow_tests::goflow::{Finished, Goflow, run};
-use goflow_tests::programs::{Flavour, Program, go_versions};
+use goflow_tests::programs::{Flavour, Program, go_versions, replace_all};
 use goflow_tests::target::Target;
 use goflow_tests::{PATIENCE, repository, until};
 use serde_json::Value;
@@ -278,22 +278,27 @@ fn a_busy_process_is_read_without_inventing_goroutines() -> Result<()> {
     target.finish()
 }
 
+/// A core file of the process as it stands now, in `directory`.
+fn core_of(target: &Target, directory: &Path) -> Result<PathBuf> {
+    let prefix = directory.join("core");
+    let gcore = Command::new("gcore")
+        .arg("-o")
+        .arg(&prefix)
+        .arg(target.pid().to_string())
+        .stdin(Stdio::null())
+        .output()
+        .context("gcore is missing; `cargo xtask setup` installs gdb")?;
+    ensure!(gcore.status.success(), "{}", String::from_utf8_lossy(&gcore.stderr));
+    Ok(prefix.with_extension(target.pid().to_string()))
+}
+
 #[test]
 fn a_core_file_has_the_same_goroutines() -> Result<()> {
     for flavour in [Flavour::Stripped, Flavour::Pie] {
         let program = Program::named("parked").flavour(flavour).build()?;
         let mut target = Target::start::<&str>(&program, &[])?;
         let directory = tempfile::tempdir()?;
-        let prefix = directory.path().join("core");
-        let gcore = Command::new("gcore")
-            .arg("-o")
-            .arg(&prefix)
-            .arg(target.pid().to_string())
-            .stdin(Stdio::null())
-            .output()
-            .context("gcore is missing; `cargo xtask setup` installs gdb")?;
-        ensure!(gcore.status.success(), "{}", String::from_utf8_lossy(&gcore.stderr));
-        let core = prefix.with_extension(target.pid().to_string());
+        let core = core_of(&target, directory.path())?;
         let core = core.to_str().context("a path")?;
         let finished = run(&["snapshot", "--core", core])?;
         ensure!(finished.status.success(), "{}", finished.stderr);
@@ -337,6 +342,58 @@ fn what_cannot_be_read_is_refused_with_a_way_on() -> Result<()> {
     filter.assert_refused(&["blocked", "waiting"])?;
     let grouped = run(&["snapshot", "--pid", &pid, "--format", "folded", "--group-by", "stack"])?;
     grouped.assert_refused(&["--group-by"])?;
+    target.finish()
+}
+
+/// `parked`, which says that it was built by a Go that is not there yet. What it is made of is the newest's.
+fn of_an_unknown_go(directory: &Path, flavour: Flavour) -> Result<PathBuf> {
+    let versions = go_versions();
+    let newest = versions.last().context("no Go")?;
+    let minor = newest.split('.').nth(1).context("a minor version")?;
+    ensure!(minor.len() == 2, "Go {newest}");
+    let mut bytes = fs::read(Program::named("parked").go(newest).flavour(flavour).build()?)?;
+    let renamed = replace_all(&mut bytes, format!("go1.{minor}.").as_bytes(), b"go1.99.");
+    ensure!(renamed > 0, "it does not say its version");
+    let program = directory.join(flavour.name());
+    fs::write(&program, bytes)?;
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    Ok(program)
+}
+
+#[test]
+fn of_a_go_that_is_not_known_it_says_so_or_takes_the_layout_from_the_programs_own_dwarf() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let words = ["layout", "go1.99.", "newer goflow", "-ldflags=-w"];
+    let stripped = of_an_unknown_go(directory.path(), Flavour::Stripped)?;
+    let target = Target::start::<&str>(&stripped, &[])?;
+    let core = core_of(&target, directory.path())?;
+    let pid = target.pid().to_string();
+    for source in [["--pid", pid.as_str()], ["--core", core.to_str().context("a path")?]] {
+        for form in ["text", "json", "pprof", "folded"] {
+            let refused = run(&[&["snapshot", "--format", form][..], &source].concat())?;
+            refused.assert_refused(&words).with_context(|| format!("{source:?} as {form}"))?;
+            ensure!(refused.stdout.is_empty(), "half a snapshot: {source:?} as {form}");
+            ensure!(!refused.stderr.contains("--binary"), "another copy is no better: {}", refused.stderr);
+        }
+    }
+    let trace = run(&["trace", "--level", "snapshot", "--pid", &pid, "--duration", "1s"])?;
+    trace.assert_refused(&words[1..])?;
+    target.finish()?;
+
+    let whole = of_an_unknown_go(directory.path(), Flavour::Plain)?;
+    let mut target = Target::start::<&str>(&whole, &[])?;
+    let core = core_of(&target, directory.path())?;
+    let own = parse(&ask(&mut target)?.dump)?;
+    let of_core = run(&["snapshot", "--core", core.to_str().context("a path")?])?;
+    ensure!(of_core.status.success(), "{}", of_core.stderr);
+    for finished in [snapshot(&target, &[])?, of_core] {
+        ensure!(finished.stderr.is_empty(), "{}", finished.stderr);
+        let ours = parse(&String::from_utf8(finished.stdout)?)?;
+        ensure!(ours.len() == own.len(), "{} and {}", ours.len(), own.len());
+        for (goid, dumped) in ours.iter().filter(|(goid, _)| **goid != 1) {
+            ensure!(Some(dumped) == own.get(goid), "goroutine {goid}: {dumped:#?}\n{:#?}", own.get(goid));
+        }
+    }
     target.finish()
 }
 

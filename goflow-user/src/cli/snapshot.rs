@@ -183,6 +183,8 @@ fn of_core(args: &SnapshotArgs, path: &Path) -> anyhow::Result<()> {
             return Err(error.context(format!("{} is cut short", path.display())))
                 .advise(|| "raise the limit on core files (`ulimit -c unlimited`) and copy it whole");
         }
+        // Of a program whose layout is not known another copy would not help.
+        Err(error) if !is_of_memory(&error) => return Err(error),
         taken => taken.advise(other)?,
     };
     if core.is_truncated() {
@@ -197,6 +199,14 @@ fn of_core(args: &SnapshotArgs, path: &Path) -> anyhow::Result<()> {
     // When a core was made it does not say; a time of goflow's own would be wrong.
     let snapshot = Snapshot { started: Default::default(), ended: Default::default(), ..snapshot };
     write(args, &snapshot, executable.binary(), memory.bias(), origin)
+}
+
+/// It is about what was read, not about what the program tells of itself.
+fn is_of_memory(error: &anyhow::Error) -> bool {
+    !matches!(
+        error.downcast_ref::<SnapshotError>(),
+        Some(SnapshotError::Offsets(_) | SnapshotError::Global(_))
+    )
 }
 
 fn take(
