@@ -71,13 +71,14 @@ impl Flavour {
 }
 
 /// What to build.
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug)]
 pub struct Program {
     name: String,
     go: String,
     flavour: Flavour,
     goarch: &'static str,
     experiment: &'static str,
+    asks_for_its_go: bool,
 }
 
 impl Program {
@@ -85,7 +86,14 @@ impl Program {
     #[must_use]
     pub fn named(name: &str) -> Self {
         let go = go_versions().last().map_or_else(String::new, |newest| (*newest).to_owned());
-        Self { name: name.to_owned(), go, flavour: Flavour::Plain, goarch: "amd64", experiment: "" }
+        Self {
+            name: name.to_owned(),
+            go,
+            flavour: Flavour::Plain,
+            goarch: "amd64",
+            experiment: "",
+            asks_for_its_go: false,
+        }
     }
 
     /// By this Go, such as `1.22.12`.
@@ -116,6 +124,14 @@ impl Program {
         self
     }
 
+    /// As if its go.mod asked for the Go that builds it. What a go.mod asks for decides what the language means and how
+    /// the runtime behaves (`GODEBUG` defaults); those of `tests/programs/` ask for the oldest.
+    #[must_use]
+    pub fn asking_for_its_go(mut self) -> Self {
+        self.asks_for_its_go = true;
+        self
+    }
+
     /// The executable, built if it is not in the cache.
     ///
     /// # Errors
@@ -142,7 +158,10 @@ impl Program {
 
     fn key(&self, sources: &Path) -> Result<String> {
         let mut hasher = DefaultHasher::new();
-        self.hash(&mut hasher);
+        (&self.name, &self.go, self.flavour, self.goarch, self.experiment).hash(&mut hasher);
+        if self.asks_for_its_go {
+            "asks for its Go".hash(&mut hasher);
+        }
         self.flavour.flags().hash(&mut hasher);
         let mut files: Vec<PathBuf> = fs::read_dir(sources)
             .with_context(|| format!("no such program: {}", sources.display()))?
@@ -164,7 +183,11 @@ impl Program {
             go.env("GOTOOLCHAIN", format!("go{}", self.go));
             go
         };
-        command.arg("build").args(self.flavour.flags()).arg("-o").arg(executable).arg(".");
+        command.arg("build").args(self.flavour.flags());
+        if self.asks_for_its_go {
+            command.arg("-modfile").arg(self.own_module(sources, executable)?);
+        }
+        command.arg("-o").arg(executable).arg(".");
         command
             .current_dir(sources)
             .env("GOFLAGS", "-buildvcs=false")
@@ -176,6 +199,24 @@ impl Program {
         output_of(&mut command)
             .with_context(|| format!("go{} cannot build {} ({})", self.go, self.name, self.flavour.name()))?;
         Ok(())
+    }
+}
+
+impl Program {
+    /// A copy of its go.mod, and of its go.sum, that asks for the Go that builds it; beside the executable.
+    fn own_module(&self, sources: &Path, executable: &Path) -> Result<PathBuf> {
+        let (module, sums) = (executable.with_extension("mod"), executable.with_extension("sum"));
+        let text = fs::read_to_string(sources.join("go.mod"))?;
+        let minor: Vec<&str> = self.go.split('.').take(2).collect();
+        let asking = |line: &str| match line.strip_prefix("go ") {
+            Some(_) => format!("go {}\n", minor.join(".")),
+            None => format!("{line}\n"),
+        };
+        fs::write(&module, text.lines().map(asking).collect::<String>())?;
+        if sources.join("go.sum").exists() {
+            fs::copy(sources.join("go.sum"), sums)?;
+        }
+        Ok(module)
     }
 }
 

@@ -683,3 +683,75 @@ fn collect_keys(value: &Value, keys: &mut BTreeSet<String>) {
         _ => {}
     }
 }
+
+/// What `clocks` waits on, with the hours until it is fed, and between two ticks; -1 for never.
+const CLOCKS: [(&str, i64, i64); 7] = [
+    ("after", 1, -1),
+    ("timer", 2, -1),
+    ("ticker", 3, 3),
+    ("stopped", -1, -1),
+    ("reset", 6, -1),
+    ("quick", 5, 5),
+    ("plain", -1, -1),
+];
+
+#[test]
+fn a_channel_that_time_feeds_has_its_timer_where_the_runtime_knows_of_it() -> Result<()> {
+    // Which Go, what its GODEBUG says, and whether the runtime knows then that a timer feeds a channel (`syncTimer` in
+    // src/time/sleep.go), and makes believe that it has no buffer (`chancap` in src/runtime/chan.go).
+    for (go, asynctimerchan, knows, hides) in [
+        ("1.18.10", "", false, false),
+        ("1.22.12", "", false, false),
+        ("1.23.12", "", true, true),
+        ("1.23.12", "1", false, false),
+        ("1.23.12", "2", true, false),
+        ("1.26.8", "", true, true),
+        ("1.26.8", "1", false, false),
+        ("1.27.4", "", true, true),
+    ] {
+        let program =
+            Program::named("clocks").go(go).asking_for_its_go().flavour(Flavour::Stripped).build()?;
+        let mut command = Command::new(&program);
+        if !asynctimerchan.is_empty() {
+            command.env("GODEBUG", format!("asynctimerchan={asynctimerchan}"));
+        }
+        let mut target = Target::spawn(&mut command, &program)?;
+        target.line()?;
+        has_timers(&mut target, knows, hides).with_context(|| format!("Go {go}, {asynctimerchan:?}"))?;
+        target.finish()?;
+    }
+    Ok(())
+}
+
+fn has_timers(target: &mut Target, knows: bool, hides: bool) -> Result<()> {
+    let snapshot = json(target)?;
+    let own: Value = serde_json::from_str(&target.ask()?)?;
+    ensure!(list(&snapshot, "unknown").is_empty(), "{}", snapshot["unknown"]);
+    let ended = i64::try_from(snapshot["meta"]["ended_ns"].as_u64().context("ended_ns")?)?;
+    for (name, due, every) in CLOCKS {
+        let own = &own[name];
+        let at = format!("{:#x}", own["address"].as_u64().context("an address")?);
+        let channel = list(&snapshot, "channels").iter().find(|channel| channel["address"] == *at);
+        let channel = channel.with_context(|| format!("{name} is not there"))?;
+        ensure!(channel["len"] == 0 && channel["cap"] == 1, "{name}: {channel}");
+        let is_fed = name != "plain";
+        ensure!(own["len"] == 0 && own["cap"] == u8::from(!(hides && is_fed)), "{name}: {own}");
+        ensure!(list(channel, "receivers").len() == 1 && list(channel, "senders").is_empty(), "{channel}");
+        let timer = &channel["timer"];
+        if !(knows && is_fed) {
+            ensure!(timer.is_null(), "{name}: {timer}");
+            continue;
+        }
+        let left = |due: i64| Some(due - ended).filter(|left| *left > 0).map(|left| left / 60_000_000_000);
+        // It was set less than a minute ago.
+        let right = match (timer["when_ns"].as_i64(), due) {
+            (None, -1) => timer["when_ns"].is_null(),
+            (Some(when), due) => left(when).is_some_and(|left| (60 * due - 1..=60 * due).contains(&left)),
+            (None, _) => false,
+        };
+        ensure!(right, "{name}: {timer}");
+        let period = if every < 0 { Value::Null } else { Value::from(every * 3_600_000_000_000) };
+        ensure!(timer["period_ns"] == period, "{name}: {timer}");
+    }
+    Ok(())
+}

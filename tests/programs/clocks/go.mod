@@ -1,0 +1,3 @@
+module goflow.test/clocks
+
+go 1.18
