@@ -10,13 +10,12 @@ mod fragment;
 mod line;
 mod state;
 
-pub(in crate::sink) use state::Hex;
+pub(in crate::sink) use state::{BlockedObject, Hex};
 
 use std::io::{self, Write};
 
 use self::fragment::Fragments;
 use self::line::Line;
-use self::state::BlockedObject;
 use super::record::{Names, Record, Sink};
 use super::words;
 use crate::binary::addr::RuntimeAddr;

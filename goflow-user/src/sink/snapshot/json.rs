@@ -4,9 +4,9 @@ use super::View;
 use super::group::Group;
 use crate::binary::addr::RuntimeAddr;
 use crate::binary::frame::Frame;
-use crate::sink::json::Hex;
+use crate::sink::json::{BlockedObject, Hex};
 use crate::sink::words;
-use crate::target::snapshot::{Blocked, Channel, Goroutine, StackEnd, SyncObject, Waiter};
+use crate::target::snapshot::{Channel, Goroutine, StackEnd, SyncObject, Waiter};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -87,17 +87,6 @@ struct FrameObject<'a> {
     line: Option<u32>,
     inlined: bool,
     address: Hex,
-}
-
-#[derive(serde::Serialize)]
-struct BlockedObject {
-    kind: &'static str,
-    address: Option<Hex>,
-    direction: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fd: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until_ns: Option<u64>,
 }
 
 #[derive(serde::Serialize)]
@@ -194,7 +183,7 @@ fn object<'v>(view: &'v View<'_>, goroutine: &'v Goroutine) -> GoroutineObject<'
         system: goroutine.system,
         created_at: goroutine.created.map(created),
         start: goroutine.start.map(|entry| Position::of(entry, view.declared(entry))),
-        blocked_on: goroutine.blocked_on.iter().map(blocked).collect(),
+        blocked_on: goroutine.blocked_on.iter().map(BlockedObject::from).collect(),
         stack: stack
             .into_iter()
             .map(|named| FrameObject {
@@ -222,17 +211,6 @@ fn stack_end(end: StackEnd) -> &'static str {
         StackEnd::Complete => "complete",
         StackEnd::Cut => "cut",
         StackEnd::Broken => "broken",
-    }
-}
-
-fn blocked(blocked: &Blocked) -> BlockedObject {
-    let (kind, fd) = words::blocked_on(blocked.on);
-    BlockedObject {
-        kind,
-        address: blocked.address.map(Hex::from),
-        direction: blocked.direction.map(words::direction),
-        fd,
-        until_ns: blocked.until.map(|until| until.0),
     }
 }
 
