@@ -38,7 +38,7 @@ pub use self::history::{History, KEPT, Step};
 pub use self::object::{Channel, Made, SyncObject, Use};
 pub use self::overview::{LongWait, Missing, Overview};
 pub use self::process::{Process, Tally};
-pub use self::runtime::{Runtime, WaitKind};
+pub use self::runtime::{Fields, Runtime};
 pub use self::waits::{Edge, Object, WaitGraph};
 
 use crate::ingest::event::{Event, LossPoint, Lost};

@@ -4,12 +4,12 @@ use super::Limits;
 use super::difference::elsewhere;
 use super::goroutine::{Cause, Goroutine, Impossible, State, Wait, Woken};
 use super::object::{Channel, Made, Objects, SyncObject};
-use super::runtime::{Runtime, WaitKind};
+use super::runtime::Runtime;
 use crate::binary::addr::RuntimeAddr;
 use crate::ingest::event::{ChanOp, Event, EventKind};
 use crate::target::Pid;
 use crate::target::id::{ChanAddr, Goid, MonotonicNs, SyncPrimitive, WaitReason};
-use crate::target::snapshot::{self, Blocked, BlockedOn, Direction, Entity, Snapshot};
+use crate::target::snapshot::{self, Blocked, BlockedOn, Direction, Entity, Reason, Snapshot};
 use foldhash::{HashMap, HashSet};
 use std::collections::VecDeque;
 
@@ -19,9 +19,6 @@ const OPERATIONS: usize = 4;
 /// Furthest a semaphore is from the start of the sync object that it belongs to, in bytes: `readerSem` of `sync.RWMutex`
 /// is at 12, `sema` of a `sync.WaitGroup` at 8 (src/sync, Go 1.18–1.27).
 const SEMAPHORE_WITHIN: u64 = 16;
-
-/// Where `sync.Cond` has the list that its waiters are on: behind a `Locker` (src/sync/cond.go, Go 1.18–1.27).
-const COND_NOTIFY: u64 = 16;
 
 /// Contradictions kept to be shown; all are counted.
 const IMPOSSIBLE_KEPT: usize = 32;
@@ -392,16 +389,18 @@ impl Process {
     fn waits_for(&self, goid: Goid, reason: WaitReason, lock: Option<RuntimeAddr>) -> Vec<Blocked> {
         let Some(goroutine) = self.goroutines.get(&goid) else { return Vec::new() };
         let called = &goroutine.operation;
-        match self.runtime.wait_kind(reason) {
-            WaitKind::Channel(direction) => {
-                let address = lock.and_then(|lock| lock.0.checked_sub(self.runtime.hchan_lock()));
+        match self.runtime.reason(reason) {
+            Reason::Channel(direction) | Reason::NilChannel(direction) => {
+                let address = lock.and_then(|lock| lock.0.checked_sub(self.runtime.fields().hchan_lock));
                 vec![channel_wait(address.map(ChanAddr), direction)]
             }
-            WaitKind::Select => {
+            Reason::Select => {
                 called.iter().filter(|called| called.on == BlockedOn::Channel).copied().collect()
             }
-            WaitKind::Sync => sync_object_of(called).into_iter().collect(),
-            WaitKind::Other => Vec::new(),
+            Reason::Semaphore(_) | Reason::Cond => sync_object_of(called).into_iter().collect(),
+            // The last select it called was another one.
+            Reason::EmptySelect => Vec::new(),
+            Reason::Sleep | Reason::Descriptor | Reason::Other => Vec::new(),
         }
     }
 
@@ -426,7 +425,7 @@ impl Process {
     fn sync_wait(&mut self, goid: Option<Goid>, primitive: SyncPrimitive, addr: RuntimeAddr) {
         let Some(goroutine) = goid.and_then(|goid| self.goroutines.get_mut(&goid)) else { return };
         let address = match primitive {
-            SyncPrimitive::Cond => RuntimeAddr(addr.0.wrapping_sub(COND_NOTIFY)),
+            SyncPrimitive::Cond => RuntimeAddr(addr.0.wrapping_sub(self.runtime.fields().cond_notify)),
             SyncPrimitive::Semaphore
             | SyncPrimitive::Mutex
             | SyncPrimitive::RwMutex

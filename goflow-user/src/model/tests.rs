@@ -11,7 +11,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const PID: Pid = Pid(7);
 const HCHAN_LOCK: u64 = 88;
-const REASONS: [&str; 6] = ["", "IO wait", "chan receive", "select", "sync.RWMutex.Lock", "semacquire"];
+const COND_NOTIFY: u64 = 16;
+const REASONS: [&str; 8] = [
+    "",
+    "IO wait",
+    "chan receive",
+    "select",
+    "sync.RWMutex.Lock",
+    "semacquire",
+    "select (no cases)",
+    "sync.Cond.Wait",
+];
 const RECEIVE: WaitReason = WaitReason(2);
 
 /// Changes take no time unless a test says so.
@@ -19,9 +29,13 @@ fn limits() -> Limits {
     Limits { settle_ns: 0, ..Limits::default() }
 }
 
+fn runtime() -> Runtime {
+    Runtime::new(REASONS, Fields { hchan_lock: HCHAN_LOCK, cond_notify: COND_NOTIFY })
+}
+
 fn model() -> Model {
     let mut model = Model::new(limits());
-    model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
+    model.started(PID, runtime());
     model
 }
 
@@ -152,6 +166,37 @@ fn a_select_waits_for_each_of_its_channels_but_nil_ones() {
     assert_eq!(wait.on[1].direction, Some(Direction::Receive));
 }
 
+#[test]
+fn a_select_without_a_case_does_not_wait_for_the_channels_of_the_one_before() {
+    let mut model = model();
+    let chans = [Some(ChanAddr(0x100)), Some(ChanAddr(0x200))];
+    let select = EventKind::Select {
+        sends: 1,
+        receives: 1,
+        blocking: false,
+        chans: Some(Box::new(chans)),
+        site: None,
+    };
+    model.apply(&event(1, 5, select));
+    model.apply(&event(2, 5, park(6, None)));
+    let wait = model.process(PID).unwrap().goroutine(Goid(5)).unwrap().wait.as_deref().unwrap();
+    assert_eq!((wait.reason, wait.on.as_slice()), (Some(WaitReason(6)), &[][..]));
+}
+
+#[test]
+fn a_wait_for_a_condition_is_told_by_the_address_of_the_cond() {
+    let mut model = model();
+    model.apply(&event(1, 5, sync_wait(SyncPrimitive::Cond, 0x700 + COND_NOTIFY)));
+    model.apply(&event(2, 5, park(7, None)));
+    let process = model.process(PID).unwrap();
+    let wait = process.goroutine(Goid(5)).unwrap().wait.as_deref().unwrap();
+    assert_eq!(
+        (wait.on[0].on, wait.on[0].address),
+        (BlockedOn::Sync(SyncPrimitive::Cond), Some(RuntimeAddr(0x700)))
+    );
+    assert!(process.sync_object(SyncPrimitive::Cond, RuntimeAddr(0x700)).is_some());
+}
+
 /// A writer gets the inner mutex at once and then waits for the readers: `writerSem` is 8 bytes into the `RWMutex`.
 #[test]
 fn a_semaphore_is_told_as_the_object_it_lies_in() {
@@ -255,7 +300,7 @@ fn an_event_during_the_snapshot_knows_better_than_the_snapshot() {
 #[test]
 fn a_change_that_was_announced_just_before_the_snapshot_is_not_taken_back_by_it() {
     let mut model = Model::new(Limits { settle_ns: 10, ..limits() });
-    model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
+    model.started(PID, runtime());
     for event in [
         event(95, 5, park_on(0xc0)),
         event(96, 1, ready(6)),
@@ -280,7 +325,7 @@ fn a_change_that_was_announced_just_before_the_snapshot_is_not_taken_back_by_it(
 #[test]
 fn a_park_that_no_probe_sees_is_known_from_the_snapshot_however_new_the_goroutine_is() {
     let mut model = Model::new(Limits { settle_ns: 10, ..limits() });
-    model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
+    model.started(PID, runtime());
     // 1 is the creator; both are in the snapshot after that.
     model.apply(&event(95, 1, create(5)));
     model.apply(&event(100, 2, create(6)));
@@ -292,7 +337,7 @@ fn a_park_that_no_probe_sees_is_known_from_the_snapshot_however_new_the_goroutin
 #[test]
 fn after_a_loss_the_snapshot_knows_better_than_an_event_of_before() {
     let mut model = Model::new(Limits { settle_ns: 10, ..limits() });
-    model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
+    model.started(PID, runtime());
     model.apply(&event(95, 5, park_on(0xc0)));
     model.lose(&Lost { from: MonotonicNs(94), to: MonotonicNs(97), at: LossPoint::Ring, count: 1 });
     model.reconcile(PID, &snapshot(100, 101, vec![seen_goroutine(5, seen::State::Running, None)]));
@@ -389,12 +434,12 @@ fn the_graph_has_who_waits_and_who_could_help() {
 #[test]
 fn processes_of_one_binary_are_kept_apart_and_exec_starts_anew() {
     let mut model = after([event(1, 5, park_on(0xc0))]);
-    model.started(Pid(8), Runtime::new(REASONS, HCHAN_LOCK));
+    model.started(Pid(8), runtime());
     model.apply(&Event { pid: Pid(8), ..event(2, 5, EventKind::GoroutineExit) });
     model.apply(&Event { pid: Pid(9), ..event(2, 5, EventKind::GoroutineExit) });
     assert_eq!(goroutine(&model, 5).state, State::Waiting);
     assert_eq!(model.processes().count(), 2);
-    model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
+    model.started(PID, runtime());
     assert!(process(&model).goroutine(Goid(5)).is_none());
     model.ended(PID);
     assert!(model.process(PID).is_none());
@@ -403,7 +448,7 @@ fn processes_of_one_binary_are_kept_apart_and_exec_starts_anew() {
 #[test]
 fn the_ended_leave_after_the_retention_and_idle_channels_too() {
     let mut model = Model::new(Limits { retention_ns: 100, ..limits() });
-    model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
+    model.started(PID, runtime());
     model.apply(&event(10, 5, EventKind::ChanSend(op(0xc0))));
     model.apply(&event(10, 5, EventKind::GoroutineExit));
     model.apply(&event(10, 6, park_on(0xd0)));
@@ -418,7 +463,7 @@ fn the_ended_leave_after_the_retention_and_idle_channels_too() {
 #[test]
 fn endless_goroutines_and_channels_do_not_fill_the_memory() {
     let mut model = Model::new(Limits { goroutines: 1000, objects: 1000, ..limits() });
-    model.started(PID, Runtime::new(REASONS, HCHAN_LOCK));
+    model.started(PID, runtime());
     for number in 1..20_000 {
         model.apply(&event(number, number, EventKind::ChanSend(op(number * 96))));
         assert!(process(&model).held() <= 2000);

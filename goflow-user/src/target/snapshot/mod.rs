@@ -22,6 +22,7 @@ mod waits;
 
 pub use self::channel::{ChanTimer, Channel, Waiter};
 pub use self::goroutine::{Blocked, BlockedOn, Direction, Goroutine, Label, Stack, StackEnd, State};
+pub use self::reason::Reason;
 pub use self::sync::{SyncObject, SyncWaiter};
 
 use super::id::{ChanAddr, Goid, MonotonicNs};

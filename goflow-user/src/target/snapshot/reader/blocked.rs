@@ -60,6 +60,7 @@ impl Reader<'_> {
                 let blocked = cases(session, evidence, None);
                 if blocked.is_empty() { Err("it is in the queue of no channel") } else { Ok(blocked) }
             }
+            Reason::EmptySelect => Ok(Vec::new()),
             Reason::Other => Ok(cases(session, evidence, None)),
             Reason::Sleep => {
                 let end = raw.sleep_when.or_else(|| evidence.sleeps.get(&raw.timer).copied());
