@@ -6,6 +6,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::{ArgGroup, Args, ValueEnum};
@@ -24,6 +25,9 @@ use crate::target::memory::{Memory, MemoryError, ProcessMemory};
 use crate::target::process::{self, Process};
 use crate::target::snapshot::Snapshot;
 use crate::target::snapshot::reader::{Options, Reader, SnapshotError};
+
+/// How long a process that could not be read is given to end.
+const TO_END: Duration = Duration::from_millis(100);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -144,15 +148,13 @@ fn of_process(args: &SnapshotArgs, pid: Pid) -> anyhow::Result<()> {
             _ => anyhow!("process {pid} cannot be opened: {error}"),
         })
         .advise(|| "`pgrep -l NAME` finds the pid of a program")?;
-    let executable = Executable::of_process(pid).map_err(anyhow::Error::from).or_else(advise)?;
-    let lowest = executable.binary().image().lowest_address();
-    let bias = process::load_bias(pid, lowest)
-        .with_context(|| format!("where process {pid} has its program is not known"))
-        .or_else(advise)?;
-    let snapshot = take(args, executable.binary(), bias, &ProcessMemory::of(pid)).or_else(advise)?;
-    if process.has_ended() {
+    let read = read_process(args, pid);
+    // Whatever fails when the process is about to end fails for that reason.
+    let patience = if read.is_err() { TO_END } else { Duration::ZERO };
+    if process.ends_within(patience) {
         bail!("process {pid} ended while it was read");
     }
+    let (executable, bias, snapshot) = read?;
     if Executable::id_of_process(pid).ok() != Some(executable.id()) {
         return Err(anyhow!("process {pid} replaced its program (exec) while it was read"))
             .advise(|| "run the command again");
@@ -164,6 +166,16 @@ fn of_process(args: &SnapshotArgs, pid: Pid) -> anyhow::Result<()> {
         wall_clock_offset_ns: Some(wall_clock_offset_ns()),
     };
     write(args, &snapshot, executable.binary(), bias, origin)
+}
+
+fn read_process(args: &SnapshotArgs, pid: Pid) -> anyhow::Result<(Executable, LoadBias, Snapshot)> {
+    let executable = Executable::of_process(pid).map_err(anyhow::Error::from).or_else(advise)?;
+    let lowest = executable.binary().image().lowest_address();
+    let bias = process::load_bias(pid, lowest)
+        .with_context(|| format!("where process {pid} has its program is not known"))
+        .or_else(advise)?;
+    let snapshot = take(args, executable.binary(), bias, &ProcessMemory::of(pid)).or_else(advise)?;
+    Ok((executable, bias, snapshot))
 }
 
 fn of_core(args: &SnapshotArgs, path: &Path) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@ use rustix::time::Timespec;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// A process that existed when this was opened.
 pub struct Process {
@@ -40,8 +41,16 @@ impl Process {
     /// True once the process has ended (it may still be a zombie).
     #[must_use]
     pub fn has_ended(&self) -> bool {
+        self.ends_within(Duration::ZERO)
+    }
+
+    /// Waits for its end, for less than a second; `false` when it has not come. A process that is about to end has no
+    /// executable and no memory any more some time before it has ended.
+    #[must_use]
+    pub fn ends_within(&self, limit: Duration) -> bool {
         let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(ready) if ready > 0)
+        let limit = Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
+        matches!(poll(&mut fds, Some(&limit)), Ok(ready) if ready > 0)
     }
 
     /// CPU time it has used since it started, all threads, user and system, in nanoseconds; `None` once it has ended and
