@@ -8,7 +8,7 @@
 use super::Direction;
 use super::waits::{Map, Set, Sudog};
 use crate::binary::addr::RuntimeAddr;
-use crate::binary::offsets::Offsets;
+use crate::binary::offsets::{Offsets, PollDesc};
 use crate::binary::read::{u32_at, u64_at};
 use crate::target::memory::{Memory, MemoryError, read_each};
 
@@ -23,14 +23,40 @@ pub(super) struct Suspect<'w> {
 }
 
 impl Suspect<'_> {
-    /// The words that can be pointers to something on the heap, each once.
-    fn pointers(&self) -> impl Iterator<Item = u64> + '_ {
+    /// The word can be a pointer to something on the heap.
+    fn is_pointer(&self, word: u64) -> bool {
         let (lo, hi) = self.stack;
+        word > 4096 && word.is_multiple_of(8) && !(lo..hi).contains(&word)
+    }
+
+    /// The words that can be, each once.
+    fn pointers(&self) -> impl Iterator<Item = u64> + '_ {
         let mut seen = Set::default();
-        let outside = move |word: &u64| *word > 4096 && word.is_multiple_of(8) && !(lo..hi).contains(word);
-        self.words.iter().copied().filter(outside).filter(move |&word| seen.insert(word))
+        self.words
+            .iter()
+            .copied()
+            .filter(|&word| self.is_pointer(word))
+            .filter(move |&word| seen.insert(word))
+    }
+
+    /// Where the struct starts that the word at a place points into.
+    fn start(&self, (index, into): Place) -> Option<u64> {
+        let word = self.words.get(index).copied().filter(|&word| self.is_pointer(word))?;
+        word.checked_sub(u64::from(into))
     }
 }
+
+/// Where a pointer stands on a stack, in words from its lowest, and how far into the struct it points, in bytes.
+type Place = (usize, u32);
+
+/// Goroutines whose known places are tried together.
+const TOGETHER: usize = 4096;
+
+/// Goroutines that are searched to the last word together: each has up to 200 places.
+const SAMPLE: usize = 64;
+
+/// Most places that are tried before all are.
+const MOST_PLACES: usize = 8;
 
 /// A descriptor that a goroutine waits on.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +66,8 @@ pub(super) struct Descriptor {
     pub(super) direction: Direction,
 }
 
-/// The descriptors of `suspects`, by `g`.
+/// The descriptors of `suspects`, by `g`. Nearly all of them came to wait through the same calls, so the pointer stands at the
+/// same few places of their stacks: where it was found before is tried first, and everywhere only where that fails.
 pub(super) fn descriptors(
     memory: &dyn Memory,
     offsets: &Offsets,
@@ -48,20 +75,46 @@ pub(super) fn descriptors(
 ) -> Result<Map<Descriptor>, MemoryError> {
     let mut found = Map::default();
     let Some(layout) = offsets.poll_desc else { return Ok(found) };
-    let mut candidates: Vec<(u64, u64)> = Vec::new();
-    for suspect in suspects {
-        // `netpollblock` has a pointer to the field, its caller one to the struct.
-        for back in [0, layout.rg, layout.wg] {
-            let starts = suspect.pointers().filter_map(|word| word.checked_sub(u64::from(back)));
-            candidates.extend(starts.map(|start| (start, suspect.g)));
+    let mut places = Vec::new();
+    let mut rest = suspects;
+    while !rest.is_empty() {
+        let most = if places.is_empty() { SAMPLE } else { TOGETHER };
+        let (now, later) = rest.split_at(most.min(rest.len()));
+        rest = later;
+        let tried: Vec<_> =
+            now.iter().flat_map(|suspect| places.iter().map(move |&at| (suspect, at))).collect();
+        look(memory, &layout, &tried, &mut found, &mut places)?;
+        let missing: Vec<_> = now.iter().filter(|suspect| !found.contains_key(&suspect.g)).collect();
+        for missing in missing.chunks(SAMPLE) {
+            // `netpollblock` has a pointer to the field, its caller one to the struct.
+            let of = |suspect: &Suspect<'_>| {
+                let words = 0..suspect.words.len();
+                words.flat_map(move |index| [0, layout.rg, layout.wg].map(|into| (index, into)))
+            };
+            let all: Vec<_> =
+                missing.iter().flat_map(|&suspect| of(suspect).map(move |at| (suspect, at))).collect();
+            look(memory, &layout, &all, &mut found, &mut places)?;
         }
     }
+    Ok(found)
+}
+
+/// Reads what stands at these places of these stacks, takes the descriptors that point back, and learns their places.
+fn look(
+    memory: &dyn Memory,
+    layout: &PollDesc,
+    tried: &[(&Suspect<'_>, Place)],
+    found: &mut Map<Descriptor>,
+    places: &mut Vec<Place>,
+) -> Result<(), MemoryError> {
+    let starts = tried.iter().filter_map(|&(suspect, at)| Some((suspect.start(at)?, suspect.g, at)));
+    let mut candidates: Vec<(u64, u64, Place)> = starts.collect();
     candidates.sort_unstable();
-    candidates.dedup();
-    let addresses: Vec<u64> = candidates.iter().map(|&(address, _)| address).collect();
+    candidates.dedup_by_key(|&mut (start, g, _)| (start, g));
+    let addresses: Vec<u64> = candidates.iter().map(|&(start, ..)| start).collect();
     let size = [layout.rg, layout.wg, layout.fd].into_iter().max().unwrap_or(0) as usize + 8;
     read_each(memory, &addresses, size, |index, bytes| {
-        let (address, g) = candidates[index];
+        let (address, g, at) = candidates[index];
         let Some(bytes) = bytes else { return };
         let word = |offset: u32| u64_at(bytes, offset as usize);
         let direction = match (word(layout.rg) == Some(g), word(layout.wg) == Some(g)) {
@@ -73,9 +126,11 @@ pub(super) fn descriptors(
         let number = word(layout.fd).and_then(|fd| u32::try_from(fd).ok());
         if let Some(number) = number.filter(|&number| i32::try_from(number).is_ok()) {
             found.insert(g, Descriptor { address, number, direction });
+            if places.len() < MOST_PLACES && !places.contains(&at) {
+                places.push(at);
+            }
         }
-    })?;
-    Ok(found)
+    })
 }
 
 /// Addresses of the `notifyList`s that `suspects` wait in, by `g`.
