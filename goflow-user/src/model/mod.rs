@@ -13,7 +13,8 @@
 //!   while a snapshot is read is missed or counted twice.
 //! - A probe is hit before the change that it announces: a goroutine that parks still runs for a moment, and for longer if
 //!   its thread loses the CPU there. A snapshot that begins in between sees the old state after the event has told the new
-//!   one. So a park, a wake-up or an end up to [`Limits::settle_ns`] before the snapshot still knows better.
+//!   one. So a park, a wake-up or an end up to [`Limits::settle_ns`] before the snapshot still knows better. Where events were
+//!   lost since, neither does, and the goroutine is not certain until the next snapshot.
 //! - After a loss ([`Model::lose`]) what was last heard of before it is not certain ([`Process::is_certain`]) until an event
 //!   or a snapshot tells of it again. Loss makes state unknown, never wrong.
 //!

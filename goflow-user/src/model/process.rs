@@ -154,8 +154,7 @@ impl Process {
     /// When an event knows better than a snapshot that began then, see [`super`].
     fn precedence(&self, began: MonotonicNs) -> Precedence {
         let settling = MonotonicNs(began.0.saturating_sub(self.limits.settle_ns));
-        // After a loss the last event is perhaps not the last.
-        Precedence { settling: settling.max(self.unsure_before).min(began), began }
+        Precedence { settling, began }
     }
 
     /// How this process's runtime numbers and lays out things.

@@ -335,12 +335,16 @@ fn a_park_that_no_probe_sees_is_known_from_the_snapshot_however_new_the_goroutin
 }
 
 #[test]
-fn after_a_loss_the_snapshot_knows_better_than_an_event_of_before() {
+fn what_a_snapshot_sees_just_after_an_event_and_a_loss_is_not_certain() {
     let mut model = Model::new(Limits { settle_ns: 10, ..limits() });
     model.started(PID, runtime());
     model.apply(&event(95, 5, park_on(0xc0)));
     model.lose(&Lost { from: MonotonicNs(94), to: MonotonicNs(97), at: LossPoint::Ring, count: 1 });
-    model.reconcile(PID, &snapshot(100, 101, vec![seen_goroutine(5, seen::State::Running, None)]));
+    // Either it is still about to park, or the wake-up was lost.
+    let awake = || vec![seen_goroutine(5, seen::State::Running, None)];
+    model.reconcile(PID, &snapshot(100, 101, awake()));
+    assert!(!process(&model).is_certain(goroutine(&model, 5)));
+    model.reconcile(PID, &snapshot(106, 107, awake()));
     assert_eq!(goroutine(&model, 5).state, State::Awake);
     assert!(process(&model).is_certain(goroutine(&model, 5)));
 }
@@ -478,6 +482,10 @@ struct World {
     now: u64,
     /// What each goroutine that ever was does; `None` when it has ended.
     truth: BTreeMap<u64, Option<seen::State>>,
+    /// Changes that an event has told and that are not in memory yet: what is there until then, and until when.
+    settling: BTreeMap<u64, (Option<seen::State>, u64)>,
+    /// A change takes less than this.
+    settle: u64,
     /// Whose true state no event and no snapshot has told yet.
     behind: BTreeSet<u64>,
     last_event: BTreeMap<u64, u64>,
@@ -496,13 +504,29 @@ const CHAN: u64 = 0xc000;
 
 impl World {
     fn some(&self, state: seen::State, choice: usize) -> Option<u64> {
-        let all: Vec<u64> =
-            self.truth.iter().filter(|(_, now)| **now == Some(state)).map(|(goid, _)| *goid).collect();
+        // Whoever is about to park or to wake up does nothing else, and nobody else does it for him.
+        let settled = |goid: &u64| self.settling.get(goid).is_none_or(|(_, until)| *until <= self.now);
+        let there = self.truth.iter().filter(|(goid, now)| **now == Some(state) && settled(goid));
+        let all: Vec<u64> = there.map(|(goid, _)| *goid).collect();
         all.get(choice % all.len().max(1)).copied()
     }
 
     fn set(&mut self, goid: u64, state: Option<seen::State>) {
         self.truth.insert(goid, state);
+    }
+
+    /// A probe is hit before the change that it announces.
+    fn announce(&mut self, goid: u64, state: Option<seen::State>, luck: u8) {
+        let takes = u64::from(luck) * 10 % self.settle.max(1);
+        self.settling.insert(goid, (self.truth[&goid], self.now + takes));
+        self.set(goid, state);
+    }
+
+    fn in_memory(&self, goid: u64) -> Option<seen::State> {
+        match self.settling.get(&goid) {
+            Some((before, until)) if *until > self.now => *before,
+            _ => self.truth[&goid],
+        }
     }
 
     /// An event of `goid` that also tells of `about`; the model gets it unless it is lost.
@@ -520,7 +544,7 @@ impl World {
         model.apply(&event);
     }
 
-    fn act(&mut self, model: &mut Model, what: u8, choice: usize, lost: bool) {
+    fn act(&mut self, model: &mut Model, (what, choice, luck): (u8, usize, u8), lost: bool) {
         use seen::State::{Running, Waiting};
         self.now += 10;
         let (awake, waiting) = (self.some(Running, choice), self.some(Waiting, choice / 7));
@@ -531,11 +555,11 @@ impl World {
                 self.tell(model, lost, parent, child, create(child));
             }
             (2..4, Some(goid), _) => {
-                self.set(goid, Some(Waiting));
+                self.announce(goid, Some(Waiting), luck);
                 self.tell(model, lost, goid, goid, park_on(CHAN));
             }
             (4..6, Some(by), Some(goid)) => {
-                self.set(goid, Some(Running));
+                self.announce(goid, Some(Running), luck);
                 self.tell(model, lost, by, goid, ready(goid));
             }
             (6, _, Some(goid)) => {
@@ -543,7 +567,7 @@ impl World {
                 self.behind.insert(goid);
             }
             (7, Some(goid), _) if goid != 1 => {
-                self.set(goid, None);
+                self.announce(goid, None, luck);
                 self.tell(model, lost, goid, goid, EventKind::GoroutineExit);
             }
             (8, Some(goid), _) => self.tell(model, lost, goid, goid, EventKind::ChanSend(op(CHAN))),
@@ -553,25 +577,23 @@ impl World {
     }
 
     fn begin_to_read(&mut self) {
-        let to_read = self.truth.iter().filter(|(_, state)| state.is_some()).map(|(goid, _)| *goid).collect();
+        let to_read = self.truth.keys().copied().filter(|&goid| self.in_memory(goid).is_some()).collect();
         self.reading.get_or_insert(Reading { started: self.now + 1, to_read, read: Vec::new() });
     }
 
     fn read_one(&mut self, model: &mut Model) {
-        let Some(reading) = &mut self.reading else { return };
+        let Some(mut reading) = self.reading.take() else { return };
         let Some(goid) = reading.to_read.pop() else {
-            if let Some(done) = self.reading.take() {
-                model.reconcile(PID, &snapshot(done.started, self.now, done.read));
-            }
-            return;
+            return model.reconcile(PID, &snapshot(reading.started, self.now, reading.read));
         };
-        if let Some(state) = self.truth[&goid] {
+        if let Some(state) = self.in_memory(goid) {
             let on = (state == seen::State::Waiting).then_some(CHAN);
             reading.read.push(seen_goroutine(goid, state, on));
-            if self.last_event.get(&goid).is_none_or(|last| *last < reading.started) {
+            if self.last_event.get(&goid).is_none_or(|last| *last + self.settle < reading.started) {
                 self.behind.remove(&goid);
             }
         }
+        self.reading = Some(reading);
     }
 
     fn check(&self, model: &Model) -> Result<(), TestCaseError> {
@@ -594,16 +616,20 @@ impl World {
 }
 
 proptest! {
-    /// What is certain is right, whatever happens: unseen wake-ups, losses, snapshots that take their time.
+    /// What is certain is right, whatever happens: unseen wake-ups, losses, snapshots that take their time, changes that
+    /// come after the event that announced them.
     #[test]
     fn what_the_model_is_certain_of_is_true(
         acts in proptest::collection::vec((0u8..10, 0usize..1000, 0u8..40), 1..300),
         losses in any::<bool>(),
+        settle in prop_oneof![Just(0), Just(40)],
     ) {
-        let (mut world, mut model) = (World::default(), model());
+        let mut model = Model::new(Limits { settle_ns: settle, ..limits() });
+        model.started(PID, runtime());
+        let mut world = World { settle, ..World::default() };
         world.set(1, Some(seen::State::Running));
-        for (what, choice, luck) in acts {
-            world.act(&mut model, what, choice, losses && luck == 0);
+        for act in acts {
+            world.act(&mut model, act, losses && act.2 == 0);
             world.check(&model)?;
         }
         if !losses {
