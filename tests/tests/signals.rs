@@ -1,9 +1,10 @@
 //! However goflow ends, its target runs on and its text is again what the file says.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use goflow_tests::goflow::Goflow;
+use goflow_tests::goflow::{Goflow, binary};
 use goflow_tests::programs::Program;
 use goflow_tests::target::Target;
 use goflow_tests::until;
@@ -17,6 +18,25 @@ fn sigint_ends_the_session_with_a_summary_and_leaves_no_breakpoint() -> Result<(
 #[test]
 fn sigterm_ends_the_session_with_a_summary_and_leaves_no_breakpoint() -> Result<()> {
     an_orderly_signal_leaves_no_breakpoint(Signal::TERM, "terminated")
+}
+
+#[test]
+fn sighup_ends_the_session_with_a_summary_and_leaves_no_breakpoint() -> Result<()> {
+    an_orderly_signal_leaves_no_breakpoint(Signal::HUP, "hung up")
+}
+
+#[test]
+fn under_nohup_a_trace_outlives_its_terminal() -> Result<()> {
+    let process = Target::start(&Program::named("pingpong").build()?, &[""; 0])?;
+    let mut nohup = Command::new("nohup");
+    nohup.arg(binary()?).args(["trace", "--format", "json", "--pid", &process.pid().to_string()]);
+    let mut goflow = Goflow::spawn(&mut nohup)?.attached()?;
+    goflow.signal(Signal::HUP)?;
+    std::thread::sleep(Duration::from_millis(300));
+    ensure!(!goflow.has_ended()?, "it has ended");
+    let session = goflow.stop()?;
+    ensure!(session.summary.ended == "interrupted", "ended: {}", session.summary.ended);
+    process.finish()
 }
 
 #[test]

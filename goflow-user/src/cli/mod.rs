@@ -184,6 +184,8 @@ fn log_to_stderr(verbose: u8) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))
         .with_writer(io::stderr)
+        // What cannot be written, because the terminal was closed, would be told to that terminal, by a panic.
+        .log_internal_errors(false)
         .with_ansi(colour);
     if verbose == 0 { log.event_format(ForUsers).init() } else { log.init() }
 }

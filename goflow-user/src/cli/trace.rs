@@ -81,8 +81,8 @@ pub(super) struct TraceArgs {
     /// Start this command and trace it from its first instruction
     ///
     /// Under sudo it runs as the user who called sudo. It keeps the terminal, and its exit status is passed on. Ctrl-C
-    /// reaches the command as well, and the trace goes on until the command has ended; Ctrl-C again, or SIGTERM to
-    /// goflow, ends the trace and leaves the command running. Its standard output is goflow's: with --format json, give
+    /// reaches the command as well, and the trace goes on until the command has ended; Ctrl-C again, or SIGTERM or
+    /// SIGHUP to goflow, ends the trace and leaves the command running. Its standard output is goflow's: with --format json, give
     /// --output FILE, or what it prints stands between the lines of the trace.
     #[arg(last = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -250,11 +250,11 @@ impl TraceArgs {
         Ok(match (self.format, self.file()) {
             (Format::Pretty, None) => Box::new(Pretty::new(io::stdout(), view(&io::stdout(), events, until))),
             (Format::Pretty, Some(path)) => {
-                Box::new(Tee(Pretty::new(self.output_file(path)?, in_file), status(progress, until)))
+                Box::new(Tee::new(Pretty::new(self.output_file(path)?, in_file), status(progress, until)))
             }
-            (Format::Json, None) => Box::new(Tee(Json::new(io::stdout()), status(false, until))),
+            (Format::Json, None) => Box::new(Tee::new(Json::new(io::stdout()), status(false, until))),
             (Format::Json, Some(path)) => {
-                Box::new(Tee(Json::new(self.output_file(path)?), status(progress, until)))
+                Box::new(Tee::new(Json::new(self.output_file(path)?), status(progress, until)))
             }
         })
     }

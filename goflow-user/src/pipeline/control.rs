@@ -158,6 +158,7 @@ enum Ended {
     Duration,
     Interrupted,
     Terminated,
+    HungUp,
     TargetsExited,
     TargetsReplaced,
     BinaryRewritten,
@@ -167,7 +168,7 @@ enum Ended {
 impl Ended {
     /// Somebody wants goflow to end.
     fn is_impatient(self) -> bool {
-        matches!(self, Self::Interrupted | Self::Terminated)
+        matches!(self, Self::Interrupted | Self::Terminated | Self::HungUp)
     }
 
     fn sentence(self) -> &'static str {
@@ -175,6 +176,7 @@ impl Ended {
             Self::Duration => "duration reached",
             Self::Interrupted => "interrupted",
             Self::Terminated => "terminated",
+            Self::HungUp => "hung up",
             Self::TargetsExited => "target exited",
             Self::TargetsReplaced => "target executed another program",
             Self::BinaryRewritten => "the binary is about to be overwritten",
@@ -487,8 +489,8 @@ fn join_unless_signalled<T>(handle: JoinHandle<T>, signals: &Signals) -> anyhow:
     join(handle)
 }
 
-/// After the session: the command goes on until it ends by itself, and its status is passed on. Another interrupt, or a
-/// termination, leaves it running.
+/// After the session: the command goes on until it ends by itself, and its status is passed on. Another interrupt, a
+/// termination or a terminal that is gone leaves it alone.
 fn outlive(
     mut child: Child,
     ended: Ended,
@@ -497,7 +499,7 @@ fn outlive(
     if let Some(status) = child.try_wait()? {
         return Ok(Some(status));
     }
-    if ended == Ended::Terminated {
+    if matches!(ended, Ended::Terminated | Ended::HungUp) {
         return Ok(None);
     }
     let process = Process::open(Pid(child.id()))?;
@@ -510,22 +512,23 @@ fn outlive(
     Ok(Some(child.wait()?))
 }
 
-/// Signals, as bytes on sockets.
-struct Signals {
-    interrupt: UnixStream,
-    terminate: UnixStream,
-    /// The lease of the binary is wanted back.
-    lease: UnixStream,
-}
+/// Signals, as bytes on sockets, each with what it means; what is asked first counts first.
+struct Signals(Vec<(UnixStream, Ended)>);
 
 impl Signals {
     fn catch() -> io::Result<Self> {
-        Ok(Self {
+        let mut signals = vec![
             // Ctrl-\ is how a Go program is asked for its goroutines: it is the command's as Ctrl-C is.
-            interrupt: Self::socket(&[libc::SIGINT, libc::SIGQUIT])?,
-            terminate: Self::socket(&[libc::SIGTERM])?,
-            lease: Self::socket(&[WANTED_BACK])?,
-        })
+            (Self::socket(&[libc::SIGINT, libc::SIGQUIT])?, Ended::Interrupted),
+            (Self::socket(&[libc::SIGTERM])?, Ended::Terminated),
+        ];
+        // Under nohup(1) the trace outlives its terminal.
+        if !is_ignored(libc::SIGHUP)? {
+            signals.push((Self::socket(&[libc::SIGHUP])?, Ended::HungUp));
+        }
+        // The lease of the binary is wanted back.
+        signals.push((Self::socket(&[WANTED_BACK])?, Ended::BinaryRewritten));
+        Ok(Self(signals))
     }
 
     fn socket(signals: &[i32]) -> io::Result<UnixStream> {
@@ -539,22 +542,26 @@ impl Signals {
 
     /// Waits for a signal, one of `others` to become readable or the timeout; says so if it was a signal.
     fn wait<'a>(&self, others: impl IntoIterator<Item = BorrowedFd<'a>>, timeout: Duration) -> Option<Ended> {
-        let signals = [&self.interrupt, &self.terminate, &self.lease];
-        let mut fds = signals.map(|signal| PollFd::new(signal, PollFlags::IN)).to_vec();
+        let mut fds: Vec<_> = self.0.iter().map(|(signal, _)| PollFd::new(signal, PollFlags::IN)).collect();
         fds.extend(others.into_iter().map(|other| PollFd::from_borrowed_fd(other, PollFlags::IN)));
         let timeout =
             Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
         if poll(&mut fds, Some(&timeout)).is_err() {
             return None;
         }
-        if read_one(&self.interrupt) {
-            return Some(Ended::Interrupted);
-        }
-        if read_one(&self.terminate) {
-            return Some(Ended::Terminated);
-        }
-        read_one(&self.lease).then_some(Ended::BinaryRewritten)
+        self.0.iter().find(|(signal, _)| read_one(signal)).map(|(_, ended)| *ended)
     }
+}
+
+/// Whether goflow was started with this signal ignored.
+fn is_ignored(signal: i32) -> io::Result<bool> {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: nothing is set, and `action` is valid for writing.
+    if unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call above has filled it; zeroes are a valid value as well.
+    Ok(unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN)
 }
 
 fn read_one(mut socket: &UnixStream) -> bool {

@@ -18,18 +18,37 @@ use std::io;
 use self::record::{Names, Record, Sink};
 use crate::ingest::event::MonotonicNs;
 
-/// Two outputs of one session, such as a file and the terminal. The first to fail ends the session.
-pub struct Tee<A, B>(pub A, pub B);
+/// Two outputs of one session: the recording, and what tells whoever waits for it. When the first fails, the session ends;
+/// when the second does, as that of a terminal that was closed, it is not written any more.
+pub struct Tee<A, B> {
+    recording: A,
+    status: Option<B>,
+}
+
+impl<A: Sink, B: Sink> Tee<A, B> {
+    /// Both outputs.
+    pub fn new(recording: A, status: B) -> Self {
+        Self { recording, status: Some(status) }
+    }
+
+    fn tell(&mut self, told: impl FnOnce(&mut B) -> io::Result<()>) {
+        if self.status.as_mut().is_some_and(|status| told(status).is_err()) {
+            self.status = None;
+        }
+    }
+}
 
 impl<A: Sink, B: Sink> Sink for Tee<A, B> {
     fn write(&mut self, record: &Record, names: &dyn Names) -> io::Result<()> {
-        self.0.write(record, names)?;
-        self.1.write(record, names)
+        self.recording.write(record, names)?;
+        self.tell(|status| status.write(record, names));
+        Ok(())
     }
 
     fn flush(&mut self, now: MonotonicNs) -> io::Result<()> {
-        self.0.flush(now)?;
-        self.1.flush(now)
+        self.recording.flush(now)?;
+        self.tell(|status| status.flush(now));
+        Ok(())
     }
 }
 
