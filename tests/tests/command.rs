@@ -200,6 +200,58 @@ fn sigterm_to_goflow_ends_the_session_and_leaves_the_command_running() -> Result
     Ok(())
 }
 
+#[test]
+fn sighup_to_goflow_ends_the_session_and_leaves_the_command_running() -> Result<()> {
+    let recording = Recording::new()?;
+    // A file that nobody else runs.
+    let program = recording.directory.path().join("pingpong");
+    fs::copy(Program::named("pingpong").build()?, &program)?;
+    let mut goflow = Goflow::spawn(&mut recording.command(&program, &[])?)?;
+    until("the command runs", PATIENCE, || Ok(goflow.printed().contains("running").then_some(())))?;
+    goflow.signal(Signal::HUP)?;
+    until("goflow ends", PATIENCE, || Ok(goflow.has_ended()?.then_some(())))?;
+    // As long as its standard input is open.
+    ensure!(running(&program)?.len() == 1, "the command has ended");
+    goflow.close_stdin();
+    let session = recording.session(&goflow.finish()?)?;
+    ensure!(session.summary.ended == "hung up", "ended: {}", session.summary.ended);
+    Ok(())
+}
+
+#[test]
+fn a_terminal_that_is_closed_leaves_a_complete_session() -> Result<()> {
+    let program = Program::named("storm").build()?;
+    let recording = Recording::new()?;
+    let goflow = Goflow::spawn(&mut on_a_terminal(&recording.command(&program, &[])?))?;
+    until("the command runs", PATIENCE, || Ok(goflow.printed().contains("running").then_some(())))?;
+    // The other end of the terminal goes, and with it what goflow could tell anybody.
+    goflow.signal(Signal::KILL)?;
+    let summary = || Ok(fs::read_to_string(recording.path())?.contains(r#""type":"summary""#).then_some(()));
+    until("the session is complete", PATIENCE, summary)?;
+    let session = recording.session(&goflow.finish()?)?;
+    // The command, which gets SIGHUP as well, may have been quicker.
+    let ended = session.summary.ended.as_str();
+    ensure!(["hung up", "target exited"].contains(&ended), "ended: {ended}");
+    Ok(())
+}
+
+#[test]
+fn ctrl_backslash_on_the_terminal_is_the_commands_to_answer() -> Result<()> {
+    let program = Program::named("storm").build()?;
+    let recording = Recording::new()?;
+    let mut goflow = Goflow::spawn(&mut on_a_terminal(&recording.command(&program, &[])?))?;
+    until("the command runs", PATIENCE, || Ok(goflow.printed().contains("running").then_some(())))?;
+    goflow.stdin().context("no stdin")?.write_all(b"\x1c")?;
+    let finished = goflow.finish()?;
+    let shown = String::from_utf8_lossy(&finished.stdout).into_owned();
+    // How Go answers: every goroutine on standard error, and status 2.
+    ensure!(finished.status.code() == Some(2), "{}: {shown}", finished.status);
+    ensure!(shown.contains("SIGQUIT: quit") && shown.contains("goroutine 1 "), "{shown}");
+    let session = recording.session(&finished)?;
+    ensure!(session.summary.ended == "target exited", "ended: {}", session.summary.ended);
+    Ok(())
+}
+
 /// A program that on SIGINT still makes goroutines before it ends.
 fn graceful(recording: &Recording) -> Result<Goflow> {
     let program = Program::named("graceful").build()?;
