@@ -53,6 +53,12 @@ fn wrong_usage_is_status_2_and_says_what_is_right() {
         (&["trace", "--pid", "1", "--duration", "10"], "10sec"),
         (&["trace", "--pid", "1", "--level", "all"], "lifecycle"),
         (&["trcae"], "trace"),
+        (&["trace", "1234"], "did you mean '--pid 1234'?"),
+        (&["trace", "--rate", "5", "12", "34", "--all"], "did you mean '--pid 12 --pid 34'?"),
+        (&["--color", "never", "trace", "--all", "./svc", "-x"], "'-- ./svc' (to start it"),
+        (&["trace", "/bin/svc"], "'--binary /bin/svc' (to trace every process"),
+        (&["trace", "etcd"], "`pgrep -l etcd` finds it"),
+        (&["snapshot", "1234"], "did you mean '--pid 1234'?"),
         (&["completions", "tcsh"], "bash"),
     ] {
         let output = goflow(arguments);

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use tracing::Subscriber;
 use tracing_subscriber::fmt::format::Writer;
@@ -150,12 +151,32 @@ fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let mut command = command().color(colour_of_messages(&arguments));
-    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    let matches = command.try_get_matches_from_mut(&arguments);
+    let mut matches = matches.map_err(|error| with_suggestion(error, &arguments))?;
     let cli = Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?;
     if let Command::Trace(args) = &cli.command {
         args.check(&mut command)?;
     }
     Ok(cli)
+}
+
+/// Says how a target is given to whoever gave one as it is, where clap knows only that it expects none there.
+fn with_suggestion(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    let words: Vec<&str> = arguments.iter().map(|word| word.to_str().unwrap_or_default()).collect();
+    let Some(ContextValue::String(first)) = error.get(ContextKind::InvalidArg) else { return error };
+    if error.kind() != ErrorKind::UnknownArgument || first.starts_with('-') {
+        return error;
+    }
+    let at = words.iter().position(|word| word == first).unwrap_or(words.len());
+    let tip = words[..at].iter().find_map(|word| match *word {
+        "trace" => trace::suggestion(&words[at..]),
+        "snapshot" => snapshot::suggestion(first),
+        _ => None,
+    });
+    if let Some(tip) = tip {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 fn colour_of_messages(arguments: &[OsString]) -> clap::ColorChoice {

@@ -128,6 +128,11 @@ impl SnapshotArgs {
     }
 }
 
+/// How the process is given that `word` is, if it is one.
+pub(super) fn suggestion(word: &str) -> Option<String> {
+    word.parse::<u32>().ok().map(|pid| format!("did you mean '--pid {pid}'?"))
+}
+
 pub(super) fn run(args: &SnapshotArgs) -> anyhow::Result<ExitCode> {
     if args.group_by.is_some() && matches!(args.format, Format::Pprof | Format::Folded) {
         return Err(anyhow!("--group-by belongs to --format text or json"))

@@ -270,6 +270,22 @@ fn view(stream: &(impl AsFd + anstream::stream::RawStream), events: Events, unti
     View { width: output::width(stream), colour, events, progress: false, until }
 }
 
+/// How the targets are given that begin `words`, which were given without a word on what they are.
+pub(super) fn suggestion(words: &[&str]) -> Option<String> {
+    let pids: Vec<String> =
+        words.iter().map_while(|word| word.parse::<u32>().ok()).map(|pid| format!("--pid {pid}")).collect();
+    let first = words.first()?;
+    Some(match first {
+        _ if !pids.is_empty() => format!("did you mean '{}'?", pids.join(" ")),
+        path if path.contains('/') => format!(
+            "did you mean '-- {path}' (to start it and trace it) or '--binary {path}' (to trace every process that runs it)?"
+        ),
+        name => format!(
+            "did you mean '-- {name}' (to start it and trace it), or '--pid PID' (`pgrep -l {name}` finds it)?"
+        ),
+    })
+}
+
 /// Traces, and passes on the exit status of a traced command.
 pub(super) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     let options = args.options();
