@@ -257,6 +257,7 @@ pub(super) fn progress(progress: &Progress) -> Line {
         .text(DIM, ", ")
         .text(lost_style, lost);
     match percent(progress.cost_ns, progress.target_cpu_ns) {
+        Some(percent) if percent > 100.0 => line.text(DIM, ", cost: nearly all its CPU time"),
         Some(percent) => line.text(DIM, format!(", cost ≈ {percent:.1} %")),
         None => line,
     }
@@ -265,6 +266,13 @@ pub(super) fn progress(progress: &Progress) -> Line {
 fn cost(summary: &Summary) -> Line {
     let cost = format!("≈ {} of the target's CPU time (estimate)", span(summary.cost_ns));
     match (cost_percent(summary), &summary.target_cpu_ns) {
+        (Some(percent), Ok(used)) if percent > 100.0 => {
+            let sums = format!("{} of {}", span(summary.cost_ns), span(*used));
+            let why = "the estimate is too high for this machine";
+            entry("cost")
+                .text(if is_costly(summary) { ALARM } else { BOLD }, "nearly all")
+                .text(PLAIN, format!(" of the target's CPU time: ≈ {sums}; {why}"))
+        }
         (Some(percent), Ok(used)) => {
             let style = if is_costly(summary) { ALARM } else { BOLD };
             entry("cost").text(style, format!("≈ {percent:.1} %")).text(

@@ -436,6 +436,20 @@ fn a_share_that_is_not_known_is_not_guessed() {
 }
 
 #[test]
+fn an_estimate_of_more_than_all_is_not_a_share() {
+    let Record::Summary(mut summary) = summary_of(9, 0, 40 * MS) else { unreachable!() };
+    summary.target_cpu_ns = Ok(30 * MS);
+    let lines = screen(WIDE, &[meta(), Record::Summary(summary)], 0);
+    let cost = "  cost    nearly all of the target's CPU time: ≈ 40.0 ms of 30.0 ms; the estimate is too high for this machine";
+    assert!(lines.contains(&cost.to_owned()), "{lines:#?}");
+    let view = View { events: Events::None, progress: true, ..WIDE };
+    let target_cpu_ns = Some(4 * MS);
+    let progress = Progress { elapsed_ns: 1, events: 5, lost: 0, cost_ns: 5 * MS, target_cpu_ns };
+    let lines = screen(view, &[meta(), Record::Progress(progress)], 0);
+    assert!(lines.iter().any(|line| line.contains("cost: nearly all its CPU time")), "{lines:#?}");
+}
+
+#[test]
 fn a_pid_that_runs_something_new_does_not_keep_the_old_names() {
     let start = || Record::ProcessStart { pid: Pid(1), binary: Arc::from("/srv/app") };
     let lines = body(WIDE, [start(), make(1, 0xc000_0100, 8), start(), send(2, 57)]);
