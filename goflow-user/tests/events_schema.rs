@@ -176,6 +176,7 @@ fn summary(target_cpu_ns: Result<u64, String>) -> Record {
         end: MonotonicNs(9),
         state: states(),
         ended: "interrupted".to_owned(),
+        silence: None,
     }))
 }
 

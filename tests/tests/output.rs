@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 use goflow_tests::goflow::{Goflow, binary, on_a_terminal, run};
 use goflow_tests::programs::Program;
 use goflow_tests::target::Target;
-use goflow_tests::{PATIENCE, wait_for};
-use rustix::process::Signal;
+use goflow_tests::{PATIENCE, until, wait_for};
+use rustix::process::{Pid, Signal, kill_process};
 
 fn storm() -> Result<Target> {
     Target::start(&Program::named("storm").build()?, &[""; 0])
@@ -30,6 +30,37 @@ fn every_event_that_finds_the_buffer_full_is_counted_and_shown_as_lost() -> Resu
     ensure!(session.lost.iter().any(|lost| lost.at == "ring"), "no lost line in the stream");
     target.assert_text_is_untouched()?;
     target.finish()
+}
+
+#[test]
+fn a_trace_without_an_event_says_what_the_target_did_instead() -> Result<()> {
+    let target = storm()?;
+    let pid = target.pid().to_string();
+    let signal =
+        |signal| kill_process(Pid::from_raw(pid.parse()?).context("a pid")?, signal).context("signal");
+    let printed = |arguments: &[&str]| -> Result<String> {
+        let finished = run(&[&["trace", "--duration", "300ms"], arguments].concat())?;
+        ensure!(finished.status.success(), "{}", finished.stderr);
+        Ok(String::from_utf8(finished.stdout)?)
+    };
+    signal(Signal::STOP)?;
+    std::thread::sleep(Duration::from_millis(200));
+    let text = printed(&["--pid", &pid])?;
+    ensure!(text.contains(&format!("next    process {pid} is stopped by a signal")), "{text}");
+
+    let goflow = Goflow::start(&["trace", "--pid", &pid])?;
+    until("the probes are in", PATIENCE, || Ok(goflow.printed().contains("in place").then_some(())))?;
+    signal(Signal::KILL)?;
+    let finished = goflow.finish()?;
+    let text = String::from_utf8(finished.stdout)?;
+    ensure!(text.contains("next    no event before the target ended"), "{text}{}", finished.stderr);
+
+    let directory = tempfile::tempdir()?;
+    let copy = directory.path().join("nobody");
+    std::fs::copy(Program::named("storm").build()?, &copy)?;
+    let text = printed(&["--binary", copy.to_str().context("a path")?])?;
+    ensure!(text.contains("next    no process was found that runs this file"), "{text}");
+    Ok(())
 }
 
 #[test]

@@ -13,10 +13,10 @@ use crate::probe::attach::{Attached, Scope};
 use crate::probe::cost::estimated_ns_per_hit;
 use crate::probe::load::LoadError;
 use crate::probe::plan::{Plan, PlannedSite};
-use crate::sink::record::{ProbeHits, ProcessState, Progress, Summary};
+use crate::sink::record::{ProbeHits, ProcessState, Progress, Silence, Summary};
 use crate::target::executable::{Executable, FileId};
 use crate::target::lease::{Lease, WANTED_BACK};
-use crate::target::process::{Process, Standstill};
+use crate::target::process::{self, Process, Standstill};
 use crate::target::spawn::{self, Waiting};
 use crate::target::{Pid, host};
 use anyhow::{Context as _, anyhow, bail};
@@ -218,6 +218,8 @@ struct Running {
     attached: Vec<Attached>,
     /// What each binary is called, and where its probes are.
     plans: Vec<(Arc<str>, Plan)>,
+    /// What is traced.
+    files: Vec<FileId>,
     ingest: JoinHandle<Result<Totals, LoadError>>,
     output: JoinHandle<io::Result<Output>>,
     state: JoinHandle<Vec<ProcessState>>,
@@ -255,6 +257,7 @@ impl Running {
         let state = spawn("goflow-state", move || state.run())?;
         let (asks, asked) = unbounded();
         let (requests, requested) = unbounded();
+        let files = traced.iter().map(|one| one.executable.id()).collect();
         let search = traced.iter().find(|one| one.search).map(|one| Arc::clone(&one.executable));
         let (pace, what) = session::looks(options);
         let snapshots = Snapshots::new(asked, requests.clone(), pace, what, search);
@@ -295,6 +298,7 @@ impl Running {
             started,
             attached,
             plans,
+            files,
             ingest,
             output,
             state,
@@ -381,6 +385,7 @@ impl Running {
         // the time in which all were in, or the one would not be a part of the other.
         self.look();
         let duration_ns = self.window.close();
+        let alive = self.watch.pids();
         let goflow_cpu_ns = host::own_cpu_ns() - self.own_cpu_ns;
         // A snapshot after the window would tell of what the events do not.
         let _ = self.asks.send(Ask::Stop);
@@ -399,10 +404,12 @@ impl Running {
             Err(error) => return Err(anyhow!(error).context("the output could not be written")),
         };
         let state = join_unless_signalled(self.state, signals)?;
+        let counts = output.counts();
+        let is_silent = counts.iter().all(|(_, count)| *count == 0);
         let summary = Summary {
             duration_ns,
             detach_ns: detach.as_nanos() as u64,
-            counts: output.counts(),
+            counts,
             lost: lost(&totals),
             hits: probe_hits(&self.plans, &totals),
             cost_ns: cost_ns(&self.plans, &totals.hits_in_window),
@@ -412,8 +419,25 @@ impl Running {
             end: self.window.end(),
             state,
             ended: ended.sentence().to_owned(),
+            silence: is_silent.then(|| silence(&alive, &self.files, self.watch.waits_for_arrivals())),
         };
         output.finish(summary).context("the summary could not be written")
+    }
+}
+
+/// What targets do that make no event. Of a file that everybody may run, those are known that made one: the others are
+/// searched for.
+fn silence(alive: &[Pid], files: &[FileId], any: bool) -> Silence {
+    let mut pids = alive.to_vec();
+    if any {
+        pids.extend(files.iter().flat_map(|file| process::running(*file).0));
+    }
+    let still: Vec<_> = pids.iter().filter_map(|&pid| Some((pid, Standstill::of(pid)?))).collect();
+    match pids.len() {
+        0 if any => Silence::NobodyRuns,
+        0 => Silence::Ended,
+        count if count == still.len() => Silence::StandStill(still),
+        _ => Silence::Idle,
     }
 }
 

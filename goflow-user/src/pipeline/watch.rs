@@ -208,6 +208,16 @@ impl Watch {
         Ok(self.ended.used_ns + alive.flatten().sum::<u64>())
     }
 
+    /// Those that lived at the last look.
+    pub(super) fn pids(&self) -> Vec<Pid> {
+        self.watched.iter().map(|watched| watched.process.pid()).collect()
+    }
+
+    /// Whether processes may come that were not known from the start.
+    pub(super) fn waits_for_arrivals(&self) -> bool {
+        self.arrivals.is_some()
+    }
+
     /// True once every process that was there from the start has ended.
     pub(super) fn is_over(&self) -> bool {
         self.arrivals.is_none() && self.watched.is_empty()

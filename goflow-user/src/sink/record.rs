@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::ingest::event::{Event, LossPoint, Lost, MonotonicNs, Pid, WaitReason};
 use crate::model::{Inferred, Overview};
+use crate::target::process::Standstill;
 use crate::target::snapshot::Snapshot;
 use goflow_common::probe::ProbeId;
 
@@ -158,6 +159,21 @@ pub struct Summary {
     pub state: Vec<ProcessState>,
     /// Why the session ended, as a sentence fragment ("duration reached", "interrupted", "target exited").
     pub ended: String,
+    /// Of a session without an event, what the targets did instead.
+    pub silence: Option<Silence>,
+}
+
+/// Why there was no event, from what the targets were doing at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// They lived, and did nothing that the level sees.
+    Idle,
+    /// Each has ended.
+    Ended,
+    /// Nobody was found to run the file.
+    NobodyRuns,
+    /// These do not run, and with them none.
+    StandStill(Vec<(Pid, Standstill)>),
 }
 
 /// What a process was doing at the end.

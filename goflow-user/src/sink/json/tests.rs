@@ -245,6 +245,7 @@ fn losses_are_lines_of_their_own_and_the_summary_names_every_place() {
         end: MonotonicNs(0),
         state: Vec::new(),
         ended: "interrupted".to_owned(),
+        silence: None,
     };
     let text = lines(&[Record::Lost(lost), Record::Summary(Box::new(summary))]);
     assert_eq!(

@@ -6,7 +6,7 @@ use super::layout::{Line, grouped, span};
 use super::state::Looks;
 use super::{ALARM, BOLD, DIM, Events, PLAIN};
 use crate::sink::printable::printable;
-use crate::sink::record::{Meta, ProbeHits, Progress, Summary};
+use crate::sink::record::{Meta, ProbeHits, Progress, Silence, Summary};
 use crate::sink::words;
 
 /// Share of the target's CPU time, in percent, above which the summary advises to trace less. It is the default
@@ -297,16 +297,35 @@ fn advice(summary: &Summary, meta: Option<&Meta>, events: Events, is_whole: bool
         (1.., Some(less)) => format!("to lose nothing: {less}, or a larger --buffer"),
         (1.., None) => "to lose nothing: a larger --buffer".to_owned(),
         (_, Some(less)) if is_costly(summary) => format!("to cost the target less: {less}"),
-        _ if total(summary) == 0 && summary.duration_ns < SHORT_NS => {
-            format!("no event in {}: trace longer", span(summary.duration_ns))
-        }
-        _ if total(summary) == 0 && level == "snapshot" => {
-            "nothing changed between two looks; --level lifecycle sees what is shorter".to_owned()
-        }
-        _ if total(summary) == 0 => {
-            "no event: the target was idle, or goflow doctor says why it cannot be traced here".to_owned()
-        }
+        _ if total(summary) == 0 => of_silence(summary, level),
         _ if is_whole || events == Events::None => return None,
         _ => "--format json --output trace.jsonl keeps every event; fields: docs/events.md".to_owned(),
     })
+}
+
+/// What to do about a session without an event.
+fn of_silence(summary: &Summary, level: &str) -> String {
+    let lasted = span(summary.duration_ns);
+    match &summary.silence {
+        Some(Silence::StandStill(still)) => match still.as_slice() {
+            [(pid, why)] => format!("process {pid} {}", why.sentence()),
+            [(pid, why), rest @ ..] => format!("process {pid} {} (and {} more)", why.sentence(), rest.len()),
+            [] => format!("no event in {lasted}"),
+        },
+        Some(Silence::NobodyRuns) => {
+            format!("no process was found that runs this file, in {lasted}: start one, or trace it by --pid")
+        }
+        Some(Silence::Ended) => {
+            "no event before the target ended: trace it from its start, by -- CMD".to_owned()
+        }
+        Some(Silence::Idle) | None if summary.duration_ns < SHORT_NS => {
+            format!("no event in {lasted}: trace longer")
+        }
+        Some(Silence::Idle) | None if level == "snapshot" => {
+            "nothing changed between two looks; --level lifecycle sees what is shorter".to_owned()
+        }
+        Some(Silence::Idle) | None => {
+            "no event: the target was idle, or goflow doctor says why it cannot be traced here".to_owned()
+        }
+    }
 }

@@ -9,7 +9,8 @@ use crate::binary::addr::{LinkAddr, RuntimeAddr};
 use crate::ingest::event::{Goid, SyncPrimitive, Tid, WaitReason};
 use crate::model::{LongWait, Missing, Overview};
 use crate::sink::record::ProcessState;
-use crate::sink::record::{Frame, ProbeHits, ProbeMeta, Summary, Unavailable};
+use crate::sink::record::{Frame, ProbeHits, ProbeMeta, Silence, Summary, Unavailable};
+use crate::target::process::Standstill;
 use crate::target::snapshot::{self as seen, Blocked, BlockedOn, Direction};
 
 const MS: u64 = 1_000_000;
@@ -495,6 +496,7 @@ fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
         end: MonotonicNs(20_000 * MS),
         state: Vec::new(),
         ended: "duration reached".to_owned(),
+        silence: None,
     }))
 }
 
@@ -568,6 +570,28 @@ fn where_nothing_can_be_better_there_is_no_advice() {
     assert!(idle.starts_with("  attach"), "{idle}");
     let short = last(&|summary| (summary.counts, summary.duration_ns) = (Vec::new(), 200 * MS));
     assert_eq!(short, "  next    no event in 200.0 ms: trace longer");
+}
+
+#[test]
+fn a_trace_without_an_event_is_explained_by_what_the_target_did() {
+    let Record::Summary(summary) = summary_of(0, 0, 0) else { unreachable!() };
+    let next = |silence, duration_ns| {
+        let silence = Some(silence);
+        let summary = Record::Summary(Box::new(Summary { silence, duration_ns, ..(*summary).clone() }));
+        screen(WIDE, &[meta(), summary], 0).pop().unwrap()
+    };
+    for duration_ns in [200 * MS, 20_000 * MS] {
+        let stopped = |pid| (Pid(pid), Standstill::Stopped);
+        let one = next(Silence::StandStill(vec![stopped(7)]), duration_ns);
+        let told = "  next    process 7 is stopped by a signal: no event comes until it continues (SIGCONT)";
+        assert_eq!(one, told);
+        let two = next(Silence::StandStill(vec![stopped(7), stopped(8)]), duration_ns);
+        assert_eq!(two, format!("{told} (and 1 more)"));
+        assert!(next(Silence::Ended, duration_ns).contains("before the target ended"));
+        assert!(next(Silence::NobodyRuns, duration_ns).contains("no process was found that runs this file"));
+    }
+    assert_eq!(next(Silence::Idle, 200 * MS), "  next    no event in 200.0 ms: trace longer");
+    assert!(next(Silence::Idle, 20_000 * MS).contains("the target was idle"));
 }
 
 #[test]
