@@ -34,6 +34,9 @@ const LINES_PER_SECOND: u64 = 40;
 /// Rows of a fold: fits half of a usual terminal.
 const FOLD_ROWS: usize = 15;
 
+/// Cases of a `select` whose channels are named on its line.
+const CASES: usize = 3;
+
 /// How long one fold lasts, in nanoseconds.
 const WINDOW_NS: u64 = 1_000_000_000;
 
@@ -436,18 +439,39 @@ impl<W: Write> Pretty<W> {
                 self.channel_op(event.pid, op) + if op.blocking { "" } else { ", non-blocking" }
             }
             EventKind::ChanClose(op) => self.channel_op(event.pid, op),
-            EventKind::Select { blocking, .. } => {
-                self.detail(key.detail) + if *blocking { "" } else { ", with default" }
+            EventKind::Select { sends, receives, blocking, chans, site: _ } => {
+                let cases = match chans.as_deref() {
+                    Some(chans @ [_, ..]) => self.cases(event.pid, *sends, *receives, chans),
+                    Some([]) | None => self.detail(key.detail),
+                };
+                cases + if *blocking { "" } else { ", with default" }
             }
             EventKind::SyncWait { addr, .. } => format!("{} {addr}", self.detail(key.detail)),
         }
     }
 
     fn channel_op(&self, pid: Pid, op: &ChanOp) -> String {
-        match op.chan {
+        self.channel_or_nil(pid, op.chan)
+    }
+
+    fn channel_or_nil(&self, pid: Pid, chan: Option<ChanAddr>) -> String {
+        match chan {
             None => "nil channel".to_owned(),
             Some(chan) => self.book.channel_name(pid, chan),
         }
+    }
+
+    /// The channels of a `select`, sends first: `send chan int@a.go:5#1; recv nil channel and 2 more`.
+    fn cases(&self, pid: Pid, sends: u32, receives: u32, chans: &[Option<ChanAddr>]) -> String {
+        let shown = &chans[..chans.len().min(CASES)];
+        let (sent, received) = shown.split_at(shown.len().min(sends as usize));
+        let named = |op: &str, chans: &[Option<ChanAddr>]| {
+            let names = chans.iter().map(|chan| self.channel_or_nil(pid, *chan)).collect::<Vec<_>>();
+            (!names.is_empty()).then(|| format!("{op} {}", names.join(", ")))
+        };
+        let ops = [named("send", sent), named("recv", received)].into_iter().flatten().collect::<Vec<_>>();
+        let more = (sends as usize + receives as usize).saturating_sub(shown.len());
+        ops.join("; ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
     }
 
     fn detail(&self, detail: Detail) -> String {

@@ -236,6 +236,30 @@ fn operations_that_do_not_block_and_nil_channels_say_so() {
 }
 
 #[test]
+fn a_select_names_the_channels_of_its_first_cases() {
+    let select = |sends, receives, chans: &[Option<u64>]| {
+        let chans = chans.iter().map(|chan| chan.map(ChanAddr)).collect();
+        let kind = EventKind::Select { sends, receives, blocking: true, chans: Some(chans), site: None };
+        event(2, 1, kind)
+    };
+    let (known, older) = (Some(0xc000_0100), Some(0xc000_0200));
+    let records = [
+        make(1, 0xc000_0100, 8),
+        select(1, 1, &[known, older]),
+        select(0, 2, &[None, known]),
+        select(2, 9, &[known, older, None, known, known, known, known, known]),
+    ];
+    let lines = body(View { width: None, ..WIDE }, records);
+    for (line, what) in lines[1..].iter().zip([
+        "select      send chan int@pool.go:31#1; recv chan 0xc0000200",
+        "select      recv nil channel, chan int@pool.go:31#1",
+        "select      send chan int@pool.go:31#1, chan 0xc0000200; recv nil channel and 8 more",
+    ]) {
+        assert!(line.ends_with(what), "{line}");
+    }
+}
+
+#[test]
 fn above_a_readable_rate_repeats_become_counts_by_kind_and_site() {
     let mut records: Vec<_> = (0..40).map(|ms| send(ms, 57)).collect();
     records.extend((40..540).map(|ms| send(ms, 57)));
