@@ -226,11 +226,11 @@ impl<W: Write> Pretty<W> {
             return;
         }
         let t = self.enter_window(event.t);
-        let Digest { key, channel } = self.digest(event, names);
+        let Digest { key, channels } = self.digest(event, names);
         if self.is_line_due(t) {
             self.event_line(event, key);
         } else {
-            self.window.fold.add(key, channel);
+            self.window.fold.add(key, channels);
         }
         if let (EventKind::GoroutineExit, Some(goid)) = (&event.kind, event.goid) {
             self.book.exited(event.pid, goid);
@@ -264,7 +264,7 @@ impl<W: Write> Pretty<W> {
         if self.is_line_due(until) {
             self.inferred_line(inferred, key);
         } else {
-            self.window.fold.add(key, None);
+            self.window.fold.add(key, Channels::None);
         }
         if matches!(change, Change::Exited) {
             self.book.exited(pid, goid);
@@ -367,7 +367,7 @@ impl<W: Write> Pretty<W> {
     fn digest(&mut self, event: &Event, names: &dyn Names) -> Digest {
         let pid = event.pid;
         let book = &mut self.book;
-        let mut channel = None;
+        let mut channels = Channels::None;
         let (site, detail) = match &event.kind {
             EventKind::GoroutineCreate { child, created_at, start } => {
                 let site = book.creation_site(pid, *created_at, *start, names);
@@ -391,7 +391,9 @@ impl<W: Write> Pretty<W> {
                 (site, elem_type.map_or(Detail::None, Detail::Text))
             }
             EventKind::ChanSend(op) | EventKind::ChanRecv(op) | EventKind::ChanClose(op) => {
-                channel = op.chan.map(|chan| (pid, chan));
+                if let Some(chan) = op.chan {
+                    channels = Channels::One(pid, chan, book.elem_type_of(pid, chan));
+                }
                 (op.site.map(|pc| book.site(pid, pc, names)), Detail::None)
             }
             EventKind::Select { sends, receives, site, blocking: _, chans: _ } => {
@@ -401,7 +403,7 @@ impl<W: Write> Pretty<W> {
                 (site.map(|pc| book.site(pid, pc, names)), Detail::Sync(*primitive))
             }
         };
-        Digest { key: Key { kind: words::kind_index(&event.kind), site, detail }, channel }
+        Digest { key: Key { kind: words::kind_index(&event.kind), site, detail }, channels }
     }
 
     fn event_line(&mut self, event: &Event, key: Key) {
@@ -531,8 +533,9 @@ impl<W: Write> Pretty<W> {
         let columns = self.columns();
         let what = match (LABELS[key.kind], row.channels) {
             ("chan send" | "chan recv" | "chan close", Channels::None) => "nil channel".to_owned(),
-            (_, Channels::One(pid, chan)) => self.book.channel_name(pid, chan),
-            (_, Channels::Several) => "several channels".to_owned(),
+            (_, Channels::One(pid, chan, _)) => self.book.channel_name(pid, chan),
+            (_, Channels::Several(Some(elem_type))) => format!("several chan {}", self.book.text(elem_type)),
+            (_, Channels::Several(None)) => "several channels".to_owned(),
             ("ready" | "exit", Channels::None) => {
                 key.site.map_or("older goroutines", |_| "goroutines from").to_owned()
             }
@@ -750,7 +753,7 @@ impl<W: Write> Drop for Pretty<W> {
 /// An event as it is counted.
 struct Digest {
     key: Key,
-    channel: Option<(Pid, ChanAddr)>,
+    channels: Channels,
 }
 
 /// A channel's buffer, as a suffix.

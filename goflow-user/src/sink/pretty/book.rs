@@ -23,6 +23,14 @@ pub(super) struct SiteId(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TextId(u32);
 
+#[cfg(test)]
+impl TextId {
+    /// An id without a book.
+    pub(super) fn of_test(number: u32) -> Self {
+        Self(number)
+    }
+}
+
 /// A channel whose making was seen.
 struct Made {
     elem_type: Option<TextId>,
@@ -205,6 +213,11 @@ impl Book {
             Some(made) => format!("chan {} #{}", self.elem_type_name(made), made.ordinal),
             None => format!("chan {:#x}", chan.0),
         }
+    }
+
+    /// The type of the elements of `chan`, if its making was seen.
+    pub(super) fn elem_type_of(&self, pid: Pid, chan: ChanAddr) -> Option<TextId> {
+        self.made_channel(pid, chan)?.elem_type
     }
 
     fn made_channel(&self, pid: Pid, chan: ChanAddr) -> Option<&Made> {

@@ -40,10 +40,26 @@ pub(super) enum Detail {
 pub(super) enum Channels {
     /// The events are about no channel, or a nil one.
     None,
-    /// All events are about this one.
-    One(Pid, ChanAddr),
-    /// About more than one.
-    Several,
+    /// All events are about this one, with the type of its elements where that is known.
+    One(Pid, ChanAddr, Option<TextId>),
+    /// About more than one, with the type of their elements where all have the same.
+    Several(Option<TextId>),
+}
+
+impl Channels {
+    fn elem_type(self) -> Option<TextId> {
+        match self {
+            Self::None => None,
+            Self::One(_, _, elem_type) | Self::Several(elem_type) => elem_type,
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        if self == other {
+            return self;
+        }
+        Self::Several(self.elem_type().filter(|elem_type| other.elem_type() == Some(*elem_type)))
+    }
 }
 
 /// One row of the table.
@@ -65,14 +81,11 @@ pub(super) struct Fold {
 
 impl Fold {
     /// Counts one event.
-    pub(super) fn add(&mut self, key: Key, channel: Option<(Pid, ChanAddr)>) {
+    pub(super) fn add(&mut self, key: Key, channels: Channels) {
         self.events += 1;
-        let channels = channel.map_or(Channels::None, |(pid, chan)| Channels::One(pid, chan));
         if let Some(row) = self.rows.get_mut(&key) {
             row.count += 1;
-            if row.channels != channels {
-                row.channels = Channels::Several;
-            }
+            row.channels = row.channels.and(channels);
         } else if self.rows.len() < ROW_LIMIT {
             self.rows.insert(key, Row { count: 1, channels });
         } else {
@@ -116,7 +129,7 @@ mod tests {
         let mut fold = Fold::default();
         for (kind, times) in [(5, 2), (6, 9), (2, 1), (8, 4)] {
             for _ in 0..times {
-                fold.add(key(kind, 0), None);
+                fold.add(key(kind, 0), Channels::None);
             }
         }
         let (rows, left_rows, left_events) = fold.top(2);
@@ -130,7 +143,7 @@ mod tests {
     fn rows_beyond_the_limit_are_counted_in_the_remainder() {
         let mut fold = Fold::default();
         for cases in 0..ROW_LIMIT as u32 + 5 {
-            fold.add(key(8, cases), None);
+            fold.add(key(8, cases), Channels::None);
         }
         let (rows, _, left_events) = fold.top(1);
         assert_eq!(rows.iter().map(|(_, row)| row.count).sum::<u64>() + left_events, fold.events());
@@ -138,12 +151,19 @@ mod tests {
     }
 
     #[test]
-    fn a_row_about_two_channels_names_neither() {
-        let mut fold = Fold::default();
-        fold.add(key(5, 0), Some((Pid(1), ChanAddr(1))));
-        assert_eq!(fold.top(1).0[0].1.channels, Channels::One(Pid(1), ChanAddr(1)));
-        fold.add(key(5, 0), Some((Pid(1), ChanAddr(2))));
-        fold.add(key(5, 0), Some((Pid(1), ChanAddr(1))));
-        assert_eq!(fold.top(1).0[0].1.channels, Channels::Several);
+    fn a_row_about_two_channels_names_neither_but_what_they_have_in_common() {
+        let text = |number| Some(TextId::of_test(number));
+        let channels = |chans: &[(u64, Option<TextId>)]| {
+            let mut fold = Fold::default();
+            for (chan, elem_type) in chans {
+                fold.add(key(5, 0), Channels::One(Pid(1), ChanAddr(*chan), *elem_type));
+            }
+            fold.top(1).0[0].1.channels
+        };
+        let (int, string) = (text(1), text(2));
+        assert_eq!(channels(&[(1, int), (1, int)]), Channels::One(Pid(1), ChanAddr(1), int));
+        assert_eq!(channels(&[(1, int), (2, int), (1, int)]), Channels::Several(int));
+        assert_eq!(channels(&[(1, int), (2, string), (1, int)]), Channels::Several(None));
+        assert_eq!(channels(&[(1, int), (2, None), (3, int)]), Channels::Several(None));
     }
 }

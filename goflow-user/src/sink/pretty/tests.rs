@@ -278,6 +278,15 @@ fn above_a_readable_rate_repeats_become_counts_by_kind_and_site() {
 }
 
 #[test]
+fn several_channels_of_one_type_keep_it() {
+    let mut records = vec![make(0, 0xc000_0100, 8), make(0, 0xc000_0101, 8)];
+    records.extend((0..100).map(|ms| event(ms, 7, EventKind::ChanRecv(op(0xc000_0100 + ms % 2, 60)))));
+    records.push(send(1_900, 57));
+    let lines = body(WIDE, records);
+    assert!(lines.iter().any(|line| line.contains("62  chan recv   several chan int  ")), "{lines:#?}");
+}
+
+#[test]
 fn a_busy_second_is_followed_by_folds_until_a_second_is_readable_again() {
     let busy = (0..3_000).map(|ms| send(ms, 57));
     let calm = (3_000..3_010).map(|ms| send(ms, 57));
