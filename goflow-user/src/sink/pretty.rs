@@ -248,7 +248,7 @@ impl<W: Write> Pretty<W> {
         let book = &mut self.book;
         let (site, detail) = match change {
             Change::Created { parent: _, created_at, start } => {
-                let site = created_at.map(|pc| book.site(pid, pc, names));
+                let site = book.creation_site(pid, *created_at, *start, names);
                 if let Some(site) = site {
                     book.created(pid, goid, site);
                 }
@@ -594,9 +594,7 @@ impl<W: Write> Pretty<W> {
             return;
         }
         for goroutine in &snapshot.goroutines {
-            if let Some(created) = goroutine.created {
-                self.book.existed(pid, goroutine.goid, created, names);
-            }
+            self.book.existed(pid, goroutine, names);
         }
     }
 

@@ -125,13 +125,15 @@ fn long_wait(
     let object = wait.on.first().map(words::object).unwrap_or_default();
     let more = wait.on.len().saturating_sub(1);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let site = wait.created_at.map(|pc| book.site(pid, pc, names));
-    let site = site.map(|site| format!(", created at {}", book.full(site))).unwrap_or_default();
+    let origin = wait.created_at.map(|pc| match book.go_statement(pid, pc, names) {
+        Some(site) => format!(", created at {}", book.full(site)),
+        None => ", started by the runtime".to_owned(),
+    });
     entry("")
         .number(PLAIN, &format!("{at_least}{lasts}"), 13)
         .text(BOLD, format!("g{}", wait.goid.0))
         .text(PLAIN, format!(" {}{object}{more}", text(pid, wait.reason, book, names)))
-        .text(DIM, site)
+        .text(DIM, origin.unwrap_or_default())
 }
 
 fn text(pid: Pid, reason: Option<WaitReason>, book: &mut Book, names: &dyn Names) -> String {

@@ -1,6 +1,7 @@
 //! Goroutines that have something in common, the largest group first.
 
 use super::View;
+use crate::binary::frame::Frame;
 use crate::target::snapshot::Goroutine;
 use std::collections::HashMap;
 
@@ -43,7 +44,12 @@ fn key(view: &View<'_>, goroutine: &Goroutine, by: By) -> Vec<String> {
             let Some(pc) = goroutine.created else {
                 return vec!["(not created by a go statement)".to_owned()];
             };
-            vec![view.place(pc).frames.first().map_or_else(|| pc.to_string(), position)]
+            let place = view.place(pc);
+            // The first goroutine.
+            if !place.frames.is_empty() && place.frames.iter().all(Frame::is_generated) {
+                return vec!["(started by the runtime)".to_owned()];
+            }
+            vec![place.frames.first().map_or_else(|| pc.to_string(), position)]
         }
         By::Stack => {
             let named = view.stack(goroutine);
@@ -64,7 +70,7 @@ pub fn reason(view: &View<'_>, goroutine: &Goroutine) -> String {
     reason.unwrap_or_else(|| goroutine.state.name().to_owned())
 }
 
-fn position(frame: &crate::binary::frame::Frame<'_>) -> String {
+fn position(frame: &Frame<'_>) -> String {
     match (frame.file, frame.line) {
         (Some(file), Some(line)) => format!("{} {file}:{line}", frame.function),
         _ => frame.function.to_owned(),
