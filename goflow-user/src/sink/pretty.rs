@@ -43,7 +43,7 @@ const WINDOW_NS: u64 = 1_000_000_000;
 /// How late an event may be here, in nanoseconds: ingest holds events back for 10 ms and pauses for 20 ms.
 const LATE_NS: u64 = 100_000_000;
 
-/// How goroutines and channels are called ([`book`]).
+/// How goroutines are called, and at the level that has them, channels ([`book`]).
 const LEGEND: [&str; 2] = [
     "g7@a.go:5          goroutine 7, created at a.go:5; g7 alone is older than the trace",
     "chan int@a.go:5#2  second channel made at a.go:5; a channel that is older has an address",
@@ -616,8 +616,9 @@ impl<W: Write> Pretty<W> {
             return;
         }
         self.has_column_titles = true;
-        for text in LEGEND {
-            self.line(Line::default().text(DIM, text));
+        let has_channels = self.metas.first().is_some_and(|meta| meta.level == "channels");
+        for text in LEGEND.iter().take(if has_channels { 2 } else { 1 }) {
+            self.line(Line::default().text(DIM, *text));
         }
         let columns = self.columns();
         let pid = if self.many_processes { format!("{:<8}  ", "pid") } else { String::new() };

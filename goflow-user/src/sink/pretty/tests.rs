@@ -693,7 +693,7 @@ fn an_escape_sequence_in_a_binary_does_not_reach_the_terminal() {
     drop(sink);
     let text = String::from_utf8(out).unwrap();
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
-    assert_eq!(text.lines().count(), 7, "{text}");
+    assert_eq!(text.lines().count(), 6, "{text}");
 }
 
 #[test]
@@ -743,6 +743,19 @@ fn colour_is_only_paint() {
         coloured.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect();
     assert_eq!(stripped, plain);
     assert_ne!(coloured, plain);
+}
+
+#[test]
+fn the_legend_tells_of_what_the_level_has() {
+    for (level, channels) in
+        [("snapshot", false), ("lifecycle", false), ("blocking", false), ("channels", true)]
+    {
+        let Record::Meta(mut meta) = meta() else { unreachable!() };
+        meta.level = level;
+        let lines = screen(WIDE, &[Record::Meta(meta), create(1, 42)], 0);
+        assert!(lines.contains(&LEGEND[0].to_owned()), "{lines:#?}");
+        assert_eq!(lines.contains(&LEGEND[1].to_owned()), channels, "{lines:#?}");
+    }
 }
 
 fn seen(goid: u64, created: u64) -> seen::Goroutine {
