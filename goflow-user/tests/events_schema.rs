@@ -13,7 +13,8 @@ use goflow_user::ingest::event::{
 use goflow_user::model::{Change, Inferred, LongWait, Missing, Overview};
 use goflow_user::sink::json::Json;
 use goflow_user::sink::record::{
-    Frame, Meta, Names, ProbeHits, ProbeMeta, ProcessState, Record, Sink as _, Summary, Unavailable,
+    BinaryName, Frame, Meta, Names, ProbeHits, ProbeMeta, ProcessState, Record, Sink as _, Summary,
+    Unavailable,
 };
 use goflow_user::sink::words::KINDS;
 use goflow_user::target::snapshot::{Blocked, BlockedOn, Direction, Snapshot};
@@ -121,7 +122,7 @@ fn meta(full: bool) -> Record {
     Record::Meta(Box::new(Meta {
         goflow: "0.1.0",
         kernel: "6.18.0".to_owned(),
-        binary: "/srv/\"app\"".to_owned(),
+        binary: BinaryName { path: "/srv/\"app\"".into(), is_deleted: true },
         build_id: text("abc/def"),
         go_version: text("go1.26.6"),
         module: text("example.org/app"),
@@ -156,7 +157,7 @@ fn probe_meta(probe: ProbeId) -> ProbeMeta {
 
 fn summary(target_cpu_ns: Result<u64, String>) -> Record {
     let hits = |probe| ProbeHits {
-        binary: "/srv/app".into(),
+        binary: BinaryName { path: "/srv/app".into(), is_deleted: true },
         probe,
         function: "runtime.f".to_owned(),
         hits: 5,
@@ -255,7 +256,10 @@ fn states() -> Vec<ProcessState> {
 /// One record of every shape.
 fn records() -> Vec<Record> {
     let mut records = vec![meta(true), meta(false)];
-    records.push(Record::ProcessStart { pid: Pid(1), binary: Arc::from("/srv/\"app\"") });
+    records.push(Record::ProcessStart {
+        pid: Pid(1),
+        binary: BinaryName { path: "/srv/\"app\"".into(), is_deleted: true },
+    });
     records.push(Record::ProcessExit { pid: Pid(1), t: MonotonicNs(u64::MAX) });
     records.extend(changes().into_iter().map(inferred));
     let snapshot =
@@ -344,11 +348,12 @@ fn the_schema_refuses_lines_that_differ_by_one_field() {
     for line in lines() {
         let object = line.as_object().unwrap();
         for name in object.keys() {
-            // What a semaphore waits for is the one field that a line of the same shape may lack.
+            // Fields that a line of the same shape may lack.
             let is_optional = name.starts_with("wait_reason") && line["kind"] == "sync_wait"
                 || name == "elem_type_addr"
                 || name == "wait_reason_number" && line["source"] == "snapshot"
-                || name == "interval_ns";
+                || name == "interval_ns"
+                || name == "binary_deleted";
             let mut without = object.clone();
             without.remove(name);
             assert!(

@@ -45,6 +45,9 @@ enum Line {
 pub struct Meta {
     /// Path of the binary.
     pub binary: String,
+    /// It is no longer there.
+    #[serde(default)]
+    pub binary_deleted: bool,
     /// Such as `go1.26.8`.
     pub go_version: Option<String>,
     /// Position-independent.
@@ -98,6 +101,9 @@ pub struct Process {
     pub pid: u32,
     /// Its binary.
     pub binary: String,
+    /// It is no longer there.
+    #[serde(default)]
+    pub binary_deleted: bool,
 }
 
 /// A process that was announced has ended.

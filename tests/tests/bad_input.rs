@@ -330,7 +330,9 @@ fn a_binary_replaced_on_disk_is_traced_as_it_runs() -> Result<()> {
     let goflow = Goflow::attach_to(target.pid())?;
     let script = Script::parse(&target.ask()?)?;
     let session = goflow.stop()?;
-    ensure!(session.meta().go_version.as_deref() == Some("go1.20.14"), "{:?}", session.meta().go_version);
+    let meta = session.meta();
+    ensure!(meta.go_version.as_deref() == Some("go1.20.14"), "{:?}", meta.go_version);
+    ensure!(Path::new(&meta.binary) == path && meta.binary_deleted, "{meta:?}");
     session.assert_nothing_lost()?;
     let differences = script.differences(&session, target.pid());
     ensure!(differences.is_empty(), "{differences:#?}");

@@ -168,6 +168,7 @@ fn of_process(args: &SnapshotArgs, pid: Pid) -> anyhow::Result<()> {
         pid: Some(pid),
         core: None,
         binary: executable.path().display().to_string(),
+        binary_deleted: executable.is_deleted(),
         wall_clock_offset_ns: Some(wall_clock_offset_ns()),
     };
     write(args, &snapshot, executable.binary(), bias, origin)
@@ -211,6 +212,7 @@ fn of_core(args: &SnapshotArgs, path: &Path) -> anyhow::Result<()> {
         pid: core.pid(),
         core: Some(path.display().to_string()),
         binary: executable.path().display().to_string(),
+        binary_deleted: executable.is_deleted(),
         wall_clock_offset_ns: None,
     };
     // When a core was made it does not say; a time of goflow's own would be wrong.

@@ -13,7 +13,7 @@ use crate::probe::attach::{Attached, Scope};
 use crate::probe::cost::estimated_ns_per_hit;
 use crate::probe::load::LoadError;
 use crate::probe::plan::{Plan, PlannedSite};
-use crate::sink::record::{ProbeHits, ProcessState, Progress, Silence, Summary};
+use crate::sink::record::{BinaryName, ProbeHits, ProcessState, Progress, Silence, Summary};
 use crate::target::executable::{Executable, FileId};
 use crate::target::lease::{Lease, WANTED_BACK};
 use crate::target::process::{self, Process, Standstill};
@@ -217,7 +217,7 @@ struct Running {
     started: Instant,
     attached: Vec<Attached>,
     /// What each binary is called, and where its probes are.
-    plans: Vec<(Arc<str>, Plan)>,
+    plans: Vec<(BinaryName, Plan)>,
     /// What is traced.
     files: Vec<FileId>,
     ingest: JoinHandle<Result<Totals, LoadError>>,
@@ -269,7 +269,7 @@ impl Running {
                 // A thread that is gone says why when it is joined.
                 let _ = asks.send(Ask::Start(wanted));
             }
-            let binary = meta.binary.as_str().into();
+            let binary = meta.binary.clone();
             tell(&messages, std::iter::once(Message::Meta(Box::new(meta))));
             if let Some(probes) = probes {
                 let mut source = Source::new(executable, &probes.plan, probes.reader);
@@ -442,13 +442,13 @@ fn silence(alive: &[Pid], files: &[FileId], any: bool) -> Silence {
 }
 
 /// Hits by probe, and what they are estimated to have cost.
-fn probe_hits(plans: &[(Arc<str>, Plan)], totals: &Totals) -> Vec<ProbeHits> {
+fn probe_hits(plans: &[(BinaryName, Plan)], totals: &Totals) -> Vec<ProbeHits> {
     let mut list = Vec::new();
     for (((binary, plan), hits), eventless) in plans.iter().zip(&totals.hits).zip(&totals.eventless) {
         for planned in probed(plan) {
             let probe = planned.spec.probe;
             list.push(ProbeHits {
-                binary: Arc::clone(binary),
+                binary: binary.clone(),
                 probe,
                 function: planned.function.to_owned(),
                 hits: hits[probe as usize],
@@ -460,8 +460,8 @@ fn probe_hits(plans: &[(Arc<str>, Plan)], totals: &Totals) -> Vec<ProbeHits> {
     list
 }
 
-fn cost_ns(plans: &[(Arc<str>, Plan)], hits: &[Hits]) -> u64 {
-    let of_plan = |((_, plan), hits): (&(Arc<str>, Plan), _)| {
+fn cost_ns(plans: &[(BinaryName, Plan)], hits: &[Hits]) -> u64 {
+    let of_plan = |((_, plan), hits): (&(BinaryName, Plan), _)| {
         probed(plan).map(|planned| cost_of(planned, hits)).sum::<u64>()
     };
     plans.iter().zip(hits).map(of_plan).sum()

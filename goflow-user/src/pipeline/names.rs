@@ -2,7 +2,7 @@
 
 use crate::binary::addr::{LinkAddr, LoadBias, RuntimeAddr};
 use crate::ingest::event::WaitReason;
-use crate::sink::record::{Frame, Names};
+use crate::sink::record::{BinaryName, Frame, Names};
 use crate::target::Pid;
 use crate::target::executable::Executable;
 use std::collections::HashMap;
@@ -20,6 +20,12 @@ pub(super) struct ProcessStart {
 #[derive(Default)]
 pub(super) struct Processes {
     by_pid: HashMap<Pid, ProcessStart>,
+}
+
+/// What an executable is called in the output.
+pub(super) fn name(executable: &Executable) -> BinaryName {
+    let path = executable.path().to_string_lossy();
+    BinaryName { path: path.into(), is_deleted: executable.is_deleted() }
 }
 
 impl Processes {

@@ -1,6 +1,6 @@
 //! The sink thread: the only one that formats and writes.
 
-use super::names::Processes;
+use super::names::{self, Processes};
 use super::{BoxedSink, Message, ProcessExit};
 use crate::ingest::event::MonotonicNs;
 use crate::sink::record::{Record, Summary};
@@ -8,7 +8,6 @@ use crate::sink::words::{KINDS, change_index, kind_index};
 use crate::target::host;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the sink waits before it is told that nothing came.
@@ -46,8 +45,7 @@ impl Output {
         match message {
             Message::Meta(meta) => self.record(&Record::Meta(meta)),
             Message::Process(start) => {
-                let binary: Arc<str> = start.executable.path().to_string_lossy().into();
-                let record = Record::ProcessStart { pid: start.pid, binary };
+                let record = Record::ProcessStart { pid: start.pid, binary: names::name(&start.executable) };
                 self.processes.insert(start);
                 self.record(&record)
             }

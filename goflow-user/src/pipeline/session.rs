@@ -1,7 +1,8 @@
 //! From options to probes in place: opens the targets, analyses their binaries, plans, loads and attaches.
 
 use super::snapshots::{Pace, Wanted};
-use super::{TraceOptions, names::ProcessStart};
+use super::TraceOptions;
+use super::names::{self, ProcessStart};
 use crate::advice::{Advise as _, TO_READ_MEMORY};
 use crate::binary::addr::LoadBias;
 use crate::binary::offsets::OffsetSource;
@@ -259,7 +260,7 @@ fn meta(
     Meta {
         goflow: env!("CARGO_PKG_VERSION"),
         kernel: environment.kernel.clone(),
-        binary: executable.path().to_string_lossy().into_owned(),
+        binary: names::name(executable),
         build_id: binary.go_build_id().map(str::to_owned),
         go_version: binary.go_version().map(|version| version.as_str().to_owned()),
         module: binary.module().map(str::to_owned),

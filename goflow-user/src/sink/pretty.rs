@@ -22,7 +22,7 @@ use self::layout::{Line, cut_end, cut_start, grouped};
 use self::report::Shown;
 use self::state::Looks;
 use super::printable::printable;
-use super::record::{Meta, Names, Progress, Record, Sink};
+use super::record::{BinaryName, Meta, Names, Progress, Record, Sink};
 use super::words;
 use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, LossPoint, Lost, MonotonicNs, Pid};
 use crate::model::{Change, Inferred};
@@ -551,7 +551,7 @@ impl<W: Write> Pretty<W> {
         self.line(line);
     }
 
-    fn process(&mut self, pid: Pid, binary: &str) {
+    fn process(&mut self, pid: Pid, binary: &BinaryName) {
         self.book.forget(pid);
         self.window.leaving.retain(|leaving| *leaving != pid);
         self.many_processes |= *self.first_pid.get_or_insert(pid) != pid;
@@ -561,7 +561,7 @@ impl<W: Write> Pretty<W> {
         // The record has no time of its own; it happens where it stands between the events.
         let now = self.window.from.unwrap_or(self.window.floor.max(self.zero()));
         if self.is_line_due(now) {
-            let text = format!("process {} runs {}", pid.0, printable(binary));
+            let text = format!("process {} runs {}", pid.0, printable(&binary.to_string()));
             self.line(Line::default().text(DIM, format!("{:>11}  {text}", "")));
         } else {
             self.window.started += 1;

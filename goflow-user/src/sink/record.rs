@@ -2,6 +2,7 @@
 
 use crate::binary::addr::{LinkAddr, RuntimeAddr};
 pub use crate::binary::frame::Frame;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::ingest::event::{Event, LossPoint, Lost, MonotonicNs, Pid, WaitReason};
@@ -22,7 +23,7 @@ pub enum Record {
         /// The process.
         pid: Pid,
         /// [`Meta::binary`] of the binary it runs.
-        binary: Arc<str>,
+        binary: BinaryName,
     },
     /// A process that was announced has ended: no event of it follows, and its pid may come again as another's.
     ProcessExit {
@@ -50,6 +51,28 @@ pub enum Record {
     Summary(Box<Summary>),
 }
 
+/// What a binary is called. Two are told apart by it unless both were deleted at one path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BinaryName {
+    /// Its path, as the user would open it.
+    pub path: Arc<str>,
+    /// It is no longer there: it was deleted, or replaced by another file.
+    pub is_deleted: bool,
+}
+
+impl From<&str> for BinaryName {
+    fn from(path: &str) -> Self {
+        Self { path: path.into(), is_deleted: false }
+    }
+}
+
+impl fmt::Display for BinaryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)?;
+        f.write_str(if self.is_deleted { " (deleted)" } else { "" })
+    }
+}
+
 /// Facts about one traced binary and the session.
 #[derive(Clone, Debug)]
 pub struct Meta {
@@ -57,8 +80,8 @@ pub struct Meta {
     pub goflow: &'static str,
     /// Kernel release, as `uname -r`.
     pub kernel: String,
-    /// Path of the binary as the user would open it.
-    pub binary: String,
+    /// What the binary is called.
+    pub binary: BinaryName,
     /// Go build id (the text of the `NT_GO_BUILD_ID` note), if the binary has one.
     pub build_id: Option<String>,
     /// Go version, such as `go1.26.6`; `None` when the binary does not tell.
@@ -193,7 +216,7 @@ pub struct ProcessState {
 #[derive(Clone, Debug)]
 pub struct ProbeHits {
     /// [`Meta::binary`] of the binary it is in.
-    pub binary: Arc<str>,
+    pub binary: BinaryName,
     /// Which probe.
     pub probe: ProbeId,
     /// Go function.

@@ -6,9 +6,11 @@ use super::process::Fileless;
 use crate::binary::{BinaryError, GoBinary};
 use memmap2::Mmap;
 use self_cell::self_cell;
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -84,6 +86,7 @@ self_cell!(
 /// An analysed executable.
 pub struct Executable {
     path: PathBuf,
+    is_deleted: bool,
     id: FileId,
     file: File,
     analysed: Analysed,
@@ -96,7 +99,7 @@ impl Executable {
     /// It cannot be read, or is not a Go program that goflow can analyse.
     pub fn open(path: &Path) -> Result<Self, ExecutableError> {
         let file = open_at_once(path).map_err(|error| ExecutableError::Open { path: path.into(), error })?;
-        Self::analyse(file, path.to_owned())
+        Self::analyse(file, path.to_owned(), false)
     }
 
     /// Opens and analyses the file that `pid` runs, even if it has been deleted or replaced on disk since.
@@ -106,8 +109,9 @@ impl Executable {
     pub fn of_process(pid: Pid) -> Result<Self, ExecutableError> {
         let link = PathBuf::from(format!("/proc/{pid}/exe"));
         let file = File::open(&link).map_err(|error| without_file(pid, &link, error))?;
-        let shown = std::fs::read_link(&link).unwrap_or(link);
-        Self::analyse(file, shown)
+        let id = FileId::of(&file).map_err(|error| ExecutableError::Open { path: link.clone(), error })?;
+        let (path, is_deleted) = name_of(pid, std::fs::read_link(&link).unwrap_or(link), id);
+        Self::analyse(file, path, is_deleted)
     }
 
     /// Which file `pid` runs now.
@@ -119,7 +123,7 @@ impl Executable {
         Ok(FileId { device: metadata.dev(), inode: metadata.ino() })
     }
 
-    fn analyse(file: File, path: PathBuf) -> Result<Self, ExecutableError> {
+    fn analyse(file: File, path: PathBuf, is_deleted: bool) -> Result<Self, ExecutableError> {
         let open = |error| ExecutableError::Open { path: path.clone(), error };
         let metadata = file.metadata().map_err(open)?;
         if !metadata.is_file() {
@@ -137,13 +141,20 @@ impl Executable {
         }
         let analysed = Analysed::try_new(map, |bytes| GoBinary::parse(bytes)?.for_this_machine())
             .map_err(|source| ExecutableError::Binary { path: path.clone(), source })?;
-        Ok(Self { path, id, file, analysed })
+        Ok(Self { path, is_deleted, id, file, analysed })
     }
 
-    /// Path as the user would open it; ends in " (deleted)" when the file is no longer there.
+    /// Path as the user would open it, or where the file was: see [`Executable::is_deleted`].
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the file was no longer at its path when this was opened: a process runs it on after it was deleted, or
+    /// replaced by another.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.is_deleted
     }
 
     /// Which file it is.
@@ -186,6 +197,18 @@ pub fn survive_truncation() {
     }
 }
 
+/// Where the file is that `pid` runs, from what the link in /proc shows, and whether it was deleted there.
+fn name_of(pid: Pid, shown: PathBuf, id: FileId) -> (PathBuf, bool) {
+    // proc_pid_exe(5): the kernel adds this to the path of what was unlinked, as every replaced file is.
+    let Some(path) = shown.as_os_str().as_bytes().strip_suffix(b" (deleted)") else { return (shown, false) };
+    // There may be a file that is called so.
+    let in_its_root = format!("/proc/{pid}/root{}", shown.display());
+    match std::fs::metadata(in_its_root) {
+        Ok(found) if (found.dev(), found.ino()) == (id.device, id.inode) => (shown, false),
+        _ => (PathBuf::from(OsStr::from_bytes(path)), true),
+    }
+}
+
 /// Why the file that `pid` runs cannot be opened.
 fn without_file(pid: Pid, link: &Path, error: io::Error) -> ExecutableError {
     match (error.kind(), Fileless::of(pid)) {
@@ -218,5 +241,27 @@ pub(super) fn open_at_once(path: &Path) -> io::Result<File> {
 impl AsFd for Executable {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_deleted_is_told_from_one_that_is_called_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let shown = directory.path().join("app (deleted)");
+        let file = File::create(&shown).unwrap();
+        let id = FileId::of(&file).unwrap();
+        let name = || name_of(Pid(std::process::id()), shown.clone(), id);
+        assert_eq!(name(), (shown.clone(), false));
+        std::fs::remove_file(&shown).unwrap();
+        assert_eq!(name(), (directory.path().join("app"), true));
+        // Another file now has that very name.
+        File::create(&shown).unwrap();
+        let other = FileId { inode: u64::MAX, ..id };
+        let name = name_of(Pid(std::process::id()), shown.clone(), other);
+        assert_eq!(name, (directory.path().join("app"), true));
     }
 }

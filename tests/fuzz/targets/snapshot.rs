@@ -100,8 +100,13 @@ fn everybody_is_told_of(snapshot: &Snapshot, listed: &[u64]) {
 
 /// In each form; what a target says cannot drive the reader's terminal.
 fn is_written(snapshot: &Snapshot, process: &Process) {
-    let origin =
-        Origin { pid: Some(Pid(1)), core: None, binary: "svc".to_owned(), wall_clock_offset_ns: Some(0) };
+    let origin = Origin {
+        pid: Some(Pid(1)),
+        core: None,
+        binary: "svc".to_owned(),
+        binary_deleted: false,
+        wall_clock_offset_ns: Some(0),
+    };
     let view = View::new(snapshot, process.binary, BIAS, origin);
     let (mut dump, mut stacks, mut object) = (Vec::new(), Vec::new(), Vec::new());
     text::write(&view, &mut dump).expect("memory takes everything");

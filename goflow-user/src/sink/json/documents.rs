@@ -2,13 +2,14 @@
 //! in [`crate::sink::record`].
 
 use std::io;
+use std::ops::Not;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::SCHEMA_VERSION;
 use super::state::{self, StateObject};
 use crate::ingest::event::{LossPoint, Lost, MonotonicNs, Pid};
-use crate::sink::record::{Meta, Names, ProbeHits, ProbeMeta, Summary, Unavailable};
+use crate::sink::record::{BinaryName, Meta, Names, ProbeHits, ProbeMeta, Summary, Unavailable};
 use crate::sink::words;
 use crate::target::snapshot::Snapshot;
 
@@ -19,6 +20,8 @@ struct MetaLine<'a> {
     goflow: &'a str,
     kernel: &'a str,
     binary: &'a str,
+    #[serde(skip_serializing_if = "Not::not")]
+    binary_deleted: bool,
     build_id: Option<&'a str>,
     go_version: Option<&'a str>,
     module: Option<&'a str>,
@@ -57,6 +60,8 @@ struct ProcessLine<'a> {
     r#type: &'static str,
     pid: u32,
     binary: &'a str,
+    #[serde(skip_serializing_if = "Not::not")]
+    binary_deleted: bool,
 }
 
 #[derive(serde::Serialize)]
@@ -106,6 +111,8 @@ struct SummaryLine<'a> {
 #[derive(serde::Serialize)]
 struct HitsLine<'a> {
     binary: &'a str,
+    #[serde(skip_serializing_if = "Not::not")]
+    binary_deleted: bool,
     probe: &'static str,
     function: &'a str,
     hits: u64,
@@ -141,7 +148,8 @@ pub(super) fn meta(out: &mut Vec<u8>, meta: &Meta) -> io::Result<()> {
         schema: SCHEMA_VERSION,
         goflow: meta.goflow,
         kernel: &meta.kernel,
-        binary: &meta.binary,
+        binary: &meta.binary.path,
+        binary_deleted: meta.binary.is_deleted,
         build_id: meta.build_id.as_deref(),
         go_version: meta.go_version.as_deref(),
         module: meta.module.as_deref(),
@@ -161,8 +169,10 @@ pub(super) fn meta(out: &mut Vec<u8>, meta: &Meta) -> io::Result<()> {
 }
 
 /// Writes a `process` line, without its line feed.
-pub(super) fn process(out: &mut Vec<u8>, pid: Pid, binary: &str) -> io::Result<()> {
-    Ok(serde_json::to_writer(out, &ProcessLine { r#type: "process", pid: pid.0, binary })?)
+pub(super) fn process(out: &mut Vec<u8>, pid: Pid, binary: &BinaryName) -> io::Result<()> {
+    let BinaryName { path, is_deleted } = binary;
+    let line = ProcessLine { r#type: "process", pid: pid.0, binary: path, binary_deleted: *is_deleted };
+    Ok(serde_json::to_writer(out, &line)?)
 }
 
 /// Writes a `process_exit` line, without its line feed.
@@ -238,7 +248,8 @@ fn unavailable_line(unavailable: &Unavailable) -> UnavailableLine<'_> {
 
 fn hits_line(hits: &ProbeHits) -> HitsLine<'_> {
     HitsLine {
-        binary: &hits.binary,
+        binary: &hits.binary.path,
+        binary_deleted: hits.binary.is_deleted,
         probe: words::probe(hits.probe),
         function: &hits.function,
         hits: hits.hits,

@@ -1,7 +1,5 @@
 //! Lines as a reader gets them. The schema is held by `tests/events_schema.rs`; here are the values.
 
-use std::sync::Arc;
-
 use super::*;
 use crate::ingest::event::{LossPoint, Lost, SyncPrimitive, Tid};
 use crate::sink::record::{Frame, Summary};
@@ -219,7 +217,7 @@ fn a_new_process_under_an_old_pid_is_named_afresh() {
         })
     };
     sink.write(&close(), &names).unwrap();
-    sink.write(&Record::ProcessStart { pid: Pid(1), binary: Arc::from("/bin/b") }, &names).unwrap();
+    sink.write(&Record::ProcessStart { pid: Pid(1), binary: "/bin/b".into() }, &names).unwrap();
     sink.write(&close(), &names).unwrap();
     sink.flush(MonotonicNs(0)).unwrap();
     drop(sink);

@@ -29,7 +29,7 @@ pub(super) fn header(meta: &Meta) -> Vec<Line> {
     let mut lines = vec![
         Line::default()
             .text(BOLD, format!("goflow {}", meta.goflow))
-            .text(PLAIN, format!("  {} ", printable(&meta.binary)))
+            .text(PLAIN, format!("  {} ", printable(&meta.binary.to_string())))
             .text(DIM, format!("({}{})", printable(go_version), printable(&module))),
         match meta.interval_ns {
             Some(interval_ns) => without_probes(meta, interval_ns),
@@ -121,16 +121,16 @@ fn attached(metas: &[Meta]) -> String {
     if metas.is_empty() {
         return String::new();
     }
-    let binaries: Vec<&str> = metas.iter().map(|meta| meta.binary.as_str()).collect();
-    let each = metas.iter().map(|meta| match metas.len() {
+    let binaries: Vec<String> = metas.iter().map(|meta| meta.binary.to_string()).collect();
+    let each = metas.iter().zip(&binaries).map(|(meta, binary)| match metas.len() {
         1 => span(meta.attach_ns),
-        _ => format!("{} ({})", span(meta.attach_ns), printable(short(&meta.binary, &binaries))),
+        _ => format!("{} ({})", span(meta.attach_ns), printable(short(binary, &binaries))),
     });
     format!("probes in after {}, ", each.collect::<Vec<_>>().join(" and "))
 }
 
 /// The name of the file where that is enough to tell `binary` from the others of `all`, else its path.
-fn short<'a>(binary: &'a str, all: &[&str]) -> &'a str {
+fn short<'a>(binary: &'a str, all: &[String]) -> &'a str {
     fn name(path: &str) -> &str {
         path.rsplit('/').next().unwrap_or(path)
     }
@@ -185,7 +185,7 @@ fn losses(summary: &Summary) -> Line {
 fn probes(summary: &Summary) -> Vec<Line> {
     let mut hits: Vec<&ProbeHits> = summary.hits.iter().filter(|probe| probe.hits > 0).collect();
     hits.sort_by_key(|probe| std::cmp::Reverse(probe.cost_ns));
-    let mut binaries: Vec<&str> = summary.hits.iter().map(|probe| &*probe.binary).collect();
+    let mut binaries: Vec<String> = summary.hits.iter().map(|probe| probe.binary.to_string()).collect();
     binaries.sort_unstable();
     binaries.dedup();
     let row = |title: &str, probe: &ProbeHits| {
@@ -195,7 +195,7 @@ fn probes(summary: &Summary) -> Vec<Line> {
             .text(PLAIN, printable(&probe.function));
         match binaries.len() {
             0 | 1 => line,
-            _ => line.text(DIM, format!(" in {}", printable(short(&probe.binary, &binaries)))),
+            _ => line.text(DIM, format!(" in {}", printable(short(&probe.binary.to_string(), &binaries)))),
         }
     };
     let mut lines = Vec::new();

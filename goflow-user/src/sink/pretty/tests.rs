@@ -58,7 +58,7 @@ fn meta() -> Record {
     Record::Meta(Box::new(Meta {
         goflow: "0.1.0",
         kernel: "6.18.0".to_owned(),
-        binary: "/srv/app".to_owned(),
+        binary: "/srv/app".into(),
         build_id: None,
         go_version: Some("go1.26.6".to_owned()),
         module: Some("github.com/x/app".to_owned()),
@@ -421,7 +421,7 @@ fn a_loss_stands_where_it_happened_or_in_the_fold_of_its_second() {
 
 #[test]
 fn processes_are_told_apart_once_there_are_two() {
-    let start = |pid| Record::ProcessStart { pid: Pid(pid), binary: Arc::from("/srv/app") };
+    let start = |pid| Record::ProcessStart { pid: Pid(pid), binary: "/srv/app".into() };
     let lines = screen(WIDE, &[meta(), start(1), start(23), send(1, 57)], 0);
     assert_eq!(
         lines[3..],
@@ -491,7 +491,7 @@ fn an_estimate_of_more_than_all_is_not_a_share() {
 
 #[test]
 fn a_pid_that_runs_something_new_does_not_keep_the_old_names() {
-    let start = || Record::ProcessStart { pid: Pid(1), binary: Arc::from("/srv/app") };
+    let start = || Record::ProcessStart { pid: Pid(1), binary: "/srv/app".into() };
     let lines = body(WIDE, [start(), make(1, 0xc000_0100, 8), start(), send(2, 57)]);
     assert!(lines.last().unwrap().contains("chan 0xc0000100"), "{lines:#?}");
 }
@@ -561,7 +561,7 @@ fn the_summary_counts_events_losses_hits_and_cost() {
 #[test]
 fn hits_and_attach_times_of_two_binaries_are_told_apart() {
     let Record::Meta(mut other) = meta() else { unreachable!() };
-    (other.binary, other.attach_ns) = ("/opt/worker".to_owned(), 9_000_000);
+    (other.binary, other.attach_ns) = ("/opt/worker".into(), 9_000_000);
     let Record::Summary(mut summary) = summary_of(9, 0, 0) else { unreachable!() };
     summary.hits[0].binary = "/opt/worker".into();
     let records = [meta(), Record::Meta(other.clone()), Record::Summary(summary.clone())];
@@ -572,7 +572,7 @@ fn hits_and_attach_times_of_two_binaries_are_told_apart() {
     assert!(lines.contains(&attach.to_owned()), "{lines:#?}");
 
     // One name in two places.
-    other.binary = "/opt/app".to_owned();
+    other.binary = "/opt/app".into();
     summary.hits[0].binary = "/opt/app".into();
     let lines = screen(WIDE, &[meta(), Record::Meta(other), Record::Summary(summary)], 0);
     assert!(lines.iter().any(|line| line.ends_with("runtime.gopark in /opt/app")), "{lines:#?}");

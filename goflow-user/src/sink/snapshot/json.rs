@@ -31,6 +31,8 @@ struct Meta<'a> {
     pid: Option<u32>,
     core: Option<&'a str>,
     binary: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    binary_deleted: bool,
     build_id: Option<&'a str>,
     go_version: Option<&'a str>,
     started_ns: u64,
@@ -161,6 +163,7 @@ fn meta<'v>(view: &'v View<'_>) -> Meta<'v> {
         pid: origin.pid.map(|pid| pid.0),
         core: origin.core.as_deref(),
         binary: &origin.binary,
+        binary_deleted: origin.binary_deleted,
         build_id: view.binary().go_build_id(),
         go_version: view.binary().go_version().map(|version| version.as_str()),
         started_ns: snapshot.started.0,

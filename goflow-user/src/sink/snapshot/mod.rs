@@ -28,6 +28,8 @@ pub struct Origin {
     pub core: Option<String>,
     /// Path of the binary.
     pub binary: String,
+    /// It is no longer there.
+    pub binary_deleted: bool,
     /// What to add to a time of the snapshot for nanoseconds since the Unix epoch; `None` for a core file.
     pub wall_clock_offset_ns: Option<i64>,
 }
