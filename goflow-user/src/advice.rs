@@ -6,9 +6,6 @@
 use std::error::Error;
 use std::fmt;
 
-/// What helps where the memory of a process may not be read.
-pub const TO_READ_MEMORY: &str = "reading a process needs CAP_SYS_PTRACE, or the same user and kernel.yama.ptrace_scope=0: run it with sudo";
-
 /// An error together with what helps against it.
 #[derive(Debug)]
 struct Advised {

@@ -31,6 +31,7 @@ use crate::probe::attach::AttachError;
 use crate::probe::load::LoadError;
 use crate::sink::printable::printable;
 use crate::target::executable::{self, ExecutableError};
+use crate::target::refusal::Refusal;
 
 /// Exit status of every error, also of wrong usage.
 const EXIT_ERROR: u8 = 2;
@@ -241,24 +242,28 @@ fn print_error(error: &anyhow::Error) -> io::Result<()> {
     const NAME: Style = AnsiColor::Red.on_default().bold();
     const HELP: Style = AnsiColor::Cyan.on_default().bold();
     let of_binary =
-        || error.chain().find_map(|link| link.downcast_ref::<BinaryError>()).map(BinaryError::advice);
+        || error.chain().find_map(|link| link.downcast_ref::<BinaryError>()).map(|of| of.advice().to_owned());
     let mut stderr = anstream::stderr().lock();
     writeln!(stderr, "{NAME}goflow{NAME:#}: {}", printable_lines(&messages(error).join(": ")))?;
-    match advice_of(error).or_else(of_binary).or_else(|| advice_by_kind(error)) {
-        Some(advice) => writeln!(stderr, "{HELP}help{HELP:#}: {}", printable_lines(advice)),
+    match advice_of(error).map(str::to_owned).or_else(of_binary).or_else(|| advice_by_kind(error)) {
+        Some(advice) => writeln!(stderr, "{HELP}help{HELP:#}: {}", printable_lines(&advice)),
         None => Ok(()),
     }
 }
 
 /// What helps against a whole kind of errors. The rest says in its message what to do.
-fn advice_by_kind(error: &anyhow::Error) -> Option<&'static str> {
+fn advice_by_kind(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|link| {
         let executable = link.downcast_ref::<ExecutableError>();
         if let Some(ExecutableError::Open { error, .. }) = executable {
-            return (error.kind() == io::ErrorKind::NotFound).then_some("give the path of a Go program");
+            let is_missing = error.kind() == io::ErrorKind::NotFound;
+            return is_missing.then(|| "give the path of a Go program".to_owned());
+        }
+        if let Some(ExecutableError::NotAllowed { .. }) = executable {
+            return Some(Refusal::detect().advice_to_look());
         }
         let is_of_kernel = link.is::<AttachError>() || link.is::<LoadError>();
-        is_of_kernel.then_some("`goflow doctor` tells what this machine lacks, -v tells more")
+        is_of_kernel.then(|| "`goflow doctor` tells what this machine lacks, -v tells more".to_owned())
     })
 }
 

@@ -12,7 +12,7 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::{ArgGroup, Args, ValueEnum};
 
 use super::output::OutputFile;
-use crate::advice::{Advise as _, TO_READ_MEMORY};
+use crate::advice::Advise as _;
 use crate::binary::GoBinary;
 use crate::binary::addr::LoadBias;
 use crate::sink::snapshot::group::{By, groups};
@@ -23,6 +23,7 @@ use crate::target::executable::Executable;
 use crate::target::host::wall_clock_offset_ns;
 use crate::target::memory::{Memory, MemoryError, ProcessMemory};
 use crate::target::process::{self, Process};
+use crate::target::refusal::Refusal;
 use crate::target::snapshot::Snapshot;
 use crate::target::snapshot::reader::{Options, Reader, SnapshotError};
 
@@ -251,7 +252,7 @@ fn advise<T>(error: anyhow::Error) -> anyhow::Result<T> {
         io == Some(io::ErrorKind::PermissionDenied) || matches!(memory, Some(MemoryError::Refused { .. }))
     });
     if refused {
-        return Err(error).advise(|| TO_READ_MEMORY);
+        return Err(error).advise(|| Refusal::detect().advice_to_read());
     }
     Err(error)
 }

@@ -3,7 +3,7 @@
 use super::snapshots::{Pace, Wanted};
 use super::TraceOptions;
 use super::names::{self, ProcessStart};
-use crate::advice::{Advise as _, TO_READ_MEMORY};
+use crate::advice::Advise as _;
 use crate::binary::addr::LoadBias;
 use crate::binary::offsets::OffsetSource;
 use crate::ingest::event::MonotonicNs;
@@ -16,6 +16,7 @@ use crate::probe::plan::Plan;
 use crate::sink::record::{Meta, ProbeMeta, Unavailable};
 use crate::target::executable::Executable;
 use crate::target::memory::{Memory as _, MemoryError, ProcessMemory};
+use crate::target::refusal::Refusal;
 use crate::target::snapshot::reader::{Options, Reader};
 use crate::target::{Pid, host, process};
 use anyhow::{Context as _, anyhow, bail};
@@ -297,7 +298,7 @@ fn may_be_read(executable: &Executable, scope: &Scope) -> anyhow::Result<()> {
         };
         // What has ended meanwhile is found by whoever waits for it.
         if let Err(error @ MemoryError::Refused { .. }) = ProcessMemory::of(pid).read(at, &mut [0; 8]) {
-            return Err(error).advise(|| TO_READ_MEMORY);
+            return Err(error).advise(|| Refusal::detect().advice_to_read());
         }
     }
     Ok(())

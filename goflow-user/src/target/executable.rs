@@ -3,6 +3,7 @@
 
 use super::Pid;
 use super::process::Fileless;
+use super::refusal::Refusal;
 use crate::binary::{BinaryError, GoBinary};
 use memmap2::Mmap;
 use self_cell::self_cell;
@@ -34,13 +35,13 @@ pub enum ExecutableError {
     #[error("process {0} has ended; only its parent has not taken note of that")]
     Ended(Pid),
     /// Somebody else's process.
-    #[error("process {pid} may not be looked at without CAP_SYS_PTRACE{needed}: {error}")]
+    #[error("process {pid} may not be looked at {why}: {error}")]
     NotAllowed {
         /// The process.
         pid: Pid,
-        /// What else there is to say of that capability.
-        needed: &'static str,
-        /// Why.
+        /// Whether the capability for that is there.
+        why: &'static str,
+        /// What the kernel said.
         #[source]
         error: io::Error,
     },
@@ -215,21 +216,10 @@ fn without_file(pid: Pid, link: &Path, error: io::Error) -> ExecutableError {
         (_, Some(Fileless::KernelThread)) => ExecutableError::KernelThread(pid),
         (_, Some(Fileless::Zombie)) => ExecutableError::Ended(pid),
         (io::ErrorKind::PermissionDenied, None) => {
-            let needed = if in_user_namespace() {
-                " in the initial user namespace (goflow is in another)"
-            } else {
-                " (run goflow with sudo)"
-            };
-            ExecutableError::NotAllowed { pid, needed, error }
+            ExecutableError::NotAllowed { pid, why: Refusal::detect().sentence(), error }
         }
         _ => ExecutableError::Open { path: link.into(), error },
     }
-}
-
-/// user_namespaces(7): the initial one maps every id to itself.
-fn in_user_namespace() -> bool {
-    std::fs::read_to_string("/proc/self/uid_map")
-        .is_ok_and(|map| map.split_ascii_whitespace().ne(["0", "0", "4294967295"]))
 }
 
 /// Opens for reading without waiting for the other end of a named pipe, so that the caller can refuse one.

@@ -11,6 +11,7 @@ pub mod id;
 pub mod lease;
 pub mod memory;
 pub mod process;
+pub mod refusal;
 pub mod snapshot;
 pub mod spawn;
 pub mod sudo;
