@@ -1,7 +1,8 @@
 //! `cargo xtask test`: everything that must hold, in stages; steps of one stage run side by side.
 //!
 //! A failed step does not hide the others: all run, failures are shown with their output, and a table tells the times.
-//! A step that stands alone in its stage writes to the terminal; the output of others goes to target/xtask/logs.
+//! A step that stands alone in its stage writes to the terminal; the output of others goes to target/xtask/logs, and the
+//! terminal tells when each ends.
 
 mod steps;
 
@@ -106,6 +107,7 @@ fn run_stage(ctx: &Ctx, selection: Selection, stage: &[Step], logs: &std::path::
             .iter()
             .map(|step| {
                 let log = logs.join(format!("{}.log", step.name.replace(' ', "-")));
+                eprintln!("  {}: runs, output in {}", step.name, log.display());
                 scope.spawn(move || run_step(ctx, selection, step, Some(log)))
             })
             .collect();
@@ -120,7 +122,20 @@ fn run_step(ctx: &Ctx, selection: Selection, step: &Step, log: Option<PathBuf>) 
     let mut run = |mut command: Command| run_logged(&mut command, log.as_ref());
     let result =
         (step.commands)(ctx, selection).and_then(|commands| commands.into_iter().try_for_each(&mut run));
-    Outcome { name: step.name, took: start.elapsed(), error: result.err(), log }
+    let outcome = Outcome { name: step.name, took: start.elapsed(), error: result.err(), log };
+    eprintln!("{}", outcome.line());
+    outcome
+}
+
+impl Outcome {
+    fn word(&self) -> &'static str {
+        if self.error.is_some() { "FAILED" } else { "fine" }
+    }
+
+    /// What is told when the step ends, while others may still run.
+    fn line(&self) -> String {
+        format!("  {}: {} after {}", self.name, self.word(), seconds(self.took))
+    }
 }
 
 /// Runs with stdin closed and, where there is a log, all output appended to it.
@@ -151,12 +166,25 @@ fn show_failure(outcome: &Outcome) {
 fn print_table(outcomes: &[Outcome], total: Duration) {
     println!("\n{:32} {:8} {:>10}", "step", "result", "time");
     for outcome in outcomes {
-        let result = if outcome.error.is_some() { "FAILED" } else { "fine" };
-        println!("{:32} {result:8} {:>10}", outcome.name, seconds(outcome.took));
+        println!("{:32} {:8} {:>10}", outcome.name, outcome.word(), seconds(outcome.took));
     }
     println!("{:32} {:8} {:>10}", "with setup", "", seconds(total));
 }
 
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_ends_is_told_with_its_time() {
+        let took = Duration::from_millis(1_250);
+        let fine = Outcome { name: "lints", took, error: None, log: None };
+        assert_eq!(fine.line(), "  lints: fine after 1.2 s");
+        let failed = Outcome { error: Some(anyhow::anyhow!("why")), ..fine };
+        assert_eq!(failed.line(), "  lints: FAILED after 1.2 s");
+    }
 }
