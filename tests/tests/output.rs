@@ -64,6 +64,32 @@ fn a_trace_without_an_event_says_what_the_target_did_instead() -> Result<()> {
 }
 
 #[test]
+fn with_v_it_tells_how_long_each_step_took_and_where_each_probe_is() -> Result<()> {
+    let target = storm()?;
+    let pid = target.pid().to_string();
+    let arguments =
+        ["trace", "-v", "--format", "json", "--level", "lifecycle", "--duration", "300ms", "--pid"];
+    let finished = run(&[&arguments[..], &[&pid]].concat())?;
+    let lines: Vec<&str> = finished.stderr.lines().filter(|line| line.contains("INFO")).collect();
+    let mut from = 0;
+    for step in
+        ["machine examined", "executable read", "probes planned", "eBPF programs loaded", "probes in: "]
+    {
+        let at = lines[from..].iter().position(|line| line.contains(step) && line.contains("after="));
+        from += at.with_context(|| format!("no {step:?} after line {from}: {lines:#?}"))?;
+    }
+    for step in ["first snapshot written", "first event written"] {
+        ensure!(lines[from..].iter().any(|line| line.contains(step)), "no {step:?}: {lines:#?}");
+    }
+    for probe in &finished.session()?.meta().probes {
+        let site = format!("site of {} ", probe.function);
+        let told = lines.iter().any(|line| line.contains(&site) && line.contains(&probe.address));
+        ensure!(told, "no {site:?} at {}: {lines:#?}", probe.address);
+    }
+    target.finish()
+}
+
+#[test]
 fn a_duration_ends_the_session_by_itself() -> Result<()> {
     let target = storm()?;
     let finished = run(&[

@@ -67,7 +67,7 @@ struct Global {
     /// When to use colours
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
     color: Color,
-    /// Tell more about what goflow does, on standard error; repeat for more
+    /// Tell more about what goflow does and how long each step takes, on standard error; repeat for more
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
 }

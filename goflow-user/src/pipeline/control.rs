@@ -2,6 +2,7 @@
 
 use super::ingest::{Hits, Ingest, Outlets, Request, Source, Tally, Totals, Window};
 use super::output::Output;
+use super::phases::Phases;
 use super::session::{self, Environment, Traced};
 use super::snapshots::{Ask, Snapshots};
 use super::state;
@@ -47,12 +48,16 @@ const TICK: Duration = Duration::from_millis(100);
 /// # Errors
 /// A target cannot be analysed or probed, or the output failed. The probes are out in any case.
 pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome> {
-    let environment = Environment::detect(options)?;
+    let phases = Phases::start();
+    let environment = Environment::detect(options, phases)?;
     let signals = Signals::catch()?;
     let mut targets = open(&options.targets)?;
+    for (executable, _) in &targets.executables {
+        phases.done(&format!("executable read: {}", executable.path().display()));
+    }
     let lease = targets.lease.take();
     let traced = session::attach_all(mem::take(&mut targets.executables), options, &environment)?;
-    let mut running = Running::start(traced, targets.watch, lease, options, sink)?;
+    let mut running = Running::start(traced, targets.watch, lease, options, Output::new(sink, phases))?;
     let waiting = targets.waiting.take();
     // A signal from before the fork has reached goflow only: whoever sent it wants the command to end as well.
     if let Some(ended) = waiting.as_ref().and_then(|_| signals.wait([], Duration::ZERO)) {
@@ -61,6 +66,9 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
         bail!("{} before the command was started", ended.sentence());
     }
     let child = waiting.map(Waiting::start).transpose()?;
+    if child.is_some() {
+        phases.done("command started");
+    }
     let ended = running.wait(options.duration, child.is_some(), &signals);
     running.finish(ended, &signals)?;
     Ok(Outcome { command: child.map(|child| outlive(child, ended, &signals)).transpose()?.flatten() })
@@ -242,13 +250,12 @@ impl Running {
         mut watch: Watch,
         lease: Option<Lease>,
         options: &TraceOptions,
-        sink: BoxedSink,
+        output: Output,
     ) -> anyhow::Result<Self> {
         let started = Instant::now();
         let doorbell = watch.open().context("the processes cannot be watched")?;
         let window = Arc::new(Window::open());
         let (messages, received) = bounded(QUEUE);
-        let output = Output::new(sink);
         let output = spawn("goflow-sink", move || {
             host::run_before_others();
             output.run(&received)

@@ -21,6 +21,7 @@ mod ingest;
 mod names;
 mod outbox;
 mod output;
+mod phases;
 mod session;
 mod snapshots;
 mod state;

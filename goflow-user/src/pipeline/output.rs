@@ -1,6 +1,7 @@
 //! The sink thread: the only one that formats and writes.
 
 use super::names::{self, Processes};
+use super::phases::Phases;
 use super::{BoxedSink, Message, ProcessExit};
 use crate::ingest::event::MonotonicNs;
 use crate::sink::record::{Record, Summary};
@@ -18,11 +19,15 @@ pub(super) struct Output {
     sink: BoxedSink,
     processes: Processes,
     counts: [u64; KINDS.len()],
+    phases: Phases,
+    has_snapshot: bool,
+    has_event: bool,
 }
 
 impl Output {
-    pub(super) fn new(sink: BoxedSink) -> Self {
-        Self { sink, processes: Processes::default(), counts: [0; KINDS.len()] }
+    pub(super) fn new(sink: BoxedSink, phases: Phases) -> Self {
+        let processes = Processes::default();
+        Self { sink, processes, counts: [0; KINDS.len()], phases, has_snapshot: false, has_event: false }
     }
 
     /// Writes until every sender is gone.
@@ -30,7 +35,9 @@ impl Output {
         loop {
             match messages.recv_timeout(IDLE) {
                 Ok(message) => {
+                    let (snapshot, event) = (matches!(message, Message::Snapshot(..)), has_events(&message));
                     self.write(message)?;
+                    self.tell_firsts(snapshot, event);
                     if messages.is_empty() {
                         self.flush()?;
                     }
@@ -73,6 +80,16 @@ impl Output {
         }
     }
 
+    /// Tells `-v` of the first snapshot and of the first event, once they are written.
+    fn tell_firsts(&mut self, snapshot: bool, event: bool) {
+        if snapshot && !std::mem::replace(&mut self.has_snapshot, true) {
+            self.phases.done("first snapshot written");
+        }
+        if event && !std::mem::replace(&mut self.has_event, true) {
+            self.phases.done("first event written");
+        }
+    }
+
     fn record(&mut self, record: &Record) -> io::Result<()> {
         self.sink.write(record, &self.processes)
     }
@@ -90,5 +107,18 @@ impl Output {
     pub(super) fn finish(mut self, summary: Summary) -> io::Result<()> {
         self.record(&Record::Summary(Box::new(summary)))?;
         self.flush()
+    }
+}
+
+fn has_events(message: &Message) -> bool {
+    match message {
+        Message::Events(events) => !events.is_empty(),
+        Message::Inferred(changes) => !changes.is_empty(),
+        Message::Meta(_)
+        | Message::Process(_)
+        | Message::Exit(_)
+        | Message::Snapshot(..)
+        | Message::Lost(_)
+        | Message::Progress(_) => false,
     }
 }

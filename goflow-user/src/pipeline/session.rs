@@ -1,8 +1,9 @@
 //! From options to probes in place: opens the targets, analyses their binaries, plans, loads and attaches.
 
-use super::snapshots::{Pace, Wanted};
 use super::TraceOptions;
 use super::names::{self, ProcessStart};
+use super::phases::Phases;
+use super::snapshots::{Pace, Wanted};
 use crate::advice::Advise as _;
 use crate::binary::addr::LoadBias;
 use crate::binary::offsets::OffsetSource;
@@ -12,7 +13,7 @@ use crate::probe::attach::{self, Attached, Scope};
 use crate::probe::catalog::Level;
 use crate::probe::feature;
 use crate::probe::load::{self, AttachMethod, KernelSide, Programs};
-use crate::probe::plan::Plan;
+use crate::probe::plan::{Plan, PlannedSite};
 use crate::sink::record::{Meta, ProbeMeta, Unavailable};
 use crate::target::executable::Executable;
 use crate::target::memory::{Memory as _, MemoryError, ProcessMemory};
@@ -21,6 +22,7 @@ use crate::target::snapshot::reader::{Options, Reader};
 use crate::target::{Pid, host, process};
 use anyhow::{Context as _, anyhow, bail};
 use rustix::thread::capabilities;
+use std::fmt;
 use std::os::fd::AsFd as _;
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ pub(super) struct Environment {
     pub(super) kernel: String,
     pub(super) kernel_version: (u32, u32),
     pub(super) method: AttachMethod,
+    pub(super) phases: Phases,
 }
 
 /// One binary, with its probes in.
@@ -55,7 +58,7 @@ pub(super) struct Probes {
 }
 
 impl Environment {
-    pub(super) fn detect(options: &TraceOptions) -> anyhow::Result<Self> {
+    pub(super) fn detect(options: &TraceOptions, phases: Phases) -> anyhow::Result<Self> {
         require_initial_pid_namespace()?;
         let kernel = host::kernel_release();
         let Some(kernel_version) = host::kernel_version(&kernel) else {
@@ -73,7 +76,8 @@ impl Environment {
         if options.level > Level::Snapshot {
             require_privilege(method, options.attach.unwrap_or(AttachMethod::UprobeMulti), kernel_version)?;
         }
-        Ok(Self { kernel, kernel_version, method })
+        phases.done(&format!("machine examined: Linux {kernel}, {}", method.name()));
+        Ok(Self { kernel, kernel_version, method, phases })
     }
 }
 
@@ -161,13 +165,15 @@ impl Prepared {
             may_be_read(&executable, &scope)?;
             return Ok(Self { executable, scope, offset_source, loaded: None });
         }
+        let path = executable.path().display();
         let plan = Plan::new(binary, &offsets, options.level, options.stack_depth);
         if plan.sites.is_empty() {
-            let path = executable.path().display();
             bail!("{path} has no function that goflow could probe: {}", reasons(&plan));
         }
+        tell_plan(&plan, environment.phases, &path);
         let filter = attach::needs_target_filter(environment.method, environment.kernel_version, &scope);
         let (programs, kernel_side) = load::load(&plan, environment.method, filter, options.ring_bytes)?;
+        environment.phases.done(&format!("eBPF programs loaded: {path}"));
         let kernel_side = allow(kernel_side, &scope, filter)?;
         let loaded = Some(Loaded { plan, programs, kernel_side });
         Ok(Self { executable, scope, offset_source, loaded })
@@ -196,6 +202,7 @@ impl Loaded {
         let start = MonotonicNs(host::monotonic_ns());
         let mut attached =
             attach::attach(programs, &plan, executable.as_fd(), scope, environment.kernel_version)?;
+        environment.phases.done(&format!("probes in: {}", executable.path().display()));
         attached.remember_goids(&plan, goid_memory)?;
         let meta = Meta {
             attach_method: environment.method.name(),
@@ -230,6 +237,19 @@ fn without_probes(executable: Executable, scope: Scope, meta: Meta) -> Traced {
         }
     };
     Traced { executable, probes: None, meta, processes: Vec::new(), wanted, search }
+}
+
+/// What `-v` tells of the probes before they go in.
+fn tell_plan(plan: &Plan, phases: Phases, path: &dyn fmt::Display) {
+    let (sites, missing) = (plan.sites.len(), plan.unavailable.len());
+    phases.done(&format!("probes planned: {path}: {sites} sites, {missing} not available"));
+    for PlannedSite { spec: _, function, site, offset: _ } in &plan.sites {
+        let (address, at, class) = (site.address, site.point.name(), site.class.name());
+        tracing::info!(%address, at, instruction = site.instruction, class, "site of {function}");
+    }
+    for missing in &plan.unavailable {
+        tracing::info!(why = missing.why, "not available: {}", missing.spec.gives);
+    }
 }
 
 /// How often processes are read, and what.
