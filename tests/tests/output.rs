@@ -139,20 +139,23 @@ fn who_waits_at_a_terminal_for_a_file_is_told_how_far_it_is_and_a_pipe_is_not() 
     let target = storm()?;
     let directory = tempfile::tempdir()?;
     let mut trace = Command::new(binary()?);
-    trace.args(["trace", "--level", "lifecycle", "--duration", "2500ms", "--format", "json", "--output"]);
+    trace.args(["trace", "--level", "lifecycle", "--duration", "3500ms", "--format", "json", "--output"]);
     trace.arg(directory.path().join("trace.jsonl")).args(["--pid", &target.pid().to_string()]);
     let on_terminal = Goflow::spawn(&mut on_a_terminal(&trace))?.finish()?;
     let shown = String::from_utf8(on_terminal.stdout)?;
     ensure!(on_terminal.status.success(), "{}: {shown}", on_terminal.status);
-    for progress in ["0:01  ", "\r\x1b[2K", "0:02  ", " events", "none lost", "cost \u{2248} "] {
+    for progress in ["\r\x1b[2K", " events", "none lost", "cost \u{2248} "] {
         ensure!(shown.contains(progress), "no {progress:?} in {shown:?}");
     }
+    // On a busy machine seconds may be skipped.
+    let told = ["0:01  ", "0:02  ", "0:03  "].iter().any(|at| shown.contains(at));
+    ensure!(told, "no second is told: {shown:?}");
     let (_, end) = shown.rsplit_once("\r\x1b[2K").context("nothing was written over")?;
-    ensure!(end.contains("summary") && !end.contains("0:02"), "not removed at the end: {shown:?}");
+    ensure!(end.contains("summary") && !end.contains("0:0"), "not removed at the end: {shown:?}");
 
     let piped = Goflow::spawn(&mut trace)?.finish()?;
     ensure!(piped.status.success() && piped.stderr.contains("summary"), "{}: {}", piped.status, piped.stderr);
-    ensure!(!piped.stderr.contains('\r') && !piped.stderr.contains("0:01"), "{:?}", piped.stderr);
+    ensure!(!piped.stderr.contains('\r') && !piped.stderr.contains("0:0"), "{:?}", piped.stderr);
     target.finish()
 }
 

@@ -123,7 +123,8 @@ fn after_an_attach_under_load_the_state_is_that_of_a_fresh_snapshot() -> Result<
 #[test]
 fn after_a_loss_the_state_is_known_again_from_a_snapshot() -> Result<()> {
     let mut target = Target::start::<&str>(&Program::named("pausing").build()?, &[])?;
-    for round in 0..5 {
+    let mut repaired = 0;
+    for round in 0..10 {
         let goflow = Goflow::attach(&["--pid", &target.pid().to_string(), "--buffer", "64KiB"])?;
         with_snapshot(&goflow)?;
         goflow.signal(Signal::STOP)?;
@@ -131,19 +132,31 @@ fn after_a_loss_the_state_is_known_again_from_a_snapshot() -> Result<()> {
         ensure!(target.ask()? == "held", "{}", target.complaints());
         goflow.signal(Signal::CONT)?;
         until("a snapshot after the loss", PATIENCE, || {
-            let printed = goflow.printed();
-            let after = printed.rsplit_once(r#""type":"lost""#).map(|(_, after)| after.to_owned());
-            Ok(after.is_some_and(|after| after.contains(r#""type":"snapshot""#)).then_some(()))
+            Ok(has_snapshot_after_loss(&goflow.printed()).then_some(()))
         })?;
         let (waits, goroutines) = fresh(target.pid())?;
-        let session = goflow.stop()?;
+        goflow.signal(Signal::INT)?;
+        let finished = goflow.finish()?;
+        let session = finished.session()?;
         let state = state_of(&session, target.pid())?;
         let what = || format!("round {round}: {state:?}, lost {:?}", session.summary.lost);
+        ensure!(target.ask()? == "running", "{}", target.complaints());
+        // On a busy machine so small a buffer may overflow once more.
+        if !has_snapshot_after_loss(&String::from_utf8_lossy(&finished.stdout)) {
+            ensure!(!state.complete, "{}", what());
+            continue;
+        }
         ensure!(state.complete && state.goroutines == goroutines, "{}", what());
         ensure!(waits_of(state) == waits, "not {waits:?}: {}", what());
-        ensure!(target.ask()? == "running", "{}", target.complaints());
+        repaired += 1;
     }
+    ensure!(repaired > 0, "no snapshot was the last word in any round");
     target.finish()
+}
+
+/// Whether the last loss in a stream is followed by a snapshot.
+fn has_snapshot_after_loss(stream: &str) -> bool {
+    stream.rsplit_once(r#""type":"lost""#).is_some_and(|(_, after)| after.contains(r#""type":"snapshot""#))
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! In: text that is [printable](crate::sink::printable); out: one line that never wraps.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use anstyle::Style;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -120,7 +121,7 @@ pub(super) fn grouped(count: u64) -> String {
     out
 }
 
-/// A span of time in the unit that needs no more than four digits before the point.
+/// A span of time in the unit that needs no more than three digits before the point, from a thousand seconds on in two.
 pub(super) fn span(ns: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shown with four digits at most")]
     let ns_f = ns as f64;
@@ -128,7 +129,11 @@ pub(super) fn span(ns: u64) -> String {
         0..1_000 => format!("{ns} ns"),
         1_000..1_000_000 => format!("{:.1} µs", ns_f / 1e3),
         1_000_000..1_000_000_000 => format!("{:.1} ms", ns_f / 1e6),
-        _ => format!("{:.3} s", ns_f / 1e9),
+        1_000_000_000..1_000_000_000_000 => format!("{:.3} s", ns_f / 1e9),
+        _ => {
+            let whole = humantime::format_duration(Duration::from_secs(ns / 1_000_000_000)).to_string();
+            whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
+        }
     }
 }
 
@@ -169,8 +174,8 @@ mod tests {
     fn counts_and_spans_are_readable() {
         assert_eq!([grouped(7), grouped(1_000), grouped(123_456_789)], ["7", "1,000", "123,456,789"]);
         assert_eq!(
-            [span(999), span(1_500), span(8_200_000), span(10_002_000_000)],
-            ["999 ns", "1.5 µs", "8.2 ms", "10.002 s"]
+            [span(999), span(1_500), span(8_200_000), span(10_002_000_000), span(4_145_830_000_000)],
+            ["999 ns", "1.5 µs", "8.2 ms", "10.002 s", "1h 9m"]
         );
     }
 }
