@@ -69,9 +69,9 @@ pub enum Missing {
 }
 
 impl Overview {
-    /// Of `process`, with at most `most` waits.
-    #[must_use]
-    pub fn of(process: &Process, most: usize) -> Self {
+    /// Of `process`, with at most `most` waits. `is_system` tells of the function a goroutine started with whether that is the
+    /// runtime's: it is asked for goroutines that no snapshot has told of.
+    pub fn of(process: &Process, most: usize, is_system: impl Fn(RuntimeAddr) -> bool) -> Self {
         let mut overview = Self {
             pid: process.pid(),
             snapshot: process.snapshot(),
@@ -88,7 +88,7 @@ impl Overview {
         let mut reasons: HashMap<Option<WaitReason>, u64> = HashMap::default();
         let mut waits = Vec::new();
         for goroutine in process.goroutines().filter(|goroutine| goroutine.is_live()) {
-            if goroutine.system == Some(true) {
+            if goroutine.system.unwrap_or_else(|| goroutine.start.is_some_and(&is_system)) {
                 overview.system += 1;
                 continue;
             }

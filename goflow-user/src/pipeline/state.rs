@@ -5,12 +5,13 @@
 
 use super::ingest::Window;
 use super::names::ProcessStart;
+use crate::binary::addr::RuntimeAddr;
 use crate::ingest::event::{Event, LossPoint, Lost, MonotonicNs};
-use crate::model::{Limits, Model, Overview, Runtime};
+use crate::model::{Limits, Model, Overview, Process, Runtime};
 use crate::sink::record::ProcessState;
 use crate::target::Pid;
 use crate::target::executable::Executable;
-use crate::target::snapshot::Snapshot;
+use crate::target::snapshot::{Snapshot, Start};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ const LONGEST: usize = 10;
 
 /// What the model is told.
 pub(super) enum Fact {
-    Started(Pid, Runtime),
+    Started(ProcessStart, Runtime),
     Ended(Pid),
     Events(Vec<Event>),
     Lost(Lost),
@@ -55,9 +56,10 @@ pub(super) struct State {
     accounts: HashMap<Pid, Account>,
 }
 
-/// The snapshots of one process.
+/// One process, and its snapshots.
 #[derive(Default)]
 struct Account {
+    start: Option<ProcessStart>,
     count: u64,
     took_ns: u64,
     failure: Option<String>,
@@ -89,7 +91,7 @@ impl Feed {
     /// A process runs a traced binary from here on.
     pub(super) fn started(&mut self, start: &ProcessStart) {
         if let Some(runtime) = self.runtime(&start.executable) {
-            self.tell(Fact::Started(start.pid, runtime));
+            self.tell(Fact::Started(start.clone(), runtime));
         }
     }
 
@@ -169,16 +171,16 @@ impl State {
             self.take(fact);
         }
         let mut states: Vec<ProcessState> =
-            self.model.processes().map(|process| self.state(Overview::of(process, LONGEST))).collect();
+            self.model.processes().map(|process| self.state(process)).collect();
         states.sort_unstable_by_key(|state| state.overview.pid);
         states
     }
 
     fn take(&mut self, fact: Fact) {
         match fact {
-            Fact::Started(pid, runtime) => {
-                self.model.started(pid, runtime);
-                self.accounts.insert(pid, Account::default());
+            Fact::Started(start, runtime) => {
+                self.model.started(start.pid, runtime);
+                self.accounts.insert(start.pid, Account { start: Some(start), ..Account::default() });
             }
             Fact::Ended(pid) => {
                 self.model.ended(pid);
@@ -202,8 +204,13 @@ impl State {
         }
     }
 
-    fn state(&self, overview: Overview) -> ProcessState {
-        let account = self.accounts.get(&overview.pid);
+    fn state(&self, process: &Process) -> ProcessState {
+        let account = self.accounts.get(&process.pid());
+        let start = account.and_then(|account| account.start.as_ref());
+        let is_system = |entry: RuntimeAddr| {
+            start.is_some_and(|at| Start::of(at.executable.binary(), at.bias.to_link(entry)) != Start::User)
+        };
+        let overview = Overview::of(process, LONGEST, is_system);
         ProcessState {
             snapshots: account.map_or(0, |account| account.count),
             snapshots_ns: account.map_or(0, |account| account.took_ns),

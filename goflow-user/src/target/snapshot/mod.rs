@@ -17,12 +17,14 @@ mod raw;
 mod reason;
 mod semaphore;
 mod stack;
+mod start;
 mod threads;
 mod waits;
 
 pub use self::channel::{ChanTimer, Channel, Waiter};
 pub use self::goroutine::{Blocked, BlockedOn, Direction, Goroutine, Label, Stack, StackEnd, State};
 pub use self::reason::Reason;
+pub use self::start::Start;
 pub use self::sync::{SyncObject, SyncWaiter};
 
 use super::id::{ChanAddr, Goid, MonotonicNs};

@@ -10,6 +10,7 @@ use crate::target::id::{Goid, MonotonicNs, WaitReason};
 use crate::target::memory::{Memory, MemoryError, read_each};
 use crate::target::snapshot::raw::{Raw, Slot};
 use crate::target::snapshot::reason::Reason;
+use crate::target::snapshot::start::Start;
 use crate::target::snapshot::{Entity, Goroutine, Snapshot, StackEnd, State, Unknown};
 use std::collections::HashSet;
 
@@ -17,15 +18,6 @@ use std::collections::HashSet;
 pub(super) const ATTEMPTS: usize = 4;
 
 const NOT_MAPPED: &str = "its memory is not mapped";
-
-/// What the function that a goroutine started with says of it (`isSystemGoroutine` in src/runtime/traceback.go).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Start {
-    User,
-    System,
-    /// The runtime's while it waits for this, the user's while it calls back.
-    CallsBack(&'static str),
-}
 
 impl Reader<'_> {
     pub(super) fn goroutines(
@@ -207,12 +199,10 @@ impl Reader<'_> {
     /// whenever the goroutine does not wait for the next.
     fn is_system(&mut self, raw: &Raw) -> bool {
         let (binary, bias) = (self.binary, self.bias);
-        let start = *self.starts.entry(raw.startpc).or_insert_with(|| {
-            let table = binary.pclntab().ok();
-            let link = bias.to_link(RuntimeAddr(raw.startpc));
-            let name = table.and_then(|table| table.name(&table.find_pc(link)?)).unwrap_or_default();
-            start_named(name)
-        });
+        let start = *self
+            .starts
+            .entry(raw.startpc)
+            .or_insert_with(|| Start::of(binary, bias.to_link(RuntimeAddr(raw.startpc))));
         match start {
             Start::User => false,
             Start::System => true,
@@ -221,17 +211,6 @@ impl Reader<'_> {
                 raw.pc == raw.startpc || raw.state == State::Waiting && waits_for == Some(idle)
             }
         }
-    }
-}
-
-fn start_named(name: &str) -> Start {
-    match name {
-        "runtime.main" | "runtime.corostart" | "runtime.handleAsyncEvent" => Start::User,
-        // Renamed in Go 1.25.
-        "runtime.runfinq" | "runtime.runFinalizers" => Start::CallsBack("finalizer wait"),
-        "runtime.runCleanups" => Start::CallsBack("cleanup wait"),
-        _ if name.starts_with("runtime.") => Start::System,
-        _ => Start::User,
     }
 }
 
