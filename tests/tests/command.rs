@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use goflow_tests::PATIENCE;
@@ -295,6 +296,27 @@ fn a_second_ctrl_c_ends_the_trace_and_the_command_still_ends_by_itself() -> Resu
     ensure!(finished.status.code() == Some(5), "{}: {shown}", finished.status);
     let session = recording.session(&finished)?;
     ensure!(session.summary.ended == "interrupted", "ended: {}", session.summary.ended);
+    Ok(())
+}
+
+/// The trace has nothing more to see, and says so at once instead of when the other program ends.
+#[test]
+fn a_command_that_executes_another_program_ends_the_trace_with_that_reason() -> Result<()> {
+    let recording = Recording::new()?;
+    let program = Program::named("successor").build()?;
+    let started = Instant::now();
+    let goflow = Goflow::spawn(&mut recording.command(&program, &["300", "/bin/sleep", "2"])?)?;
+    let finished = goflow.finish()?;
+    ensure!(finished.status.code() == Some(0), "{}: {}", finished.status, finished.stderr);
+    ensure!(started.elapsed() >= Duration::from_secs(2), "goflow did not wait for the command");
+    let session = recording.session(&finished)?;
+    ensure!(session.summary.ended == "target executed another program", "{}", session.summary.ended);
+    ensure!(
+        session.summary.duration_ns < 1_500_000_000,
+        "told only after {} ns",
+        session.summary.duration_ns
+    );
+    ensure!(session.of_kind("chan_send").count() > 0, "what came before is not there");
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //! In: arguments; out: the goroutines in one of four forms. The target is read, never stopped. A process that ends or
 //! replaces its program while it is read is an error, not half a snapshot.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ use super::output::OutputFile;
 use crate::advice::Advise as _;
 use crate::binary::GoBinary;
 use crate::binary::addr::LoadBias;
+use crate::sink::printable::printable;
 use crate::sink::snapshot::group::{By, groups};
 use crate::sink::snapshot::{Origin, View, folded, json, pprof, text};
 use crate::target::Pid;
@@ -272,6 +274,13 @@ fn write(
             Filter::Reason(reasons) => view.wait_reason(goroutine).is_some_and(|it| reasons.contains(&it)),
         })
     });
+    if args.format == Format::Text && args.group_by.is_none() {
+        // As Go prints goroutines: without its own.
+        chosen.retain(|goroutine| !goroutine.system);
+    }
+    if chosen.is_empty() && !args.filter.is_empty() {
+        tell_nothing_matches(&view, snapshot)?;
+    }
     view.chosen = chosen;
     let groups = args.group_by.map(|by| {
         let mut groups = groups(&view, by.into());
@@ -302,6 +311,19 @@ fn write(
     if args.format != Format::Json {
         tell_unknown(snapshot)?;
     }
+    Ok(())
+}
+
+/// On standard error: whoever filters by a misspelt reason would take nothing for the answer.
+fn tell_nothing_matches(view: &View<'_>, snapshot: &Snapshot) -> anyhow::Result<()> {
+    let reasons: BTreeSet<_> = snapshot.goroutines.iter().filter_map(|it| view.wait_reason(it)).collect();
+    let reasons: Vec<_> = reasons.into_iter().collect();
+    let (all, reasons) = (snapshot.goroutines.len(), reasons.join(", "));
+    writeln!(
+        io::stderr(),
+        "goflow: none of {all} goroutines matches; they wait for: {}",
+        printable(&reasons)
+    )?;
     Ok(())
 }
 

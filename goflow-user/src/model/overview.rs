@@ -66,12 +66,21 @@ pub enum Missing {
     Unread(u64),
     /// So many entities were forgotten to bound memory.
     Forgotten(u64),
+    /// No probe sees who parks and who is woken: what goroutines do is what they did at the last snapshot.
+    WaitsUnseen,
+}
+
+/// What of a session an overview depends on.
+pub struct Outlook<F> {
+    /// Parks and wake-ups are told of.
+    pub sees_waits: bool,
+    /// Whether the function that a goroutine started with is the runtime's: asked for those that no snapshot has told of.
+    pub is_system: F,
 }
 
 impl Overview {
-    /// Of `process`, with at most `most` waits. `is_system` tells of the function a goroutine started with whether that is the
-    /// runtime's: it is asked for goroutines that no snapshot has told of.
-    pub fn of(process: &Process, most: usize, is_system: impl Fn(RuntimeAddr) -> bool) -> Self {
+    /// Of `process`, with at most `most` waits.
+    pub fn of<F: Fn(RuntimeAddr) -> bool>(process: &Process, most: usize, outlook: &Outlook<F>) -> Self {
         let mut overview = Self {
             pid: process.pid(),
             snapshot: process.snapshot(),
@@ -83,18 +92,19 @@ impl Overview {
             reasons: Vec::new(),
             longest: Vec::new(),
             channels: process.channels().count() as u64,
-            missing: missing(process),
+            missing: missing(process).or((!outlook.sees_waits).then_some(Missing::WaitsUnseen)),
         };
         let mut reasons: HashMap<Option<WaitReason>, u64> = HashMap::default();
         let mut waits = Vec::new();
         for goroutine in process.goroutines().filter(|goroutine| goroutine.is_live()) {
-            if goroutine.system.unwrap_or_else(|| goroutine.start.is_some_and(&is_system)) {
+            if goroutine.system.unwrap_or_else(|| goroutine.start.is_some_and(&outlook.is_system)) {
                 overview.system += 1;
                 continue;
             }
             overview.goroutines += 1;
             match goroutine.state {
                 _ if !process.is_certain(goroutine) => overview.unknown += 1,
+                _ if !outlook.sees_waits && goroutine.created > process.snapshot() => overview.unknown += 1,
                 State::Unknown => overview.unknown += 1,
                 State::Waiting => {
                     overview.waiting += 1;

@@ -24,6 +24,9 @@ const REASONS: [&str; 8] = [
 ];
 const RECEIVE: WaitReason = WaitReason(2);
 
+/// Of a session that sees everything, and of a process in which nothing is the runtime's.
+const ALL: Outlook<fn(RuntimeAddr) -> bool> = Outlook { sees_waits: true, is_system: |_| false };
+
 /// Changes take no time unless a test says so.
 fn limits() -> Limits {
     Limits { settle_ns: 0, ..Limits::default() }
@@ -352,7 +355,7 @@ fn what_a_snapshot_sees_just_after_an_event_and_a_loss_is_not_certain() {
 #[test]
 fn an_overview_counts_everybody_once_and_shows_the_longest_waits() {
     let mut model = after([event(50, 6, park_on(0xc0)), event(60, 7, EventKind::ChanSend(op(0xc0)))]);
-    assert_eq!(Overview::of(process(&model), 9, |_| false).missing, Some(Missing::NoSnapshot));
+    assert_eq!(Overview::of(process(&model), 9, &ALL).missing, Some(Missing::NoSnapshot));
     let parked = |goid, since| seen::Goroutine {
         wait_since: Some(MonotonicNs(since)),
         created: Some(RuntimeAddr(0x40)),
@@ -361,7 +364,7 @@ fn an_overview_counts_everybody_once_and_shows_the_longest_waits() {
     let system = seen::Goroutine { system: true, ..parked(2, 1) };
     let seen = vec![system, parked(5, 40), parked(6, 50), seen_goroutine(7, seen::State::Running, None)];
     model.reconcile(PID, &snapshot(100, 101, seen));
-    let overview = Overview::of(process(&model), 1, |_| false);
+    let overview = Overview::of(process(&model), 1, &ALL);
     assert_eq!((overview.goroutines, overview.system), (3, 1));
     assert_eq!((overview.awake, overview.waiting, overview.unknown), (1, 2, 0));
     assert_eq!(overview.reasons, [(Some(RECEIVE), 2)]);
@@ -374,9 +377,20 @@ fn an_overview_counts_everybody_once_and_shows_the_longest_waits() {
     );
 
     model.lose(&Lost { from: MonotonicNs(102), to: MonotonicNs(110), at: LossPoint::Ring, count: 1 });
-    let overview = Overview::of(process(&model), 9, |_| false);
+    let overview = Overview::of(process(&model), 9, &ALL);
     assert_eq!((overview.goroutines, overview.unknown, overview.waiting), (3, 3, 0));
     assert_eq!((overview.missing, overview.longest), (Some(Missing::Lost), Vec::new()));
+}
+
+#[test]
+fn where_no_probe_sees_who_parks_a_snapshot_is_the_last_word_and_nothing_is_certain() {
+    let mut model = model();
+    model.reconcile(PID, &snapshot(100, 101, vec![seen_goroutine(5, seen::State::Running, None)]));
+    model.apply(&event(150, 5, create(6)));
+    let overview = Overview::of(process(&model), 9, &Outlook { sees_waits: false, ..ALL });
+    assert_eq!((overview.awake, overview.unknown), (1, 1));
+    assert_eq!(overview.missing, Some(Missing::WaitsUnseen));
+    assert_eq!(Overview::of(process(&model), 9, &ALL).missing, None);
 }
 
 #[test]
@@ -387,7 +401,8 @@ fn a_goroutine_that_only_events_tell_of_is_the_runtimes_by_its_start() {
         start: Some(RuntimeAddr(entry)),
     };
     let model = after([event(50, 1, start(0x10)), event(51, 1, start(0x20)), event(52, 1, create(0x30))]);
-    let overview = Overview::of(process(&model), 9, |entry| entry == RuntimeAddr(0x20));
+    let is_system = |entry| entry == RuntimeAddr(0x20);
+    let overview = Overview::of(process(&model), 9, &Outlook { sees_waits: true, is_system });
     // The creator, of whom nothing else is known, counts as well.
     assert_eq!((overview.goroutines, overview.system), (3, 1));
 }

@@ -98,7 +98,7 @@ fn open(targets: &Targets) -> anyhow::Result<Opened> {
             let waiting = spawn::spawn_waiting(&path, arguments)?;
             let process = Process::open(waiting.pid())?;
             let scope = Scope::Processes(vec![waiting.pid()]);
-            let watch = Watch::of(vec![Watched::new(process, None)]);
+            let watch = Watch::of(vec![Watched::of_command(process, executable.id())]);
             Ok(Opened { executables: vec![(executable, scope)], watch, waiting: Some(waiting), lease: None })
         }
     }
@@ -135,7 +135,7 @@ fn open_pids(pids: &[Pid]) -> anyhow::Result<Opened> {
         if let Some(standstill) = Standstill::of(pid) {
             tracing::warn!("process {pid} {}", standstill.sentence());
         }
-        processes.push(Watched::new(process, Some(id)));
+        processes.push(Watched::new(process, id));
         match programs.iter_mut().find(|(known, _)| *known == id) {
             Some((_, same)) if same.contains(&pid) => {}
             Some((_, same)) => same.push(pid),
@@ -260,7 +260,7 @@ impl Running {
             host::run_before_others();
             output.run(&received)
         })?;
-        let (mut feed, state) = state::pair(Arc::clone(&window));
+        let (mut feed, state) = state::pair(options.level, Arc::clone(&window));
         let state = spawn("goflow-state", move || state.run())?;
         let (asks, asked) = unbounded();
         let (requests, requested) = unbounded();
@@ -396,21 +396,22 @@ impl Running {
         let goflow_cpu_ns = host::own_cpu_ns() - self.own_cpu_ns;
         // A snapshot after the window would tell of what the events do not.
         let _ = self.asks.send(Ask::Stop);
-        join(self.snapshots)?;
         // The sink thread ends with the last of these.
         drop(self.messages);
         let detach: Duration = self.attached.into_iter().map(Attached::detach).sum();
         // Whoever wants to write to the binary may.
         drop(self.lease);
+        // Not before: a large program, or one that answers no read, must not keep its probes for that.
+        join_unless_signalled(self.snapshots, signals, "a snapshot is still being read")?;
         self.done.store(true, Ordering::Release);
-        let totals = join_unless_signalled(self.ingest, signals)??;
-        let output = match join_unless_signalled(self.output, signals)? {
+        let totals = join_unless_signalled(self.ingest, signals, UNREAD)??;
+        let output = match join_unless_signalled(self.output, signals, UNREAD)? {
             Ok(output) => output,
             // `goflow trace | head` is not an error.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             Err(error) => return Err(anyhow!(error).context("the output could not be written")),
         };
-        let state = join_unless_signalled(self.state, signals)?;
+        let state = join_unless_signalled(self.state, signals, UNREAD)?;
         let counts = output.counts();
         let is_silent = counts.iter().all(|(_, count)| *count == 0);
         let summary = Summary {
@@ -509,12 +510,19 @@ fn join<T>(handle: JoinHandle<T>) -> anyhow::Result<T> {
     handle.join().map_err(|_| anyhow!("a thread of goflow panicked; this is a defect of goflow"))
 }
 
-/// Waits for a thread that may itself wait for whoever reads the output, which may be for ever: a signal ends that.
-fn join_unless_signalled<T>(handle: JoinHandle<T>, signals: &Signals) -> anyhow::Result<T> {
+/// Why the threads behind the output may not end.
+const UNREAD: &str = "its reader does not take it";
+
+/// Waits for a thread that may itself wait for others, which may be for ever: a signal ends that, and `why` is told.
+fn join_unless_signalled<T>(
+    handle: JoinHandle<T>,
+    signals: &Signals,
+    why: &'static str,
+) -> anyhow::Result<T> {
     const LOOK: Duration = Duration::from_millis(2);
     while !handle.is_finished() {
         if signals.wait([], LOOK).is_some_and(Ended::is_impatient) {
-            return Err(anyhow!("interrupted before the output was complete: its reader does not take it"));
+            return Err(anyhow!("interrupted before the output was complete: {why}"));
         }
     }
     join(handle)

@@ -23,10 +23,11 @@ use crate::target::{Pid, host, process};
 use anyhow::{Context as _, anyhow, bail};
 use rustix::thread::capabilities;
 use std::fmt;
+use std::io;
 use std::os::fd::AsFd as _;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 /// The machine and the choices that hold for every binary of a session.
 pub(super) struct Environment {
@@ -117,8 +118,13 @@ pub(super) fn side_by_side<T: Send, R: Send>(
 ) -> anyhow::Result<Vec<R>> {
     let work = &work;
     thread::scope(|scope| {
-        let threads: Vec<_> = items.into_iter().map(|item| scope.spawn(move || work(item))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        let spawn = |item| thread::Builder::new().spawn_scoped(scope, move || work(item));
+        let threads: Vec<_> = items.into_iter().map(spawn).collect();
+        let join = |thread: io::Result<ScopedJoinHandle<'_, anyhow::Result<R>>>| {
+            let thread = thread.context("a thread cannot be started")?;
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+        };
+        threads.into_iter().map(join).collect()
     })
 }
 

@@ -7,7 +7,8 @@ use super::ingest::Window;
 use super::names::ProcessStart;
 use crate::binary::addr::RuntimeAddr;
 use crate::ingest::event::{Event, LossPoint, Lost, MonotonicNs};
-use crate::model::{Limits, Model, Overview, Process, Runtime};
+use crate::model::{Limits, Model, Outlook, Overview, Process, Runtime};
+use crate::probe::catalog::Level;
 use crate::sink::record::ProcessState;
 use crate::target::Pid;
 use crate::target::executable::Executable;
@@ -52,6 +53,8 @@ pub(super) struct Feed {
 pub(super) struct State {
     facts: Receiver<Fact>,
     on_the_way: Arc<AtomicUsize>,
+    /// Parks and wake-ups are among the events.
+    sees_waits: bool,
     model: Model,
     accounts: HashMap<Pid, Account>,
 }
@@ -65,8 +68,8 @@ struct Account {
     failure: Option<String>,
 }
 
-/// Both ends.
-pub(super) fn pair(window: Arc<Window>) -> (Feed, State) {
+/// Both ends, for a session at this level.
+pub(super) fn pair(level: Level, window: Arc<Window>) -> (Feed, State) {
     let (sender, facts) = unbounded();
     let on_the_way = Arc::<AtomicUsize>::default();
     let feed = Feed {
@@ -81,6 +84,7 @@ pub(super) fn pair(window: Arc<Window>) -> (Feed, State) {
         State {
             facts,
             on_the_way,
+            sees_waits: level != Level::Lifecycle,
             model: Model::new(Limits { retention_ns: RETENTION_NS, ..Limits::default() }),
             accounts: HashMap::new(),
         },
@@ -210,7 +214,7 @@ impl State {
         let is_system = |entry: RuntimeAddr| {
             start.is_some_and(|at| Start::of(at.executable.binary(), at.bias.to_link(entry)) != Start::User)
         };
-        let overview = Overview::of(process, LONGEST, is_system);
+        let overview = Overview::of(process, LONGEST, &Outlook { sees_waits: self.sees_waits, is_system });
         ProcessState {
             snapshots: account.map_or(0, |account| account.count),
             snapshots_ns: account.map_or(0, |account| account.took_ns),
@@ -246,7 +250,7 @@ mod tests {
 
     #[test]
     fn what_the_model_does_not_get_in_time_it_is_told_to_have_lost() {
-        let (mut feed, state) = pair(Arc::new(Window::open()));
+        let (mut feed, state) = pair(Level::Channels, Arc::new(Window::open()));
         let most = MOST_ON_THE_WAY as u64;
         assert!(feed.events(&events(0..most)));
         assert!(!feed.events(&events(most..most + 3)));
@@ -261,7 +265,7 @@ mod tests {
     #[test]
     fn what_happens_after_the_window_is_not_the_models() {
         let window = Arc::new(Window::open());
-        let (mut feed, state) = pair(Arc::clone(&window));
+        let (mut feed, state) = pair(Level::Channels, Arc::clone(&window));
         window.close();
         let now = crate::target::host::monotonic_ns();
         assert!(feed.events(&events(now - 1_000_000_000..now - 999_999_998)));

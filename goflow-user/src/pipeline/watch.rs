@@ -21,19 +21,29 @@ const STALE_PART: u32 = 10;
 /// A process whose end is waited for.
 pub(super) struct Watched {
     process: Process,
-    /// The file it ran when it was named; `None` where that does not matter or is not executed yet.
+    /// The file it is to run; `None` where that does not matter.
     file: Option<FileId>,
+    /// It runs that file, or has. A command does not before it is let go.
+    has_run: bool,
     cpu: Option<CpuSpan>,
 }
 
 impl Watched {
-    pub(super) fn new(process: Process, file: Option<FileId>) -> Self {
-        Self { process, file, cpu: None }
+    /// A process that runs `file`.
+    pub(super) fn new(process: Process, file: FileId) -> Self {
+        Self { process, file: Some(file), has_run: true, cpu: None }
     }
 
-    fn runs_something_else(&self) -> bool {
+    /// A process that will execute `file`.
+    pub(super) fn of_command(process: Process, file: FileId) -> Self {
+        Self { has_run: false, ..Self::new(process, file) }
+    }
+
+    fn runs_something_else(&mut self) -> bool {
         let Some(file) = self.file else { return false };
-        Executable::id_of_process(self.process.pid()).is_ok_and(|now| now != file)
+        let Ok(now) = Executable::id_of_process(self.process.pid()) else { return false };
+        self.has_run |= now == file;
+        self.has_run && now != file
     }
 }
 
@@ -181,7 +191,7 @@ impl Watch {
         let mut gone = Vec::new();
         for Arrival { pid, process, cpu } in arrivals.queue.try_iter() {
             match process {
-                Ok(process) => self.watched.push(Watched { process, file: None, cpu }),
+                Ok(process) => self.watched.push(Watched { process, file: None, has_run: true, cpu }),
                 Err(error) => {
                     self.ended.close(None);
                     if error.raw_os_error() == Some(libc::ESRCH) {
@@ -224,8 +234,12 @@ impl Watch {
     }
 
     /// True once every process that lives runs another program than the one that is traced.
-    pub(super) fn is_replaced(&self) -> bool {
-        !self.watched.is_empty() && self.watched.iter().all(Watched::runs_something_else)
+    pub(super) fn is_replaced(&mut self) -> bool {
+        // Each is asked: whoever is seen to run its file later counts when it no longer does.
+        let others =
+            self.watched.iter_mut().filter_map(|watched| watched.runs_something_else().then_some(()));
+        let others = others.count();
+        others > 0 && others == self.watched.len()
     }
 
     /// What becomes readable when there is something to [`Watch::look`] at.
@@ -299,7 +313,7 @@ mod tests {
     fn the_clock_of_a_process_that_ended_is_read_while_its_parent_has_not_taken_note() {
         let (mut child, process) = child("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done");
         let pid = process.pid();
-        let mut watch = Watch::of(vec![Watched::new(process, None)]);
+        let mut watch = Watch::of(vec![Watched { process, file: None, has_run: true, cpu: None }]);
         watch.open().unwrap();
         while !Process::open(pid).unwrap().has_ended() {
             std::thread::sleep(Duration::from_millis(5));
@@ -313,7 +327,7 @@ mod tests {
     #[test]
     fn a_process_that_was_gone_before_a_telling_reading_makes_the_sum_unknown() {
         let (mut child, process) = child("read line < /dev/null");
-        let mut watch = Watch::of(vec![Watched::new(process, None)]);
+        let mut watch = Watch::of(vec![Watched { process, file: None, has_run: true, cpu: None }]);
         watch.open().unwrap();
         child.wait().unwrap();
         std::thread::sleep(Duration::from_millis(50));

@@ -2,7 +2,8 @@
 //!
 //! In: verified programs and a plan; out: an [`Attached`] session. Every probe of a session goes in together: one link
 //! for all sites where the kernel has multi-uprobe, else one perf event per site. The kernel removes the breakpoints
-//! when the descriptors close, so no death of this process leaves one behind.
+//! when the descriptors close, however this process dies. The one gap: with a fatal signal pending it cannot write to the
+//! target's text, so a SIGKILL in the middle of attaching or of closing leaves breakpoints (docs/safety.md).
 
 use super::load::{AttachMethod, GoidMemory, LoadError, Programs, uprobe_mut};
 use super::plan::Plan;

@@ -45,7 +45,7 @@ const LATE_NS: u64 = 100_000_000;
 
 /// How goroutines are called, and at the level that has them, channels ([`book`]).
 const LEGEND: [&str; 2] = [
-    "g7@a.go:5          goroutine 7, created at a.go:5; g7 alone is older than the trace",
+    "g7@a.go:5          goroutine 7, created at a.go:5; g7 alone: where is not known (yet), it is older than the trace",
     "chan int@a.go:5#2  second channel made at a.go:5; a channel that is older has an address",
 ];
 

@@ -121,6 +121,10 @@ pub fn incomplete(state: &ProcessState) -> Option<String> {
         (Missing::Forgotten(count), _) => {
             format!("{count} goroutines, channels or locks had to be forgotten to bound memory")
         }
+        (Missing::WaitsUnseen, _) => {
+            "this level does not see who parks and who is woken: what goroutines do is of the last snapshot"
+                .to_owned()
+        }
     })
 }
 

@@ -319,13 +319,14 @@ fn of_silence(summary: &Summary, level: &str) -> String {
             "no event before the target ended: trace it from its start, by -- CMD".to_owned()
         }
         Some(Silence::Idle) | None if summary.duration_ns < SHORT_NS => {
-            format!("no event in {lasted}: trace longer")
+            format!("no event in {lasted}: trace longer; goflow snapshot tells a hang")
         }
         Some(Silence::Idle) | None if level == "snapshot" => {
             "nothing changed between two looks; --level lifecycle sees what is shorter".to_owned()
         }
         Some(Silence::Idle) | None => {
-            "no event: the target was idle, or goflow doctor says why it cannot be traced here".to_owned()
+            "no event: the target was idle, or hangs (see goflow snapshot), or cannot be traced (goflow doctor)"
+                .to_owned()
         }
     }
 }

@@ -428,7 +428,7 @@ fn processes_are_told_apart_once_there_are_two() {
         [
             "             process 1 runs /srv/app",
             "             process 23 runs /srv/app",
-            "g7@a.go:5          goroutine 7, created at a.go:5; g7 alone is older than the trace",
+            "g7@a.go:5          goroutine 7, created at a.go:5; g7 alone: where is not known (yet), it is older than the trace",
             "chan int@a.go:5#2  second channel made at a.go:5; a channel that is older has an address",
             "    seconds  pid       goroutine             event       what                         where",
             "   0.001000  1         g42                   chan send   chan 0xc0000100              app.(*Pool).Submit pool.go:57",
@@ -608,7 +608,7 @@ fn where_nothing_can_be_better_there_is_no_advice() {
     let idle = last(&|summary| (summary.cost_ns, summary.target_cpu_ns) = (MS, Ok(10 * MS)));
     assert!(idle.starts_with("  attach"), "{idle}");
     let short = last(&|summary| (summary.counts, summary.duration_ns) = (Vec::new(), 200 * MS));
-    assert_eq!(short, "  next    no event in 200.0 ms: trace longer");
+    assert_eq!(short, "  next    no event in 200.0 ms: trace longer; goflow snapshot tells a hang");
 }
 
 #[test]
@@ -629,7 +629,10 @@ fn a_trace_without_an_event_is_explained_by_what_the_target_did() {
         assert!(next(Silence::Ended, duration_ns).contains("before the target ended"));
         assert!(next(Silence::NobodyRuns, duration_ns).contains("no process was found that runs this file"));
     }
-    assert_eq!(next(Silence::Idle, 200 * MS), "  next    no event in 200.0 ms: trace longer");
+    assert_eq!(
+        next(Silence::Idle, 200 * MS),
+        "  next    no event in 200.0 ms: trace longer; goflow snapshot tells a hang"
+    );
     assert!(next(Silence::Idle, 20_000 * MS).contains("the target was idle"));
 }
 

@@ -1,0 +1,3 @@
+module goflow.test/successor
+
+go 1.18
