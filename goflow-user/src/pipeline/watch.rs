@@ -236,9 +236,7 @@ impl Watch {
     /// True once every process that lives runs another program than the one that is traced.
     pub(super) fn is_replaced(&mut self) -> bool {
         // Each is asked: whoever is seen to run its file later counts when it no longer does.
-        let others =
-            self.watched.iter_mut().filter_map(|watched| watched.runs_something_else().then_some(()));
-        let others = others.count();
+        let others = self.watched.iter_mut().map(Watched::runs_something_else).filter(|&other| other).count();
         others > 0 && others == self.watched.len()
     }
 
