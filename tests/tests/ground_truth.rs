@@ -81,7 +81,7 @@ fn compare(go: &str, load: &str) -> Result<()> {
     // Ahead of the rest of the machine: a thread that loses its CPU between the probe and the tracer gives one moment two
     // times.
     let mut first = Command::new("chrt");
-    first.args(["--fifo", "10"]).arg(&program).arg(load).arg(&file);
+    first.args(["--rr", "10"]).arg(&program).arg(load).arg(&file);
     let mut target = Target::spawn(&mut first, &program)?;
     ensure!(target.line()? == "waiting", "{}", target.complaints());
     let recorder = Recorder::attach(target.pid(), &program, 8)?;
