@@ -79,7 +79,7 @@ impl Recorder {
         let kernel = host::kernel_version(&host::kernel_release()).context("no kernel version")?;
         let mut ring = RingReader::new(events, counters, now());
         let scope = Scope::Processes(vec![pid]);
-        let mut attached = attach::attach(programs, &plan, executable.as_fd(), &scope, kernel)?;
+        let mut attached = attach::attach(&programs, &plan, executable.as_fd(), &scope, kernel, None)?;
         attached.remember_goids(&plan, goid_memory)?;
         let done = Arc::<AtomicBool>::default();
         let stopped = Arc::clone(&done);

@@ -81,7 +81,7 @@ impl Rounds {
         let filter = attach::needs_target_filter(method, self.kernel, &self.scope);
         let (programs, kernel_side) = load::load(&self.plan, method, filter, 1 << 20)?;
         let file = self.executable.as_fd();
-        let attached = attach::attach(programs, &self.plan, file, &self.scope, self.kernel)?;
+        let attached = attach::attach(&programs, &self.plan, file, &self.scope, self.kernel, None)?;
         let took = attached.detach();
         drop(kernel_side);
         ensure!(took < Duration::from_secs(5), "detaching took {took:?}");

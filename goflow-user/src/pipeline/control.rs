@@ -12,6 +12,7 @@ use crate::advice::Advise as _;
 use crate::ingest::event::{LossPoint, MonotonicNs};
 use crate::probe::attach::{Attached, Scope};
 use crate::probe::cost::estimated_ns_per_hit;
+use crate::probe::keeper::Keeper;
 use crate::probe::load::LoadError;
 use crate::probe::plan::{Plan, PlannedSite};
 use crate::sink::record::{BinaryName, ProbeHits, ProcessState, Progress, Silence, Summary};
@@ -57,7 +58,9 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
     }
     let lease = targets.lease.take();
     let traced = session::attach_all(mem::take(&mut targets.executables), options, &environment)?;
-    let mut running = Running::start(traced, targets.watch, lease, options, Output::new(sink, phases))?;
+    let keeper = environment.keeper;
+    let mut running =
+        Running::start(traced, targets.watch, lease, keeper, options, Output::new(sink, phases))?;
     let waiting = targets.waiting.take();
     // A signal from before the fork has reached goflow only: whoever sent it wants the command to end as well.
     if let Some(ended) = waiting.as_ref().and_then(|_| signals.wait([], Duration::ZERO)) {
@@ -71,6 +74,10 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
     }
     let ended = running.wait(options.duration, child.is_some(), &signals);
     running.finish(ended, &signals)?;
+    if ended == Ended::ProbesTaken {
+        return Err(anyhow!("the trace is not complete: {}", ended.sentence()))
+            .advise(|| "the target runs on without probes; start the trace again");
+    }
     Ok(Outcome { command: child.map(|child| outlive(child, ended, &signals)).transpose()?.flatten() })
 }
 
@@ -171,6 +178,7 @@ enum Ended {
     TargetsReplaced,
     BinaryRewritten,
     OutputClosed,
+    ProbesTaken,
 }
 
 impl Ended {
@@ -189,6 +197,7 @@ impl Ended {
             Self::TargetsReplaced => "target executed another program",
             Self::BinaryRewritten => "the binary is about to be overwritten",
             Self::OutputClosed => "output closed",
+            Self::ProbesTaken => "somebody ended the process that holds the probes",
         }
     }
 }
@@ -242,6 +251,7 @@ struct Running {
     /// goflow's own CPU time when the window opened.
     own_cpu_ns: u64,
     lease: Option<Lease>,
+    keeper: Option<Arc<Keeper>>,
 }
 
 impl Running {
@@ -249,6 +259,7 @@ impl Running {
         traced: Vec<Traced>,
         mut watch: Watch,
         lease: Option<Lease>,
+        keeper: Option<Arc<Keeper>>,
         options: &TraceOptions,
         output: Output,
     ) -> anyhow::Result<Self> {
@@ -319,6 +330,7 @@ impl Running {
             window,
             own_cpu_ns: host::own_cpu_ns(),
             lease,
+            keeper,
         })
     }
 
@@ -339,7 +351,8 @@ impl Running {
                 return Ended::Duration;
             }
             let left = deadline.map_or(TICK, |deadline| (deadline - now).min(TICK));
-            match signals.wait(self.watch.descriptors(), left) {
+            let keeper = self.keeper.iter().map(|keeper| keeper.as_fd());
+            match signals.wait(self.watch.descriptors().chain(keeper), left) {
                 Some(Ended::Interrupted) if is_command && interrupt.is_first(Instant::now()) => {}
                 Some(signal) => return signal,
                 None => {}
@@ -347,6 +360,9 @@ impl Running {
             self.look();
             if self.output_closed.load(Ordering::Acquire) {
                 return Ended::OutputClosed;
+            }
+            if self.keeper.as_ref().is_some_and(|keeper| keeper.has_ended().unwrap_or(false)) {
+                return Ended::ProbesTaken;
             }
             if self.watch.is_over() {
                 return Ended::TargetsExited;

@@ -12,6 +12,7 @@ use crate::ingest::ring::RingReader;
 use crate::probe::attach::{self, Attached, Scope};
 use crate::probe::catalog::Level;
 use crate::probe::feature;
+use crate::probe::keeper::Keeper;
 use crate::probe::load::{self, AttachMethod, KernelSide, Programs};
 use crate::probe::plan::{Plan, PlannedSite};
 use crate::sink::record::{Meta, ProbeMeta, Unavailable};
@@ -34,6 +35,8 @@ pub(super) struct Environment {
     pub(super) kernel: String,
     pub(super) kernel_version: (u32, u32),
     pub(super) method: AttachMethod,
+    /// Who holds the probes; `None` where there are none.
+    pub(super) keeper: Option<Arc<Keeper>>,
     pub(super) phases: Phases,
 }
 
@@ -59,6 +62,7 @@ pub(super) struct Probes {
 }
 
 impl Environment {
+    /// To be called before goflow has a second thread.
     pub(super) fn detect(options: &TraceOptions, phases: Phases) -> anyhow::Result<Self> {
         require_initial_pid_namespace()?;
         let kernel = host::kernel_release();
@@ -78,8 +82,14 @@ impl Environment {
             require_privilege(method, options.attach.unwrap_or(AttachMethod::UprobeMulti), kernel_version)?;
         }
         phases.done(&format!("machine examined: Linux {kernel}, {}", method.name()));
-        Ok(Self { kernel, kernel_version, method, phases })
+        let keeper = (options.level > Level::Snapshot).then(start_keeper).transpose()?;
+        Ok(Self { kernel, kernel_version, method, keeper, phases })
     }
+}
+
+fn start_keeper() -> anyhow::Result<Arc<Keeper>> {
+    let keeper = Keeper::start().context("the process that is to hold the probes cannot be started")?;
+    Ok(Arc::new(keeper))
 }
 
 /// The programs report pids of the initial namespace. Looked up in another one they would mean other processes, or none.
@@ -206,8 +216,8 @@ impl Loaded {
         let Self { plan, programs, kernel_side } = self;
         let KernelSide { events, counters, goid_memory, .. } = kernel_side;
         let start = MonotonicNs(host::monotonic_ns());
-        let mut attached =
-            attach::attach(programs, &plan, executable.as_fd(), scope, environment.kernel_version)?;
+        let (kernel, keeper) = (environment.kernel_version, environment.keeper.as_ref());
+        let mut attached = attach::attach(&programs, &plan, executable.as_fd(), scope, kernel, keeper)?;
         environment.phases.done(&format!("probes in: {}", executable.path().display()));
         attached.remember_goids(&plan, goid_memory)?;
         let meta = Meta {

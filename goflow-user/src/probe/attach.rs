@@ -1,23 +1,20 @@
 //! Puts the probes in, and takes them out.
 //!
 //! In: verified programs and a plan; out: an [`Attached`] session. Every probe of a session goes in together: one link
-//! for all sites where the kernel has multi-uprobe, else one perf event per site. The kernel removes the breakpoints
-//! when the descriptors close, however this process dies. The one gap: with a fatal signal pending it cannot write to the
-//! target's text, so a SIGKILL in the middle of attaching or of closing leaves breakpoints (docs/safety.md).
+//! for all sites where the kernel has multi-uprobe, else one perf event per site. The kernel removes the breakpoints when
+//! the descriptors close, which a [`Keeper`] holds, so that a SIGKILL to goflow cannot come between.
 
-use super::load::{AttachMethod, GoidMemory, LoadError, Programs, uprobe_mut};
+use super::feature;
+use super::keeper::{Keeper, KeeperError};
+use super::link::{self, Order, Place, Refusal};
+use super::load::{AttachMethod, GoidMemory, LoadError, Programs};
 use super::plan::Plan;
-use super::{feature, sys};
 use crate::target::Pid;
-use aya::Ebpf;
-use aya::programs::uprobe::UProbeScope;
 use goflow_common::probe::ProbeId;
 use rustix::thread::{CapabilitySet, capabilities};
-use std::ffi::CString;
 use std::io;
-use std::num::NonZeroU32;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
@@ -48,13 +45,19 @@ pub enum AttachError {
         error: io::Error,
     },
     /// One perf-event uprobe was refused.
-    #[error("the kernel refused the probe on {function}: {source}")]
+    #[error("the kernel refused the probe on {function}: {error}")]
     PerfEvent {
         /// The probed function.
         function: &'static str,
-        /// aya's error.
-        source: aya::programs::ProgramError,
+        /// The kernel's error.
+        error: io::Error,
     },
+    /// The process that puts the probes in has ended while it did.
+    #[error(
+        "the process that puts the probes in was ended while it did, so that breakpoints may be left in the target, which \
+         cost it some time and do nothing else; the same trace once more takes them out: {0}"
+    )]
+    KeeperEnded(io::Error),
     /// A program is not there.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -76,10 +79,10 @@ pub struct Attached {
     took: Duration,
 }
 
+/// Who holds what the breakpoints hang on.
 enum Links {
-    Multi(Vec<OwnedFd>),
-    /// aya's programs own their links.
-    PerfEvents(Box<Ebpf>),
+    Here(Vec<OwnedFd>),
+    Kept { keeper: Arc<Keeper>, number: u32 },
 }
 
 /// The best method that this kernel has: tested, not derived from its version.
@@ -97,61 +100,74 @@ pub fn needs_target_filter(method: AttachMethod, kernel: (u32, u32), scope: &Sco
     *scope != Scope::AllProcesses && method == AttachMethod::UprobeMulti && kernel < PROCESS_SCOPE_SINCE
 }
 
-/// Attaches every site of `plan` to `executable`.
+/// Attaches every site of `plan` to `executable`. Without a `keeper` this process does that itself, and a SIGKILL in the
+/// middle of it, or of detaching, leaves breakpoints.
 ///
 /// # Errors
 /// See [`AttachError`]; nothing stays attached after one.
 pub fn attach(
-    programs: Programs,
+    programs: &Programs,
     plan: &Plan,
     executable: BorrowedFd<'_>,
     scope: &Scope,
     kernel: (u32, u32),
+    keeper: Option<&Arc<Keeper>>,
 ) -> Result<Attached, AttachError> {
     let start = Instant::now();
-    // The descriptor and not a path: whatever is renamed or replaced meanwhile, it is the file that was analysed.
-    let path = format!("/proc/self/fd/{}", executable.as_raw_fd());
-    let links = match programs {
-        Programs::Multi(program) => {
-            let scope = if needs_target_filter(AttachMethod::UprobeMulti, kernel, scope) {
-                &Scope::AllProcesses
-            } else {
-                scope
-            };
-            Links::Multi(link_all(program.as_fd(), plan, &path, scope)?)
-        }
-        Programs::PerProbe(ebpf) => Links::PerfEvents(attach_each(ebpf, plan, &path, scope)?),
+    let everybody = needs_target_filter(programs.method(), kernel, scope);
+    let (order, programs) = order(programs, plan, if everybody { &Scope::AllProcesses } else { scope })?;
+    let links = match keeper {
+        None => link::create(&order, executable, &programs)
+            .map(Links::Here)
+            .map_err(|refusal| explain(refusal, plan))?,
+        Some(keeper) => match keeper.attach(order, executable, &programs) {
+            Ok(number) => Links::Kept { keeper: Arc::clone(keeper), number },
+            Err(KeeperError::Refused(refusal)) => return Err(explain(refusal, plan)),
+            Err(KeeperError::Ended(error)) => return Err(AttachError::KeeperEnded(error)),
+        },
     };
     Ok(Attached { links, goid_memory: None, took: start.elapsed() })
 }
 
-fn link_all(
-    program: BorrowedFd<'_>,
+/// What is to be probed, and the programs that its places count from.
+fn order<'a>(
+    programs: &'a Programs,
     plan: &Plan,
-    path: &str,
     scope: &Scope,
-) -> Result<Vec<OwnedFd>, AttachError> {
-    let path = CString::new(path).map_err(|error| refused(plan, error.into()))?;
-    let offsets: Vec<u64> = plan.sites.iter().map(|planned| planned.offset.0).collect();
-    let cookies: Vec<u64> = plan.sites.iter().map(|planned| planned.spec.probe as u64).collect();
-    let pids: Vec<Option<Pid>> = match scope {
-        Scope::AllProcesses => vec![None],
-        Scope::Processes(pids) => pids.iter().copied().map(Some).collect(),
+) -> Result<(Order, Vec<BorrowedFd<'a>>), LoadError> {
+    let method = programs.method();
+    let mut names: Vec<&'static str> = plan.sites.iter().map(|planned| planned.spec.program).collect();
+    names.dedup();
+    if method == AttachMethod::UprobeMulti {
+        names.truncate(1);
+    }
+    let index = |name| names.iter().position(|known| *known == name).unwrap_or(0);
+    let places = plan.sites.iter().map(|planned| Place {
+        offset: planned.offset.0,
+        cookie: planned.spec.probe as u64,
+        program: index(planned.spec.program),
+    });
+    let pids = match scope {
+        Scope::AllProcesses => None,
+        Scope::Processes(pids) => Some(pids.iter().map(|pid| pid.0).collect()),
     };
-    pids.into_iter()
-        .map(|pid| {
-            sys::link_multi_uprobe(program, &path, &offsets, &cookies, pid.map(|pid| pid.0))
-                .map_err(|error| explain(error, plan, pid))
-        })
-        .collect()
+    let order = Order { method, places: places.collect(), pids };
+    let programs = names.into_iter().map(|name| programs.find(name)).collect::<Result<_, _>>()?;
+    Ok((order, programs))
 }
 
-fn explain(error: io::Error, plan: &Plan, pid: Option<Pid>) -> AttachError {
-    match (error.raw_os_error(), pid) {
-        (Some(libc::EPERM | libc::EACCES), _) => AttachError::Permission(why_not()),
-        (Some(libc::ESRCH), Some(pid)) => AttachError::Gone(pid),
-        (Some(ENOTSUPP), _) => AttachError::Unprobeable { sites: plan.sites.len() },
-        _ => refused(plan, error),
+fn explain(refusal: Refusal, plan: &Plan) -> AttachError {
+    match (refusal.errno, refusal.pid) {
+        (libc::EPERM | libc::EACCES, _) => AttachError::Permission(why_not()),
+        (libc::ESRCH, Some(pid)) => AttachError::Gone(Pid(pid)),
+        (ENOTSUPP, _) => AttachError::Unprobeable { sites: plan.sites.len() },
+        _ => {
+            let error = refusal.error();
+            match refusal.place.and_then(|place| plan.sites.get(place)) {
+                Some(planned) => AttachError::PerfEvent { function: planned.function, error },
+                None => AttachError::Refused { sites: plan.sites.len(), error },
+            }
+        }
     }
 }
 
@@ -163,33 +179,6 @@ fn why_not() -> &'static str {
         }
         _ => "this kernel asks for CAP_SYS_ADMIN, which goflow lacks",
     }
-}
-
-fn refused(plan: &Plan, error: io::Error) -> AttachError {
-    AttachError::Refused { sites: plan.sites.len(), error }
-}
-
-fn attach_each(
-    mut ebpf: Box<Ebpf>,
-    plan: &Plan,
-    path: &str,
-    scope: &Scope,
-) -> Result<Box<Ebpf>, AttachError> {
-    let scopes: Vec<UProbeScope> = match scope {
-        Scope::AllProcesses => vec![UProbeScope::AllProcesses],
-        Scope::Processes(pids) => {
-            pids.iter().filter_map(|pid| NonZeroU32::new(pid.0)).map(UProbeScope::OneProcess).collect()
-        }
-    };
-    for planned in &plan.sites {
-        let program = uprobe_mut(&mut ebpf, planned.spec.program)?;
-        for &scope in &scopes {
-            program
-                .attach(planned.offset.0, PathBuf::from(path), scope)
-                .map_err(|source| AttachError::PerfEvent { function: planned.function, source })?;
-        }
-    }
-    Ok(ebpf)
 }
 
 impl Attached {
@@ -216,10 +205,7 @@ impl Attached {
     pub fn detach(mut self) -> Duration {
         self.forget_goids();
         let start = Instant::now();
-        match self.links {
-            Links::Multi(links) => drop(links),
-            Links::PerfEvents(ebpf) => drop(ebpf),
-        }
+        drop(self.links);
         start.elapsed()
     }
 
@@ -229,6 +215,22 @@ impl Attached {
             && let Err(error) = memory.set(false)
         {
             tracing::warn!(%error, "goids of the last events may be those of an earlier goroutine");
+        }
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        match self {
+            Self::Here(links) => links.clear(),
+            Self::Kept { keeper, number } => {
+                if !keeper.detach(*number) {
+                    tracing::warn!(
+                        "the process that takes the probes out was ended while it did: breakpoints may be left in the target, \
+                         which cost it some time and do nothing else; the same trace once more takes them out"
+                    );
+                }
+            }
         }
     }
 }

@@ -7,12 +7,12 @@
 use std::ffi::CStr;
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 
 use aya::maps::{Array, Map, MapData, MapError, MapType};
 use aya::programs::{ProgramError, ProgramType};
 use aya::sys::{BpfHelper, is_helper_supported, is_map_supported, is_program_supported};
-use aya_obj::generated::{BPF_PSEUDO_MAP_VALUE, bpf_insn, perf_event_attr};
+use aya_obj::generated::{BPF_PSEUDO_MAP_VALUE, bpf_insn};
 use rustix::thread::CapabilitySet;
 
 use super::load::AttachMethod;
@@ -194,7 +194,8 @@ fn refusal(error: MapError) -> io::Error {
 }
 
 fn trial_by_perf_event(offset: u64) -> io::Result<u64> {
-    let mut counter = fs::File::from(open_uprobe_counter(uprobe_pmu()?, SELF, offset)?);
+    let mut counter =
+        fs::File::from(sys::open_uprobe(uprobe_pmu()?, SELF, offset, sys::Whose::OfThisThread)?);
     hit_the_trial_target();
     let mut count = [0; 8];
     counter.read_exact(&mut count)?;
@@ -251,33 +252,6 @@ fn offset_in_mapping(line: &str, address: u64) -> Option<u64> {
     let offset = hex(fields.nth(1)?)?;
     let start = hex(start)?;
     (start..hex(end)?).contains(&address).then(|| address - start + offset)
-}
-
-/// A perf event that counts hits by this thread; `path` and `offset` are where.
-fn open_uprobe_counter(pmu: u32, path: &CStr, offset: u64) -> io::Result<OwnedFd> {
-    // SAFETY: a plain struct of integers, for which zero is the documented default.
-    let mut attr: perf_event_attr = unsafe { std::mem::zeroed() };
-    attr.size = size_of::<perf_event_attr>() as u32;
-    attr.type_ = pmu;
-    attr.__bindgen_anon_3.uprobe_path = path.as_ptr() as u64;
-    attr.__bindgen_anon_4.probe_offset = offset;
-    let (this_thread, any_cpu, no_group): (libc::pid_t, libc::c_int, libc::c_int) = (0, -1, -1);
-    // SAFETY: `attr` and the path it points to outlive the call.
-    let fd = unsafe {
-        libc::syscall(
-            libc::SYS_perf_event_open,
-            &raw const attr,
-            this_thread,
-            any_cpu,
-            no_group,
-            libc::c_ulong::from(aya_obj::generated::PERF_FLAG_FD_CLOEXEC),
-        )
-    };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the call has returned a new descriptor that nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
 }
 
 fn answer_of_program(result: Result<bool, ProgramError>) -> Support {

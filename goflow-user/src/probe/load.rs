@@ -17,8 +17,9 @@ use goflow_common::config::ProbeConfig;
 use goflow_common::goid::Epoch;
 use goflow_common::probe::ProbeId;
 use goflow_common::ring::Geometry;
+use serde::{Deserialize, Serialize};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use thiserror::Error;
 
 /// The eBPF object that `build.rs` made.
@@ -85,7 +86,7 @@ pub enum LoadError {
 }
 
 /// How the programs will be attached, which decides how they must be loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttachMethod {
     /// One link for all sites (Linux 6.6 and later).
     UprobeMulti,
@@ -110,6 +111,29 @@ pub enum Programs {
     Multi(OwnedFd),
     /// Each planned probe's own program, inside aya.
     PerProbe(Box<Ebpf>),
+}
+
+impl Programs {
+    /// How they are to be attached.
+    pub(super) fn method(&self) -> AttachMethod {
+        match self {
+            Self::Multi(_) => AttachMethod::UprobeMulti,
+            Self::PerProbe(_) => AttachMethod::PerfEvent,
+        }
+    }
+
+    /// The one that runs at the probe whose program has this name.
+    pub(super) fn find(&self, name: &'static str) -> Result<BorrowedFd<'_>, LoadError> {
+        match self {
+            Self::Multi(program) => Ok(program.as_fd()),
+            Self::PerProbe(ebpf) => {
+                let failed = |source| LoadError::Program { program: name, source };
+                let program = ebpf.program(name).ok_or(LoadError::Missing(name))?;
+                let uprobe: &UProbe = program.try_into().map_err(failed)?;
+                Ok(uprobe.fd().map_err(failed)?.as_fd())
+            }
+        }
+    }
 }
 
 /// The maps that user space reads while and after the probes are in.
@@ -233,8 +257,7 @@ fn load_per_probe(ebpf: &mut Ebpf, plan: &Plan) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// The program of one probe, as aya holds it.
-pub(super) fn uprobe_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut UProbe, LoadError> {
+fn uprobe_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut UProbe, LoadError> {
     let program = ebpf.program_mut(name).ok_or(LoadError::Missing(name))?;
     program.try_into().map_err(|source| LoadError::Program { program: name, source })
 }

@@ -10,6 +10,8 @@ pub mod buffer;
 pub mod catalog;
 pub mod cost;
 pub mod feature;
+pub mod keeper;
+mod link;
 pub mod load;
 mod multi;
 pub mod plan;

@@ -1,10 +1,15 @@
 //! The calls of bpf(2) that aya 0.14 does not offer: loading a program for a multi-uprobe link, creating the link, testing
-//! whether the kernel has it, and giving the variables of an object their values.
+//! whether the kernel has it, and giving the variables of an object their values. And a uprobe as a perf event, which aya
+//! opens only for the process that has loaded the program.
 //!
 //! In: instructions or descriptors that the caller owns; out: owned descriptors or the kernel's error. Layouts are
-//! those of `union bpf_attr` in include/uapi/linux/bpf.h, as generated in `aya_obj`.
+//! those of `union bpf_attr` in include/uapi/linux/bpf.h and of `struct perf_event_attr` in include/uapi/linux/perf_event.h,
+//! as generated in `aya_obj`.
 
-use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type};
+use aya_obj::generated::{
+    PERF_EVENT_IOC_ENABLE, PERF_EVENT_IOC_SET_BPF, PERF_FLAG_FD_CLOEXEC, bpf_attach_type, bpf_attr, bpf_cmd,
+    bpf_insn, bpf_prog_type, perf_event_attr,
+};
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
@@ -96,6 +101,61 @@ pub(super) fn link_multi_uprobe(
         multi.pid = pid.unwrap_or(0);
     }
     bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr)
+}
+
+/// Whose hits a perf event is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Whose {
+    /// Those of every process that maps the file.
+    Everybodys,
+    /// Those of this process.
+    Process(u32),
+    /// Those of the calling thread.
+    OfThisThread,
+}
+
+/// Puts a breakpoint on one place of a file and counts its hits. `pmu` is the number of the kernel's PMU for uprobes.
+///
+/// # Errors
+/// The kernel's.
+pub(super) fn open_uprobe(pmu: u32, path: &CStr, offset: u64, whose: Whose) -> io::Result<OwnedFd> {
+    // SAFETY: a plain struct of integers, for which zero is the documented default.
+    let mut attr: perf_event_attr = unsafe { std::mem::zeroed() };
+    attr.size = size_of::<perf_event_attr>() as u32;
+    attr.type_ = pmu;
+    attr.__bindgen_anon_3.uprobe_path = path.as_ptr() as u64;
+    attr.__bindgen_anon_4.probe_offset = offset;
+    const ANY: libc::c_int = -1;
+    // The processor matters only to counts, and programs run wherever the breakpoint is hit.
+    let (pid, cpu): (libc::pid_t, libc::c_int) = match whose {
+        Whose::Everybodys => (ANY, 0),
+        Whose::Process(pid) => (pid as libc::pid_t, ANY),
+        Whose::OfThisThread => (0, ANY),
+    };
+    let (no_group, flags) = (ANY, libc::c_ulong::from(PERF_FLAG_FD_CLOEXEC));
+    // SAFETY: `attr` and the path it points to outlive the call.
+    let event =
+        unsafe { libc::syscall(libc::SYS_perf_event_open, &raw const attr, pid, cpu, no_group, flags) };
+    if event < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has returned a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(event as RawFd) })
+}
+
+/// Has a program run at each hit of a perf event.
+///
+/// # Errors
+/// The kernel's.
+pub(super) fn run_at(event: &OwnedFd, program: BorrowedFd<'_>) -> io::Result<()> {
+    let requests = [(PERF_EVENT_IOC_SET_BPF, program.as_raw_fd()), (PERF_EVENT_IOC_ENABLE, 0)];
+    for (request, argument) in requests {
+        // SAFETY: both requests take a number; the descriptors are open.
+        if unsafe { libc::ioctl(event.as_raw_fd(), libc::Ioctl::from(request), argument) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// Sets the only element of an array, which is as long as `value`.

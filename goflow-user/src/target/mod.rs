@@ -12,6 +12,7 @@ pub mod lease;
 pub mod memory;
 pub mod process;
 pub mod refusal;
+pub(crate) mod signal_mask;
 pub mod snapshot;
 pub mod spawn;
 pub mod sudo;

@@ -5,10 +5,11 @@
 //! returns only after `exec`, so it runs on a thread of its own while the caller attaches.
 
 use super::Pid;
+use super::signal_mask::SignalMask;
 use super::sudo::{self, Ids, SudoError};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _, Write as _};
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -19,7 +20,7 @@ use std::thread::JoinHandle;
 use thiserror::Error;
 
 /// Signals that goflow handles, and whose handlers a forked child inherits until its `exec`.
-const HANDLED: [libc::c_int; 3] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+const HANDLED: [libc::c_int; 4] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP];
 
 /// Why a command could not be started.
 #[derive(Debug, Error)]
@@ -100,13 +101,13 @@ pub fn spawn_waiting(program: &Path, arguments: &[OsString]) -> Result<Waiting, 
         pid_write: pid_write.as_raw_fd(),
         gate_read: gate_read.as_raw_fd(),
         gate_write: gate.as_raw_fd(),
-        mask: no_signals(),
+        mask: SignalMask::none(),
     };
     let spawn = std::thread::Builder::new()
         .name("goflow-spawn".into())
         .spawn(move || {
             // The child inherits the mask of this thread, so that goflow's handlers never run in it.
-            before_exec.mask = block_signals()?;
+            before_exec.mask = SignalMask::of(&HANDLED).block()?;
             // SAFETY: the closure runs between fork and exec and makes only system calls on plain values that it owns.
             unsafe {
                 command.pre_exec(move || {
@@ -186,7 +187,7 @@ struct BeforeExec {
     gate_read: RawFd,
     gate_write: RawFd,
     /// The signals that were blocked before the fork.
-    mask: libc::sigset_t,
+    mask: SignalMask,
 }
 
 impl BeforeExec {
@@ -201,13 +202,17 @@ impl BeforeExec {
         }
         for signal in HANDLED {
             // SAFETY: goflow's handlers write into sockets that the child shares with goflow, so they must go.
-            if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
-                return Err(io::Error::last_os_error());
+            match unsafe { libc::signal(signal, libc::SIG_DFL) } {
+                libc::SIG_ERR => return Err(io::Error::last_os_error()),
+                // Under nohup(1) the command outlives its terminal as goflow does.
+                // SAFETY: ignoring is no handler.
+                libc::SIG_IGN => _ = unsafe { libc::signal(signal, libc::SIG_IGN) },
+                _ => {}
             }
         }
         self.report_pid()?;
         // A signal that came meanwhile is delivered here, after goflow has learnt whom to wait for.
-        set_mask(&self.mask)?;
+        self.mask.set()?;
         self.pass_the_gate()
     }
 
@@ -230,38 +235,6 @@ fn die_with_parent(yes: bool) -> io::Result<()> {
     let signal = if yes { libc::SIGKILL } else { 0 };
     // SAFETY: takes a number and touches no memory.
     succeeded(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) })
-}
-
-/// No signal at all.
-fn no_signals() -> libc::sigset_t {
-    let mut set = MaybeUninit::uninit();
-    // SAFETY: sigemptyset(3) initialises the whole set and cannot fail on a valid pointer.
-    unsafe {
-        libc::sigemptyset(set.as_mut_ptr());
-        set.assume_init()
-    }
-}
-
-/// Blocks the handled signals in this thread; returns what was blocked before.
-fn block_signals() -> io::Result<libc::sigset_t> {
-    let (mut set, mut before) = (no_signals(), no_signals());
-    for signal in HANDLED {
-        // SAFETY: a valid set and a valid signal.
-        unsafe { libc::sigaddset(&raw mut set, signal) };
-    }
-    // SAFETY: both sets are initialised and live.
-    match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before) } {
-        0 => Ok(before),
-        error => Err(io::Error::from_raw_os_error(error)),
-    }
-}
-
-fn set_mask(mask: &libc::sigset_t) -> io::Result<()> {
-    // SAFETY: the set is initialised and live; the old one is not asked for.
-    match unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, std::ptr::null_mut()) } {
-        0 => Ok(()),
-        error => Err(io::Error::from_raw_os_error(error)),
-    }
 }
 
 fn succeeded(result: libc::c_int) -> io::Result<()> {

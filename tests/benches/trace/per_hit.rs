@@ -126,14 +126,14 @@ impl Bench {
         Ok(1e9 / self.target.rate(WINDOW)?)
     }
 
-    fn attach(&self, programs: load::Programs) -> Result<Attached> {
+    fn attach(&self, programs: &load::Programs) -> Result<Attached> {
         let scope = Scope::Processes(vec![self.pid]);
         let kernel = host::kernel_version(&host::kernel_release()).context("no kernel version")?;
-        Ok(attach::attach(programs, &self.plan, self.executable.as_fd(), &scope, kernel)?)
+        Ok(attach::attach(programs, &self.plan, self.executable.as_fd(), &scope, kernel, None)?)
     }
 
     fn with_empty_program(&mut self) -> Result<f64> {
-        let attached = self.attach(load::load_empty()?)?;
+        let attached = self.attach(&load::load_empty()?)?;
         let cost = self.cost()?;
         let _ = attached.detach();
         Ok(cost)
@@ -145,7 +145,7 @@ impl Bench {
         let (programs, kernel_side) = load::load(&plan, AttachMethod::UprobeMulti, false, 8 << 20)?;
         let load::KernelSide { events, counters, goid_memory, .. } = kernel_side;
         let reader = Reader::start(RingReader::new(events, counters, now()))?;
-        let mut attached = self.attach(programs)?;
+        let mut attached = self.attach(&programs)?;
         attached.remember_goids(&plan, goid_memory)?;
         thread::sleep(SETTLE);
         let (hits, operations) = (reader.hits(), self.target.operations()?);

@@ -50,6 +50,7 @@ const SUITES: &[Suite] = &[
     suite("command", true, true),
     suite("go_trace", true, false),
     suite("ground_truth", true, false),
+    suite("killed", true, false),
     suite("known_programs", true, true),
     suite("level_snapshot", true, true),
     suite("matrix", true, false),

@@ -1,0 +1,252 @@
+//! The keeper: a process that does nothing but hold the probes.
+//!
+//! In: requests over a socket, with descriptors; out: probes that are in until they are asked out or the socket ends. What
+//! is hard: a thread that has been sent a SIGKILL cannot finish what it does in the kernel, and the kernel can then neither
+//! place nor remove a breakpoint. So the process that does both is not the one that people, supervisors and the
+//! out-of-memory killer end: it is forked before goflow has a second thread, has a session, a name and a few pages of its
+//! own, and takes no signal. When goflow dies, however, the socket ends and the keeper takes the probes out.
+
+use super::link::{self, Order, Refusal};
+use crate::target::signal_mask::SignalMask;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recv, recvmsg, send, sendmsg,
+    shutdown, socketpair,
+};
+use rustix::process::{Pid, WaitOptions, chdir, setsid, waitpid};
+use rustix::thread::set_name;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+
+/// What `ps` and `top` call it. Without the name of goflow, so that `pkill goflow` does not find it.
+const NAME: &std::ffi::CStr = c"probe-keeper";
+
+/// Descriptors in one message: the file, and a program for each probe. The kernel takes 253.
+const MOST_DESCRIPTORS: usize = 64;
+
+/// The longest message: a few hundred places and ten thousand pids.
+const MOST_BYTES: usize = 192 << 10;
+
+/// What goflow asks for.
+#[derive(Debug, Serialize, Deserialize)]
+enum Request {
+    /// With the file and the programs as descriptors.
+    Attach(Order),
+    /// Of an earlier answer.
+    Detach(u32),
+}
+
+/// What became of the links.
+type Attached = Result<u32, Refusal>;
+
+/// A process that holds probes. Dropping it takes out what it still holds, and waits for its end.
+#[derive(Debug)]
+pub struct Keeper {
+    process: Pid,
+    socket: OwnedFd,
+    /// A request and its answer belong together.
+    turn: Mutex<()>,
+}
+
+/// Why the keeper has put no probes in.
+#[derive(Debug)]
+pub(super) enum KeeperError {
+    /// The kernel would not.
+    Refused(Refusal),
+    /// It has ended in the middle of it.
+    Ended(io::Error),
+}
+
+impl Keeper {
+    /// Forks. To be called while the caller has one thread.
+    ///
+    /// # Errors
+    /// There is another thread already, or the system has no room for a process.
+    pub fn start() -> io::Result<Self> {
+        if fs::read_dir("/proc/self/task")?.count() != 1 {
+            return Err(io::Error::other("other threads run already"));
+        }
+        let (socket, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let before = SignalMask::all().block()?;
+        // SAFETY: the process has one thread, so no lock is held and the child may do what its parent may.
+        let forked = unsafe { libc::fork() };
+        if forked == 0 {
+            drop(socket);
+            end_after(|| keep(&theirs));
+        }
+        let failed = io::Error::last_os_error();
+        before.set()?;
+        let process = Pid::from_raw(forked).filter(|_| forked > 0).ok_or(failed)?;
+        Ok(Self { process, socket, turn: Mutex::default() })
+    }
+
+    /// True when it has ended, which it does not before it is dropped: somebody has ended it. Then the probes are out.
+    ///
+    /// # Errors
+    /// The system refused to say.
+    pub fn has_ended(&self) -> io::Result<bool> {
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut socket = [PollFd::new(&self.socket, PollFlags::IN)];
+        Ok(retry_on_intr(|| poll(&mut socket, Some(&at_once)))? > 0)
+    }
+
+    /// Has probes put in; returns under which number they are held.
+    pub(super) fn attach(
+        &self,
+        order: Order,
+        file: BorrowedFd<'_>,
+        programs: &[BorrowedFd<'_>],
+    ) -> Result<u32, KeeperError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let descriptors: Vec<_> = [file].into_iter().chain(programs.iter().copied()).collect();
+        let answered = tell(&self.socket, &Request::Attach(order), &descriptors)
+            .and_then(|()| hear::<Attached>(&self.socket));
+        match answered {
+            Ok(Some(attached)) => attached.map_err(KeeperError::Refused),
+            Ok(None) => Err(KeeperError::Ended(io::ErrorKind::UnexpectedEof.into())),
+            Err(error) => Err(KeeperError::Ended(error)),
+        }
+    }
+
+    /// Has probes taken out; false when the keeper has ended in the middle of it. If it had ended before, they are out.
+    pub(super) fn detach(&self, number: u32) -> bool {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        tell(&self.socket, &Request::Detach(number), &[]).is_err()
+            || matches!(hear::<()>(&self.socket), Ok(Some(())))
+    }
+}
+
+/// Between requests it becomes readable when the keeper has ended.
+impl AsFd for Keeper {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // It may have ended; then there is nothing to end, and perhaps somebody else has taken note of it.
+        let _ = shutdown(&self.socket, Shutdown::Both);
+        let _ = retry_on_intr(|| waitpid(Some(self.process), WaitOptions::empty()));
+    }
+}
+
+/// In the child: whatever happens, nothing of what the parent does after its fork.
+fn end_after(body: impl FnOnce() -> io::Result<()>) -> ! {
+    let result = catch_unwind(AssertUnwindSafe(body));
+    let status = i32::from(!matches!(result, Ok(Ok(()))));
+    // SAFETY: ends the process at once, without what the parent has registered for its own end.
+    unsafe { libc::_exit(status) }
+}
+
+/// The life of the keeper. Its signals are blocked already.
+fn keep(socket: &OwnedFd) -> io::Result<()> {
+    setsid()?;
+    set_name(NAME)?;
+    // It must not keep a file system busy, nor a pipe or a file of goflow's open.
+    chdir("/")?;
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    close_all_but(socket.as_raw_fd())?;
+    serve(socket)
+}
+
+fn close_all_but(kept: RawFd) -> io::Result<()> {
+    let mut open = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        open.extend(entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok()));
+    }
+    for descriptor in open.into_iter().filter(|&one| one > libc::STDERR_FILENO && one != kept) {
+        // SAFETY: nothing in this process uses what the parent had open, and its owners are never dropped here. The one of
+        // the directory is closed already.
+        unsafe { libc::close(descriptor) };
+    }
+    Ok(())
+}
+
+/// Until the socket ends. The links that are held then close as this returns.
+fn serve(socket: &OwnedFd) -> io::Result<()> {
+    let mut held: HashMap<u32, Vec<OwnedFd>> = HashMap::new();
+    let mut next = 0;
+    loop {
+        let (request, descriptors) = match hear_with_descriptors(socket)? {
+            Some(heard) => heard,
+            None => return Ok(()),
+        };
+        match request {
+            Request::Attach(order) => {
+                let attached = attach(&order, &descriptors).map(|links| {
+                    next += 1;
+                    held.insert(next, links);
+                    next
+                });
+                tell::<Attached>(socket, &attached, &[])?;
+            }
+            Request::Detach(number) => {
+                held.remove(&number);
+                tell(socket, &(), &[])?;
+            }
+        }
+    }
+}
+
+fn attach(order: &Order, descriptors: &[OwnedFd]) -> Result<Vec<OwnedFd>, Refusal> {
+    let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+    let (file, programs) =
+        borrowed.split_first().ok_or(Refusal { errno: libc::EBADF, pid: None, place: None })?;
+    link::create(order, *file, programs)
+}
+
+fn tell<T: Serialize>(socket: &OwnedFd, message: &T, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let bytes = serde_json::to_vec(message)?;
+    if descriptors.is_empty() {
+        retry_on_intr(|| send(socket, &bytes, SendFlags::NOSIGNAL))?;
+        return Ok(());
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::ErrorKind::ArgumentListTooLong.into());
+    }
+    retry_on_intr(|| sendmsg(socket, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL))?;
+    Ok(())
+}
+
+/// `None` when the other side has ended.
+fn hear<T: DeserializeOwned>(socket: &OwnedFd) -> io::Result<Option<T>> {
+    let mut bytes = [0; 256];
+    let (length, _) = retry_on_intr(|| recv(socket, &mut bytes, RecvFlags::empty()))?;
+    understood(&bytes[..length])
+}
+
+fn hear_with_descriptors(socket: &OwnedFd) -> io::Result<Option<(Request, Vec<OwnedFd>)>> {
+    let mut bytes = vec![0; MOST_BYTES];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut slices = [IoSliceMut::new(&mut bytes)];
+    let message = retry_on_intr(|| recvmsg(socket, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC))?;
+    let mut descriptors = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    Ok(understood(&bytes[..message.bytes])?.map(|request| (request, descriptors)))
+}
+
+/// No message is empty, so nothing is the end.
+fn understood<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<Option<T>> {
+    if bytes.is_empty() { Ok(None) } else { Ok(Some(serde_json::from_slice(bytes)?)) }
+}

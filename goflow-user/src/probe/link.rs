@@ -1,0 +1,113 @@
+//! The kernel objects that breakpoints hang on.
+//!
+//! In: an [`Order`], the file and the loaded programs; out: descriptors, whose closing takes the breakpoints out again. What
+//! is hard: the kernel writes to the text of the target in the course of the calling thread, and cannot once that thread has
+//! been sent a SIGKILL. Who must survive that lets a [`super::keeper::Keeper`] call this.
+
+use super::load::AttachMethod;
+use super::{feature, sys};
+use serde::{Deserialize, Serialize};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+
+/// What is to be probed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Order {
+    pub(super) method: AttachMethod,
+    pub(super) places: Vec<Place>,
+    /// `None` for every process that maps the file.
+    pub(super) pids: Option<Vec<u32>>,
+}
+
+/// One instruction.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// In the file.
+    pub(super) offset: u64,
+    pub(super) cookie: u64,
+    /// Which of the given programs runs there. A multi-uprobe link has but one.
+    pub(super) program: usize,
+}
+
+/// The kernel's no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Refusal {
+    pub(super) errno: i32,
+    /// For which process, where there was a choice.
+    pub(super) pid: Option<u32>,
+    /// For which of the places, where that is known.
+    pub(super) place: Option<usize>,
+}
+
+impl Refusal {
+    fn of(error: &io::Error, pid: Option<u32>, place: Option<usize>) -> Self {
+        Self { errno: error.raw_os_error().unwrap_or(libc::EIO), pid, place }
+    }
+
+    /// What the kernel said.
+    pub(super) fn error(self) -> io::Error {
+        io::Error::from_raw_os_error(self.errno)
+    }
+}
+
+/// Puts the probes in. The descriptor and not a path names the file: whatever is renamed or replaced meanwhile, it is the one
+/// that was analysed.
+///
+/// # Errors
+/// The kernel's first refusal; what was in by then is out again.
+pub(super) fn create(
+    order: &Order,
+    file: BorrowedFd<'_>,
+    programs: &[BorrowedFd<'_>],
+) -> Result<Vec<OwnedFd>, Refusal> {
+    let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))
+        .map_err(|error| Refusal::of(&error.into(), None, None))?;
+    let pids: Vec<Option<u32>> = match &order.pids {
+        None => vec![None],
+        Some(pids) => pids.iter().copied().map(Some).collect(),
+    };
+    match order.method {
+        AttachMethod::UprobeMulti => multi(order, &path, programs, &pids),
+        AttachMethod::PerfEvent => perf_events(order, &path, programs, &pids),
+    }
+}
+
+fn multi(
+    order: &Order,
+    path: &CString,
+    programs: &[BorrowedFd<'_>],
+    pids: &[Option<u32>],
+) -> Result<Vec<OwnedFd>, Refusal> {
+    let program = programs.first().ok_or(Refusal { errno: libc::EBADF, pid: None, place: None })?;
+    let offsets: Vec<u64> = order.places.iter().map(|place| place.offset).collect();
+    let cookies: Vec<u64> = order.places.iter().map(|place| place.cookie).collect();
+    pids.iter()
+        .map(|&pid| {
+            sys::link_multi_uprobe(*program, path, &offsets, &cookies, pid)
+                .map_err(|error| Refusal::of(&error, pid, None))
+        })
+        .collect()
+}
+
+fn perf_events(
+    order: &Order,
+    path: &CString,
+    programs: &[BorrowedFd<'_>],
+    pids: &[Option<u32>],
+) -> Result<Vec<OwnedFd>, Refusal> {
+    let pmu = feature::uprobe_pmu().map_err(|error| Refusal::of(&error, None, None))?;
+    let mut events = Vec::with_capacity(order.places.len() * pids.len());
+    for (index, place) in order.places.iter().enumerate() {
+        let no_program = Refusal { errno: libc::EBADF, pid: None, place: Some(index) };
+        let program = programs.get(place.program).ok_or(no_program)?;
+        for &pid in pids {
+            let whose = pid.map_or(sys::Whose::Everybodys, sys::Whose::Process);
+            let event = sys::open_uprobe(pmu, path, place.offset, whose)
+                .and_then(|event| sys::run_at(&event, *program).map(|()| event))
+                .map_err(|error| Refusal::of(&error, pid, Some(index)))?;
+            events.push(event);
+        }
+    }
+    Ok(events)
+}
