@@ -70,7 +70,7 @@ impl Sweep {
             // A little beyond, so that the last are attached.
             sleep(start * 5 / 4 * moment / self.starts);
             unattached += u32::from(!session.goflow.printed().contains(r#""type":"meta""#));
-            session.is_killed_and_leaves_nothing(&target)?;
+            session.dies_without_a_trace(&target)?;
         }
         ensure!((1..self.starts).contains(&unattached), "killed before the start was over: {unattached}");
         for moment in 0..self.ends {
@@ -79,7 +79,7 @@ impl Sweep {
             let goflow = goflow.attached()?;
             goflow.signal(Signal::TERM)?;
             sleep(self.end * moment / self.ends);
-            Session { goflow, mark }.is_killed_and_leaves_nothing(&target)?;
+            Session { goflow, mark }.dies_without_a_trace(&target)?;
         }
         target.finish()
     }
@@ -103,7 +103,7 @@ impl Session {
         Ok(Self { goflow: Goflow::spawn(&mut command)?, mark: mark.to_owned() })
     }
 
-    fn is_killed_and_leaves_nothing(self, target: &Target) -> Result<()> {
+    fn dies_without_a_trace(self, target: &Target) -> Result<()> {
         let Self { goflow, mark } = self;
         let pid = goflow.pid();
         // One that has ended by itself is as good.
