@@ -13,6 +13,7 @@ use goflow_tests::script::Script;
 use goflow_tests::stream::Session;
 use goflow_tests::target::Target;
 use goflow_tests::{PATIENCE, until};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 /// A copy of a program, since `--binary` means every process of the file, and other tests run the cached one.
@@ -234,4 +235,27 @@ fn sends_by_process(session: &Session) -> BTreeMap<u32, u64> {
         *sends.entry(event.pid).or_default() += 1;
     }
     sends
+}
+
+#[test]
+fn a_process_that_executes_its_program_anew_from_any_thread_is_seen_on() -> Result<()> {
+    let program = Program::named("successor").build()?;
+    let itself = program.to_str().context("a path")?;
+    for (arguments, is_told) in
+        [(&["1000", itself, "work"][..], false), (&["thread", "1000", itself, "work"], true)]
+    {
+        let target = Target::spawn(Command::new(&program).args(arguments), &program)?;
+        let goflow = Goflow::attach_to(target.pid())?;
+        // Each piece of work makes one; before the exec there are a few.
+        until("events of the new run", Duration::from_secs(20), || {
+            Ok((goflow.printed().matches("chan_make").count() > 50).then_some(()))
+        })?;
+        goflow.signal(Signal::INT)?;
+        let finished = goflow.finish()?;
+        let told = finished.stderr.contains("has executed anew from another thread than its first");
+        ensure!(told == is_told, "{arguments:?}: {}", finished.stderr);
+        finished.session()?;
+        target.assert_text_is_untouched()?;
+    }
+    Ok(())
 }

@@ -380,6 +380,26 @@ impl Running {
             // A thread that is gone says why when it is joined.
             let _ = self.requests.send(Request::Exit(ProcessExit { pid, t }));
         }
+        for pid in self.watch.executed_anew() {
+            self.renew(pid);
+        }
+    }
+
+    /// Has the kernel see a process again that it may have lost sight of by an `exec`.
+    fn renew(&self, pid: Pid) {
+        for (attached, (_, plan)) in self.attached.iter().zip(&self.plans) {
+            match attached.renew(plan) {
+                Ok(0) => {}
+                Ok(_) => tracing::warn!(
+                    "process {pid} has executed anew from another thread than its first: its probes are in again, and what it \
+                     did until now is missing"
+                ),
+                Err(error) => tracing::warn!(
+                    "process {pid} has executed anew; if that was from another thread than its first, nothing more is seen of \
+                     it: {error}"
+                ),
+            }
+        }
     }
 
     /// What has been counted; `None` when the ingest thread has failed.

@@ -5,7 +5,7 @@
 //! note of the end. A process that was gone too early for a reading that tells makes the sum unknown, not wrong.
 
 use crate::target::executable::{Executable, FileId};
-use crate::target::process::Process;
+use crate::target::process::{self, Process};
 use crate::target::{Pid, host};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -25,18 +25,21 @@ pub(super) struct Watched {
     file: Option<FileId>,
     /// It runs that file, or has. A command does not before it is let go.
     has_run: bool,
+    /// Where its stack began when it was last seen to run that file.
+    stack: Option<u64>,
     cpu: Option<CpuSpan>,
 }
 
 impl Watched {
     /// A process that runs `file`.
     pub(super) fn new(process: Process, file: FileId) -> Self {
-        Self { process, file: Some(file), has_run: true, cpu: None }
+        let stack = process::stack_start(process.pid());
+        Self { process, file: Some(file), has_run: true, stack, cpu: None }
     }
 
     /// A process that will execute `file`.
     pub(super) fn of_command(process: Process, file: FileId) -> Self {
-        Self { has_run: false, ..Self::new(process, file) }
+        Self { has_run: false, stack: None, ..Self::new(process, file) }
     }
 
     fn runs_something_else(&mut self) -> bool {
@@ -44,6 +47,16 @@ impl Watched {
         let Ok(now) = Executable::id_of_process(self.process.pid()) else { return false };
         self.has_run |= now == file;
         self.has_run && now != file
+    }
+
+    /// Whether it has executed its file once more since this was last asked.
+    fn has_executed_anew(&mut self) -> bool {
+        let pid = self.process.pid();
+        let (Some(file), true, Some(now)) = (self.file, self.has_run, process::stack_start(pid)) else {
+            return false;
+        };
+        let before = self.stack.replace(now);
+        before.is_some_and(|before| before != now) && Executable::id_of_process(pid).ok() == Some(file)
     }
 }
 
@@ -191,7 +204,9 @@ impl Watch {
         let mut gone = Vec::new();
         for Arrival { pid, process, cpu } in arrivals.queue.try_iter() {
             match process {
-                Ok(process) => self.watched.push(Watched { process, file: None, has_run: true, cpu }),
+                Ok(process) => {
+                    self.watched.push(Watched { process, file: None, has_run: true, stack: None, cpu })
+                }
                 Err(error) => {
                     self.ended.close(None);
                     if error.raw_os_error() == Some(libc::ESRCH) {
@@ -238,6 +253,15 @@ impl Watch {
         // Each is asked: whoever is seen to run its file later counts when it no longer does.
         let others = self.watched.iter_mut().map(Watched::runs_something_else).filter(|&other| other).count();
         others > 0 && others == self.watched.len()
+    }
+
+    /// Those of the processes from the start that have executed their file once more since the last call.
+    pub(super) fn executed_anew(&mut self) -> Vec<Pid> {
+        let anew = self.watched.iter_mut().filter_map(|watched| {
+            let pid = watched.process.pid();
+            watched.has_executed_anew().then_some(pid)
+        });
+        anew.collect()
     }
 
     /// What becomes readable when there is something to [`Watch::look`] at.
@@ -311,7 +335,8 @@ mod tests {
     fn the_clock_of_a_process_that_ended_is_read_while_its_parent_has_not_taken_note() {
         let (mut child, process) = child("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done");
         let pid = process.pid();
-        let mut watch = Watch::of(vec![Watched { process, file: None, has_run: true, cpu: None }]);
+        let mut watch =
+            Watch::of(vec![Watched { process, file: None, has_run: true, stack: None, cpu: None }]);
         watch.open().unwrap();
         while !Process::open(pid).unwrap().has_ended() {
             std::thread::sleep(Duration::from_millis(5));
@@ -325,7 +350,8 @@ mod tests {
     #[test]
     fn a_process_that_was_gone_before_a_telling_reading_makes_the_sum_unknown() {
         let (mut child, process) = child("read line < /dev/null");
-        let mut watch = Watch::of(vec![Watched { process, file: None, has_run: true, cpu: None }]);
+        let mut watch =
+            Watch::of(vec![Watched { process, file: None, has_run: true, stack: None, cpu: None }]);
         watch.open().unwrap();
         child.wait().unwrap();
         std::thread::sleep(Duration::from_millis(50));

@@ -120,11 +120,10 @@ pub fn attach(
         None => link::create(&order, executable, &programs)
             .map(Links::Here)
             .map_err(|refusal| explain(refusal, plan))?,
-        Some(keeper) => match keeper.attach(order, executable, &programs) {
-            Ok(number) => Links::Kept { keeper: Arc::clone(keeper), number },
-            Err(KeeperError::Refused(refusal)) => return Err(explain(refusal, plan)),
-            Err(KeeperError::Ended(error)) => return Err(AttachError::KeeperEnded(error)),
-        },
+        Some(keeper) => {
+            let number = keeper.attach(order, executable, &programs).map_err(|error| told(error, plan))?;
+            Links::Kept { keeper: Arc::clone(keeper), number }
+        }
     };
     Ok(Attached { links, goid_memory: None, took: start.elapsed() })
 }
@@ -154,6 +153,13 @@ fn order<'a>(
     let order = Order { method, places: places.collect(), pids };
     let programs = names.into_iter().map(|name| programs.find(name)).collect::<Result<_, _>>()?;
     Ok((order, programs))
+}
+
+fn told(error: KeeperError, plan: &Plan) -> AttachError {
+    match error {
+        KeeperError::Refused(refusal) => explain(refusal, plan),
+        KeeperError::Ended(error) => AttachError::KeeperEnded(error),
+    }
 }
 
 fn explain(refusal: Refusal, plan: &Plan) -> AttachError {
@@ -198,6 +204,18 @@ impl Attached {
             self.goid_memory = Some(memory);
         }
         Ok(())
+    }
+
+    /// Puts the probes in anew for processes that have executed the file from another thread than their first, since when
+    /// the kernel has not seen them. Returns how many these were. `plan` is the one they were attached by.
+    ///
+    /// # Errors
+    /// See [`AttachError`]; the probes of other processes stay in.
+    pub fn renew(&self, plan: &Plan) -> Result<u32, AttachError> {
+        match &self.links {
+            Links::Here(_) => Ok(0),
+            Links::Kept { keeper, number } => keeper.renew(*number).map_err(|error| told(error, plan)),
+        }
     }
 
     /// Takes every probe out and returns how long that took. Dropping does the same, untimed.

@@ -43,10 +43,20 @@ enum Request {
     Attach(Order),
     /// Of an earlier answer.
     Detach(u32),
+    /// Of an earlier answer, for processes that have executed the file anew.
+    Renew(u32),
 }
 
-/// What became of the links.
-type Attached = Result<u32, Refusal>;
+/// Under which number links are held, or how many were renewed.
+type Answer = Result<u32, Refusal>;
+
+/// What the keeper holds.
+struct Held {
+    order: Order,
+    /// The file, then the programs.
+    descriptors: Vec<OwnedFd>,
+    links: Vec<OwnedFd>,
+}
 
 /// A process that holds probes. Dropping it takes out what it still holds, and waits for its end.
 #[derive(Debug)]
@@ -107,12 +117,20 @@ impl Keeper {
         file: BorrowedFd<'_>,
         programs: &[BorrowedFd<'_>],
     ) -> Result<u32, KeeperError> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let descriptors: Vec<_> = [file].into_iter().chain(programs.iter().copied()).collect();
-        let answered = tell(&self.socket, &Request::Attach(order), &descriptors)
-            .and_then(|()| hear::<Attached>(&self.socket));
-        match answered {
-            Ok(Some(attached)) => attached.map_err(KeeperError::Refused),
+        self.ask(&Request::Attach(order), &descriptors)
+    }
+
+    /// Has the probes of those processes put in anew that the kernel has lost sight of; returns for how many that was done.
+    pub(super) fn renew(&self, number: u32) -> Result<u32, KeeperError> {
+        self.ask(&Request::Renew(number), &[])
+    }
+
+    fn ask(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<u32, KeeperError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = tell(&self.socket, request, descriptors).and_then(|()| hear::<Answer>(&self.socket));
+        match answer {
+            Ok(Some(answer)) => answer.map_err(KeeperError::Refused),
             Ok(None) => Err(KeeperError::Ended(io::ErrorKind::UnexpectedEof.into())),
             Err(error) => Err(KeeperError::Ended(error)),
         }
@@ -178,7 +196,7 @@ fn close_all_but(kept: RawFd) -> io::Result<()> {
 
 /// Until the socket ends. The links that are held then close as this returns.
 fn serve(socket: &OwnedFd) -> io::Result<()> {
-    let mut held: HashMap<u32, Vec<OwnedFd>> = HashMap::new();
+    let mut held: HashMap<u32, Held> = HashMap::new();
     let mut next = 0;
     loop {
         let (request, descriptors) = match hear_with_descriptors(socket)? {
@@ -187,12 +205,16 @@ fn serve(socket: &OwnedFd) -> io::Result<()> {
         };
         match request {
             Request::Attach(order) => {
-                let attached = attach(&order, &descriptors).map(|links| {
+                let attached = Held::attach(order, descriptors).map(|one| {
                     next += 1;
-                    held.insert(next, links);
+                    held.insert(next, one);
                     next
                 });
-                tell::<Attached>(socket, &attached, &[])?;
+                tell::<Answer>(socket, &attached, &[])?;
+            }
+            Request::Renew(number) => {
+                let renewed = held.get_mut(&number).map_or(Ok(0), Held::renew);
+                tell::<Answer>(socket, &renewed, &[])?;
             }
             Request::Detach(number) => {
                 held.remove(&number);
@@ -202,11 +224,26 @@ fn serve(socket: &OwnedFd) -> io::Result<()> {
     }
 }
 
-fn attach(order: &Order, descriptors: &[OwnedFd]) -> Result<Vec<OwnedFd>, Refusal> {
-    let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-    let (file, programs) =
-        borrowed.split_first().ok_or(Refusal { errno: libc::EBADF, pid: None, place: None })?;
-    link::create(order, *file, programs)
+impl Held {
+    fn attach(order: Order, descriptors: Vec<OwnedFd>) -> Result<Self, Refusal> {
+        let mut held = Self { order, descriptors, links: Vec::new() };
+        held.links = held.with_file(|order, file, programs, _| link::create(order, file, programs))?;
+        Ok(held)
+    }
+
+    fn renew(&mut self) -> Result<u32, Refusal> {
+        self.with_file(link::renew)
+    }
+
+    fn with_file<T>(
+        &mut self,
+        work: impl FnOnce(&Order, BorrowedFd<'_>, &[BorrowedFd<'_>], &mut [OwnedFd]) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let borrowed: Vec<_> = self.descriptors.iter().map(AsFd::as_fd).collect();
+        let (file, programs) =
+            borrowed.split_first().ok_or(Refusal { errno: libc::EBADF, pid: None, place: None })?;
+        work(&self.order, *file, programs, &mut self.links)
+    }
 }
 
 fn tell<T: Serialize>(socket: &OwnedFd, message: &T, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {

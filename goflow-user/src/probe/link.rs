@@ -9,7 +9,7 @@ use super::{feature, sys};
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 /// What is to be probed.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,8 +51,7 @@ impl Refusal {
     }
 }
 
-/// Puts the probes in. The descriptor and not a path names the file: whatever is renamed or replaced meanwhile, it is the one
-/// that was analysed.
+/// Puts the probes in.
 ///
 /// # Errors
 /// The kernel's first refusal; what was in by then is out again.
@@ -61,15 +60,62 @@ pub(super) fn create(
     file: BorrowedFd<'_>,
     programs: &[BorrowedFd<'_>],
 ) -> Result<Vec<OwnedFd>, Refusal> {
-    let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))
-        .map_err(|error| Refusal::of(&error.into(), None, None))?;
-    let pids: Vec<Option<u32>> = match &order.pids {
-        None => vec![None],
-        Some(pids) => pids.iter().copied().map(Some).collect(),
-    };
+    let (path, pids) = (path_of(file)?, order.processes());
     match order.method {
-        AttachMethod::UprobeMulti => multi(order, &path, programs, &pids),
+        AttachMethod::UprobeMulti => pids.into_iter().map(|pid| multi(order, &path, programs, pid)).collect(),
         AttachMethod::PerfEvent => perf_events(order, &path, programs, &pids),
+    }
+}
+
+/// Puts the probes of those processes in anew that have executed the file from another thread than their first: the kernel
+/// has lost sight of them. `links` are what [`create`] made of the same order. Returns for how many that was done.
+///
+/// # Errors
+/// The kernel's first refusal. A process that has ended meanwhile is none.
+pub(super) fn renew(
+    order: &Order,
+    file: BorrowedFd<'_>,
+    programs: &[BorrowedFd<'_>],
+    links: &mut [OwnedFd],
+) -> Result<u32, Refusal> {
+    let path = path_of(file)?;
+    let mut renewed = 0;
+    if order.pids.is_none() {
+        return Ok(renewed);
+    }
+    if order.method != AttachMethod::UprobeMulti {
+        // Of a perf event the kernel does not tell whether it has, and a second one would tell everything twice.
+        return Err(Refusal { errno: libc::EOPNOTSUPP, pid: None, place: None });
+    }
+    for (pid, link) in order.processes().into_iter().zip(links) {
+        if !sys::has_lost_its_process(link.as_fd()).map_err(|error| Refusal::of(&error, pid, None))? {
+            continue;
+        }
+        match multi(order, &path, programs, pid) {
+            Ok(new) => {
+                *link = new;
+                renewed += 1;
+            }
+            Err(refusal) if refusal.errno == libc::ESRCH => {}
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Ok(renewed)
+}
+
+/// The descriptor and not a path names the file: whatever is renamed or replaced meanwhile, it is the one that was analysed.
+fn path_of(file: BorrowedFd<'_>) -> Result<CString, Refusal> {
+    CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))
+        .map_err(|error| Refusal::of(&error.into(), None, None))
+}
+
+impl Order {
+    /// One link for each.
+    fn processes(&self) -> Vec<Option<u32>> {
+        match &self.pids {
+            None => vec![None],
+            Some(pids) => pids.iter().copied().map(Some).collect(),
+        }
     }
 }
 
@@ -77,17 +123,13 @@ fn multi(
     order: &Order,
     path: &CString,
     programs: &[BorrowedFd<'_>],
-    pids: &[Option<u32>],
-) -> Result<Vec<OwnedFd>, Refusal> {
+    pid: Option<u32>,
+) -> Result<OwnedFd, Refusal> {
     let program = programs.first().ok_or(Refusal { errno: libc::EBADF, pid: None, place: None })?;
     let offsets: Vec<u64> = order.places.iter().map(|place| place.offset).collect();
     let cookies: Vec<u64> = order.places.iter().map(|place| place.cookie).collect();
-    pids.iter()
-        .map(|&pid| {
-            sys::link_multi_uprobe(*program, path, &offsets, &cookies, pid)
-                .map_err(|error| Refusal::of(&error, pid, None))
-        })
-        .collect()
+    sys::link_multi_uprobe(*program, path, &offsets, &cookies, pid)
+        .map_err(|error| Refusal::of(&error, pid, None))
 }
 
 fn perf_events(

@@ -8,7 +8,7 @@
 
 use aya_obj::generated::{
     PERF_EVENT_IOC_ENABLE, PERF_EVENT_IOC_SET_BPF, PERF_FLAG_FD_CLOEXEC, bpf_attach_type, bpf_attr, bpf_cmd,
-    bpf_insn, bpf_prog_type, perf_event_attr,
+    bpf_insn, bpf_link_info, bpf_prog_type, perf_event_attr,
 };
 use std::ffi::CStr;
 use std::io;
@@ -101,6 +101,24 @@ pub(super) fn link_multi_uprobe(
         multi.pid = pid.unwrap_or(0);
     }
     bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr)
+}
+
+/// Whether the process that a multi-uprobe link is for is not the one any more that it was created for: it has executed a
+/// program from another thread than its first, which ended the task that the kernel holds the link's process by.
+///
+/// # Errors
+/// The kernel's; before Linux 6.8 it tells nothing of such links.
+pub(super) fn has_lost_its_process(link: BorrowedFd<'_>) -> io::Result<bool> {
+    // SAFETY: plain integers, for which zero asks for nothing beyond them.
+    let mut info: bpf_link_info = unsafe { std::mem::zeroed() };
+    let mut attr = zeroed_attr();
+    attr.info.bpf_fd = link.as_raw_fd() as u32;
+    attr.info.info_len = size_of::<bpf_link_info>() as u32;
+    attr.info.info = std::ptr::from_mut(&mut info) as u64;
+    // SAFETY: `info` is as long as is said, and outlives the call.
+    unsafe { call(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr) }?;
+    // SAFETY: the link was created as one of many uprobes, so this is what the kernel has filled in.
+    Ok(unsafe { info.__bindgen_anon_1.uprobe_multi }.pid == 0)
 }
 
 /// Whose hits a perf event is for.
