@@ -205,7 +205,7 @@ impl Watch {
         for Arrival { pid, process, cpu } in arrivals.queue.try_iter() {
             match process {
                 Ok(process) => {
-                    self.watched.push(Watched { process, file: None, has_run: true, stack: None, cpu })
+                    self.watched.push(Watched { process, file: None, has_run: true, stack: None, cpu });
                 }
                 Err(error) => {
                     self.ended.close(None);
