@@ -128,8 +128,12 @@ impl Keeper {
 
     fn ask(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<u32, KeeperError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = tell(&self.socket, request, descriptors).and_then(|()| hear::<Answer>(&self.socket));
-        match answer {
+        tell(&self.socket, request, descriptors).map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => KeeperError::Ended(error),
+            // It did not get there: more processes than a message holds.
+            _ => KeeperError::Refused(Refusal::of(&error, None, None)),
+        })?;
+        match hear::<Answer>(&self.socket) {
             Ok(Some(answer)) => answer.map_err(KeeperError::Refused),
             Ok(None) => Err(KeeperError::Ended(io::ErrorKind::UnexpectedEof.into())),
             Err(error) => Err(KeeperError::Ended(error)),
@@ -248,6 +252,9 @@ impl Held {
 
 fn tell<T: Serialize>(socket: &OwnedFd, message: &T, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let bytes = serde_json::to_vec(message)?;
+    if bytes.len() > MOST_BYTES {
+        return Err(io::Error::from_raw_os_error(libc::E2BIG));
+    }
     if descriptors.is_empty() {
         retry_on_intr(|| send(socket, &bytes, SendFlags::NOSIGNAL))?;
         return Ok(());

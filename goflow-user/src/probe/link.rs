@@ -41,7 +41,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    fn of(error: &io::Error, pid: Option<u32>, place: Option<usize>) -> Self {
+    pub(super) fn of(error: &io::Error, pid: Option<u32>, place: Option<usize>) -> Self {
         Self { errno: error.raw_os_error().unwrap_or(libc::EIO), pid, place }
     }
 
