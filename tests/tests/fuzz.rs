@@ -2,13 +2,17 @@
 //!
 //! A finding is written to `artifacts/`; give that file to the target as its only argument to see it again.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use goflow_tests::repository;
-use goflow_user::target::snapshot::reader::Reader;
+use goflow_user::target::memory::{Memory, MemoryError, Run};
+use goflow_user::target::snapshot::reader::{Reader, SnapshotError};
 use goflow_user::target::snapshot::{BlockedOn, Entity, Snapshot, StackEnd};
 
 use fuzz::process::{BIAS, Process, VERSIONS};
@@ -164,5 +168,64 @@ fn of_two_goroutines_with_one_id_nothing_is_told_but_that_they_contradict_each_o
     // All but the one that waits for the timer's.
     let waiters = snapshot.channels.iter().map(|it| it.senders.len() + it.receivers.len());
     ensure!(waiters.collect::<Vec<_>>() == [1], "{:#?}", snapshot.channels);
+    Ok(())
+}
+
+/// Memory for which the time is over after so many reads.
+struct Hasty<'m> {
+    memory: &'m dyn Memory,
+    left: Cell<usize>,
+}
+
+impl Memory for Hasty<'_> {
+    fn read_runs(&self, runs: &mut [Run<'_>]) -> Result<(), MemoryError> {
+        let left = self.left.get().checked_sub(1).ok_or(MemoryError::OutOfTime(Duration::from_secs(1)))?;
+        self.left.set(left);
+        self.memory.read_runs(runs)
+    }
+}
+
+/// Wherever it happens: either nothing is known, or what is there is right and the rest is told to be missing.
+#[test]
+fn a_snapshot_that_runs_out_of_time_says_what_is_missing() -> Result<()> {
+    let seed = std::fs::read(repository().join("tests/fuzz/seeds/snapshot/go1.26.8"))?;
+    let process = Process::of(&seed).context("too short")?;
+    // The reader keeps its room from one to the next.
+    let mut reader = Reader::new(process.binary, BIAS)?;
+    let whole = reader.take(&process.memory, process.options)?;
+    let (mut refused, mut cut, mut missing) = (0, 0, BTreeSet::new());
+    for reads in 0.. {
+        let memory = Hasty { memory: &process.memory, left: Cell::new(reads) };
+        let snapshot = match reader.take(&memory, process.options) {
+            Ok(snapshot) => snapshot,
+            Err(SnapshotError::Memory(MemoryError::OutOfTime(_))) => {
+                ensure!(cut == 0, "an error after {reads} reads, and less was enough before");
+                refused += 1;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Some(why) = snapshot.cut_short() else {
+            ensure!(snapshot.goroutines == whole.goroutines && snapshot.channels == whole.channels);
+            break;
+        };
+        cut += 1;
+        ensure!(why.contains("ended after 1s: "), "{why}");
+        missing.insert(why.to_owned());
+        for goroutine in &snapshot.goroutines {
+            let twin = whole.goroutines.iter().find(|twin| twin.goid == goroutine.goid);
+            let twin = twin.with_context(|| format!("{goroutine:?} does not exist"))?;
+            ensure!((goroutine.state, goroutine.created) == (twin.state, twin.created), "{goroutine:?}");
+            let is_cut = goroutine.stack.end == StackEnd::NotRead && goroutine.blocked_on.is_empty();
+            ensure!(is_cut || goroutine == twin, "neither cut nor whole: {goroutine:?}");
+        }
+        for channel in &snapshot.channels {
+            ensure!(whole.channels.iter().any(|twin| twin.address == channel.address), "{channel:?}");
+        }
+        let unread = whole.goroutines.len() - snapshot.goroutines.len();
+        let told: usize = why.split(' ').nth(5).unwrap_or_default().parse().unwrap_or(0);
+        ensure!(unread <= told, "{unread} are missing, and it says: {why}");
+    }
+    ensure!(refused > 1 && cut > 5 && missing.len() > 2, "{refused} refused, {cut} cut: {missing:#?}");
     Ok(())
 }

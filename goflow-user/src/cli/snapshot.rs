@@ -1,16 +1,19 @@
 //! `goflow snapshot`: what every goroutine of a process, or of a core file, is doing.
 //!
 //! In: arguments; out: the goroutines in one of four forms. The target is read, never stopped. A process that ends or
-//! replaces its program while it is read is an error, not half a snapshot.
+//! replaces its program while it is read is an error, not half a snapshot. Reading has a limit, after which what is there
+//! is told as incomplete; where a read never returns, which no thread can end for itself, that is an error.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::{ArgGroup, Args, ValueEnum};
+use crossbeam_channel::{RecvTimeoutError, bounded};
 
 use super::output::OutputFile;
 use crate::advice::Advise as _;
@@ -23,14 +26,17 @@ use crate::target::Pid;
 use crate::target::core::CoreFile;
 use crate::target::executable::Executable;
 use crate::target::host::wall_clock_offset_ns;
-use crate::target::memory::{Memory, MemoryError, ProcessMemory};
+use crate::target::memory::{Limited, Memory, MemoryError, ProcessMemory, Pulse, WHY_NO_ANSWER};
 use crate::target::process::{self, Process};
 use crate::target::refusal::Refusal;
-use crate::target::snapshot::Snapshot;
 use crate::target::snapshot::reader::{Options, Reader, SnapshotError};
+use crate::target::snapshot::{Entity, Snapshot};
 
 /// How long a process that could not be read is given to end.
 const TO_END: Duration = Duration::from_millis(100);
+
+/// How often whoever waits for the reader looks whether it gets answers.
+const LOOK: Duration = Duration::from_millis(100);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,7 +60,7 @@ Exit status: 0 done, 2 error. Reading a process needs the right to trace it: the
 /// Reads goroutines, channels and sync objects out of the memory of a running process, or of a core file. The process is
 /// not stopped, not signalled and not written to, and no probe is placed, so it costs the process nothing. Stripped
 /// programs are as good as any.
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(after_long_help = EXAMPLES)]
 #[command(group = ArgGroup::new("source").args(["pid", "core"]).required(true))]
 pub(super) struct SnapshotArgs {
@@ -88,6 +94,11 @@ pub(super) struct SnapshotArgs {
     /// Leave the stacks out, which makes it several times quicker
     #[arg(long)]
     no_stacks: bool,
+    /// Read for this time at most, such as 10s or 2m
+    ///
+    /// What has not been read by then is told as unknown. A process of a million goroutines takes a few seconds.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_timeout)]
+    timeout: Duration,
 }
 
 /// How goroutines are written.
@@ -156,7 +167,7 @@ fn of_process(args: &SnapshotArgs, pid: Pid) -> anyhow::Result<()> {
             _ => anyhow!("process {pid} cannot be opened: {error}"),
         })
         .advise(|| "`pgrep -l NAME` finds the pid of a program")?;
-    let read = read_process(args, pid);
+    let read = read_watched(args, pid);
     // Whatever fails when the process is about to end fails for that reason.
     let patience = if read.is_err() { TO_END } else { Duration::ZERO };
     if process.ends_within(patience) {
@@ -177,13 +188,76 @@ fn of_process(args: &SnapshotArgs, pid: Pid) -> anyhow::Result<()> {
     write(args, &snapshot, executable.binary(), bias, origin)
 }
 
-fn read_process(args: &SnapshotArgs, pid: Pid) -> anyhow::Result<(Executable, LoadBias, Snapshot)> {
+/// Reads on a thread of its own, because a read that never returns keeps its thread; that ends with goflow.
+fn read_watched(args: &SnapshotArgs, pid: Pid) -> anyhow::Result<(Executable, LoadBias, Snapshot)> {
+    let pulse = Pulse::default();
+    let (done, read) = bounded(1);
+    let (theirs, args, limit) = (pulse.clone(), args.clone(), args.timeout);
+    thread::Builder::new()
+        .name("goflow-snapshot".into())
+        .spawn(move || {
+            // Nobody listens where the process did not answer.
+            let _ = done.send(read_process(&args, pid, &theirs));
+        })
+        .context("no thread for goflow-snapshot")?;
+    let mut patience = Patience::new(limit);
+    loop {
+        match read.recv_timeout(LOOK) {
+            Ok(read) => return read,
+            Err(RecvTimeoutError::Disconnected) => {
+                bail!("a thread of goflow panicked; this is a defect of goflow")
+            }
+            Err(RecvTimeoutError::Timeout) => patience.look(pulse.is_stuck().is_some(), pid)?,
+        }
+    }
+}
+
+/// Of whoever waits for a process to be read.
+struct Patience {
+    began: Instant,
+    limit: Duration,
+    is_told: bool,
+}
+
+impl Patience {
+    fn new(limit: Duration) -> Self {
+        Self { began: Instant::now(), limit, is_told: false }
+    }
+
+    /// Tells once that the memory does not answer, and fails when it has not by the end of the limit.
+    fn look(&mut self, is_stuck: bool, pid: Pid) -> anyhow::Result<()> {
+        let limit = humantime::format_duration(self.limit);
+        if !is_stuck {
+            return Ok(());
+        }
+        if self.began.elapsed() >= self.limit {
+            return Err(anyhow!("the memory of process {pid} does not answer; gave up after {limit}"))
+                .advise(|| {
+                    format!("{WHY_NO_ANSWER}: try again when it does, or read a core file with --core")
+                });
+        }
+        if !std::mem::replace(&mut self.is_told, true) {
+            tracing::warn!(
+                "the memory of process {pid} does not answer; goflow waits {limit} for it (--timeout)"
+            );
+        }
+        Ok(())
+    }
+}
+
+fn read_process(
+    args: &SnapshotArgs,
+    pid: Pid,
+    pulse: &Pulse,
+) -> anyhow::Result<(Executable, LoadBias, Snapshot)> {
     let executable = Executable::of_process(pid).map_err(anyhow::Error::from).or_else(advise)?;
     let lowest = executable.binary().image().lowest_address();
     let bias = process::load_bias(pid, lowest)
         .with_context(|| format!("where process {pid} has its program is not known"))
         .or_else(advise)?;
-    let snapshot = take(args, executable.binary(), bias, &ProcessMemory::of(pid)).or_else(advise)?;
+    let memory = ProcessMemory::of(pid);
+    let memory = Limited::new(&memory, Some(pid), args.timeout, pulse);
+    let snapshot = take(args, executable.binary(), bias, &memory).or_else(advise)?;
     Ok((executable, bias, snapshot))
 }
 
@@ -198,7 +272,9 @@ fn of_core(args: &SnapshotArgs, path: &Path) -> anyhow::Result<()> {
         .advise(|| "give the very program that the core file is of with --binary FILE")?;
     let other = || "give the very program that the core file is of with --binary FILE";
     let memory = core.memory(executable.binary(), executable.path()).advise(other)?;
-    let taken = take(args, executable.binary(), memory.bias(), &memory);
+    let pulse = Pulse::default();
+    let limited = Limited::new(&memory, None, args.timeout, &pulse);
+    let taken = take(args, executable.binary(), memory.bias(), &limited);
     let snapshot = match taken {
         Err(error) if core.is_truncated() => {
             return Err(error.context(format!("{} is cut short", path.display())))
@@ -206,6 +282,7 @@ fn of_core(args: &SnapshotArgs, path: &Path) -> anyhow::Result<()> {
         }
         // Of a program whose layout is not known another copy would not help.
         Err(error) if !is_of_memory(&error) => return Err(error),
+        Err(error) if is_out_of_time(&error) => return advise(error),
         taken => taken.advise(other)?,
     };
     if core.is_truncated() {
@@ -240,6 +317,11 @@ fn take(
     let snapshot = Reader::new(binary, bias)?.take(memory, args.options())?;
     let took = snapshot.ended.0 - snapshot.started.0;
     tracing::info!(goroutines = snapshot.goroutines.len(), took_ns = took, "snapshot");
+    if let Some(why) = snapshot.cut_short() {
+        let is_late = u128::from(took) >= args.timeout.as_nanos();
+        let advice = if is_late { "; --timeout gives it longer" } else { "" };
+        tracing::warn!("the snapshot is not complete: {why}{advice}");
+    }
     Ok(snapshot)
 }
 
@@ -256,7 +338,14 @@ fn advise<T>(error: anyhow::Error) -> anyhow::Result<T> {
     if refused {
         return Err(error).advise(|| Refusal::detect().advice_to_read());
     }
+    if is_out_of_time(&error) {
+        return Err(error).advise(|| "--timeout gives it longer");
+    }
     Err(error)
+}
+
+fn is_out_of_time(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<SnapshotError>(), Some(SnapshotError::Memory(MemoryError::OutOfTime(_))))
 }
 
 fn write(
@@ -331,10 +420,11 @@ fn tell_nothing_matches(view: &View<'_>, snapshot: &Snapshot) -> anyhow::Result<
 fn tell_unknown(snapshot: &Snapshot) -> anyhow::Result<()> {
     const SHOWN: usize = 5;
     let mut stderr = io::stderr().lock();
-    for unknown in snapshot.unknown.iter().take(SHOWN) {
+    let unknown = || snapshot.unknown.iter().filter(|unknown| unknown.what != Entity::Rest);
+    for unknown in unknown().take(SHOWN) {
         writeln!(stderr, "goflow: unknown: {}: {}", unknown.what, unknown.why)?;
     }
-    if let Some(more @ 1..) = snapshot.unknown.len().checked_sub(SHOWN) {
+    if let Some(more @ 1..) = unknown().count().checked_sub(SHOWN) {
         writeln!(stderr, "goflow: and {more} more unknown; --format json has them all")?;
     }
     Ok(())
@@ -347,6 +437,14 @@ impl From<GroupBy> for By {
             GroupBy::Stack => Self::Stack,
             GroupBy::Reason => Self::Reason,
         }
+    }
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("a snapshot needs some time, such as 10s".to_owned()),
+        Ok(timeout) => Ok(timeout),
+        Err(error) => Err(format!("{error}; it is a number with a unit: 500ms, 10s, 2m")),
     }
 }
 

@@ -159,7 +159,7 @@ impl Unread {
         for unknown in &snapshot.unknown {
             match unknown.what {
                 Entity::Goroutine(_, Some(goid)) => _ = unread.goids.insert(goid),
-                Entity::Goroutine(_, None) => unread.others = true,
+                Entity::Goroutine(_, None) | Entity::Rest => unread.others = true,
                 Entity::WaitOf(_)
                 | Entity::StackOf(_)
                 | Entity::LabelsOf(_)

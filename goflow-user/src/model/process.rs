@@ -452,8 +452,10 @@ impl Process {
             there.insert(seen.goid);
             self.see(seen, began, &unread);
         }
-        let whole =
-            snapshot.unknown.iter().all(|unknown| !matches!(unknown.what, Entity::Goroutine(_, None)));
+        let whole = snapshot
+            .unknown
+            .iter()
+            .all(|unknown| !matches!(unknown.what, Entity::Goroutine(_, None) | Entity::Rest));
         for unknown in &snapshot.unknown {
             if let Entity::Goroutine(_, Some(goid)) = unknown.what {
                 there.insert(goid);
@@ -471,7 +473,7 @@ impl Process {
         let is_missing = |unknown: &&snapshot::Unknown| match unknown.what {
             // One that events tell of is not missing.
             Entity::Goroutine(_, Some(goid)) => !self.goroutines.contains_key(&goid),
-            Entity::Goroutine(_, None) => true,
+            Entity::Goroutine(_, None) | Entity::Rest => true,
             Entity::WaitOf(_)
             | Entity::StackOf(_)
             | Entity::LabelsOf(_)
@@ -650,6 +652,7 @@ fn about(entity: &Entity) -> Option<Goid> {
         | Entity::LabelsOf(_)
         | Entity::Channel(_)
         | Entity::SemaphoreTable
-        | Entity::Threads => None,
+        | Entity::Threads
+        | Entity::Rest => None,
     }
 }

@@ -18,6 +18,7 @@ use crate::probe::plan::{Plan, PlannedSite};
 use crate::sink::record::{BinaryName, ProbeHits, ProcessState, Progress, Silence, Summary};
 use crate::target::executable::{Executable, FileId};
 use crate::target::lease::{Lease, WANTED_BACK};
+use crate::target::memory::{Pulse, WHY_NO_ANSWER};
 use crate::target::process::{self, Process, Standstill};
 use crate::target::spawn::{self, Waiting};
 use crate::target::{Pid, host};
@@ -26,6 +27,7 @@ use crossbeam_channel::{Sender, bounded, unbounded};
 use goflow_common::probe::ProbeId;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
+use std::collections::BTreeSet;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -241,6 +243,9 @@ struct Running {
     output: JoinHandle<io::Result<Output>>,
     state: JoinHandle<Vec<ProcessState>>,
     snapshots: JoinHandle<()>,
+    pulse: Pulse,
+    /// Processes whose memory did not answer.
+    silent: BTreeSet<Pid>,
     asks: Sender<Ask>,
     requests: Sender<Request>,
     messages: Sender<Message>,
@@ -278,7 +283,8 @@ impl Running {
         let files = traced.iter().map(|one| one.executable.id()).collect();
         let search = traced.iter().find(|one| one.search).map(|one| Arc::clone(&one.executable));
         let (pace, what) = session::looks(options);
-        let snapshots = Snapshots::new(asked, requests.clone(), pace, what, search);
+        let pulse = Pulse::default();
+        let snapshots = Snapshots::new(asked, requests.clone(), pace, what, pulse.clone(), search);
         let snapshots = spawn("goflow-snapshot", move || snapshots.run())?;
         let (mut attached, mut plans, mut sources) = (Vec::new(), Vec::new(), Vec::new());
         for Traced { executable, probes, meta, processes, wanted, search: _ } in traced {
@@ -321,6 +327,8 @@ impl Running {
             output,
             state,
             snapshots,
+            pulse,
+            silent: BTreeSet::new(),
             asks,
             requests,
             messages,
@@ -358,6 +366,7 @@ impl Running {
                 None => {}
             }
             self.look();
+            self.tell_no_answer();
             if self.output_closed.load(Ordering::Acquire) {
                 return Ended::OutputClosed;
             }
@@ -402,6 +411,31 @@ impl Running {
         }
     }
 
+    /// Tells of a process whose memory does not answer, for which the snapshot thread waits and cannot tell itself.
+    fn tell_no_answer(&mut self) {
+        let Some(pid) = self.pulse.is_stuck().filter(|&pid| self.silent.insert(pid)) else { return };
+        tracing::warn!(
+            "the memory of process {pid} does not answer: {WHY_NO_ANSWER}; the trace goes on without"
+        );
+        let why = format!("the memory of process {pid} does not answer");
+        // A thread that is gone says why when it is joined.
+        let _ = self.requests.send(Request::NoSnapshot(pid, why));
+    }
+
+    /// Waits for the snapshot thread, but not for a read that never returns: that ends with goflow.
+    fn end_snapshots(&mut self, signals: &Signals) -> anyhow::Result<()> {
+        while !self.snapshots.is_finished() {
+            self.tell_no_answer();
+            if self.pulse.is_stuck().is_some() {
+                return Ok(());
+            }
+            if signals.wait([], LOOK).is_some_and(Ended::is_impatient) {
+                bail!("interrupted before the output was complete: a snapshot is still being read");
+            }
+        }
+        Ok(())
+    }
+
     /// What has been counted; `None` when the ingest thread has failed.
     fn tally(&self) -> Option<Tally> {
         let (answer, answered) = bounded(1);
@@ -432,13 +466,17 @@ impl Running {
         let goflow_cpu_ns = host::own_cpu_ns() - self.own_cpu_ns;
         // A snapshot after the window would tell of what the events do not.
         let _ = self.asks.send(Ask::Stop);
+        self.pulse.cancel();
+        let detach: Duration = mem::take(&mut self.attached).into_iter().map(Attached::detach).sum();
+        // Whoever wants to write to the binary may.
+        drop(self.lease.take());
+        // Not before: a program that answers no read must not keep its probes for that.
+        self.end_snapshots(signals)?;
+        if self.snapshots.is_finished() {
+            join(self.snapshots)?;
+        }
         // The sink thread ends with the last of these.
         drop(self.messages);
-        let detach: Duration = self.attached.into_iter().map(Attached::detach).sum();
-        // Whoever wants to write to the binary may.
-        drop(self.lease);
-        // Not before: a large program, or one that answers no read, must not keep its probes for that.
-        join_unless_signalled(self.snapshots, signals, "a snapshot is still being read")?;
         self.done.store(true, Ordering::Release);
         let totals = join_unless_signalled(self.ingest, signals, UNREAD)??;
         let output = match join_unless_signalled(self.output, signals, UNREAD)? {
@@ -549,13 +587,15 @@ fn join<T>(handle: JoinHandle<T>) -> anyhow::Result<T> {
 /// Why the threads behind the output may not end.
 const UNREAD: &str = "its reader does not take it";
 
+/// How often it is looked whether a thread has ended.
+const LOOK: Duration = Duration::from_millis(2);
+
 /// Waits for a thread that may itself wait for others, which may be for ever: a signal ends that, and `why` is told.
 fn join_unless_signalled<T>(
     handle: JoinHandle<T>,
     signals: &Signals,
     why: &'static str,
 ) -> anyhow::Result<T> {
-    const LOOK: Duration = Duration::from_millis(2);
     while !handle.is_finished() {
         if signals.wait([], LOOK).is_some_and(Ended::is_impatient) {
             return Err(anyhow!("interrupted before the output was complete: {why}"));

@@ -8,7 +8,8 @@
 //! How often ([`Pace::Adaptive`]): a process is read at once when it appears and then every [`LEAST_INTERVAL`], or fifty
 //! times as long as one round over all processes takes, so that it costs at most a fiftieth of a CPU. After a loss it is
 //! read at once, though not within [`AFTER_LOSS`] of the last time. After each snapshot the thread rests ten times as long as
-//! that took. A snapshot that has not reached the model and the output yet is not followed by another.
+//! that took. A snapshot that has not reached the model and the output yet is not followed by another. One that takes
+//! longer than [`LIMIT`] is given up. A read that never returns keeps the thread; control sees that by the [`Pulse`].
 
 use super::ProcessExit;
 use super::ingest::Request;
@@ -16,7 +17,7 @@ use super::names::ProcessStart;
 use crate::binary::addr::LoadBias;
 use crate::ingest::event::MonotonicNs;
 use crate::target::executable::{Executable, FileId};
-use crate::target::memory::{MemoryError, ProcessMemory};
+use crate::target::memory::{Limited, MemoryError, ProcessMemory, Pulse};
 use crate::target::snapshot::Snapshot;
 use crate::target::snapshot::reader::{Options, Reader, SnapshotError};
 use crate::target::{Pid, host, process};
@@ -34,6 +35,9 @@ const PART: u32 = 50;
 const AFTER_LOSS: Duration = Duration::from_millis(100);
 /// After a snapshot the thread rests so many times as long as it took.
 const REST: u32 = 10;
+/// Longest time that a snapshot may take. Ten million goroutines take less, and half of them would be no help: who is
+/// missing cannot be told from who has ended.
+const LIMIT: Duration = Duration::from_secs(10);
 /// How soon it is tried again where a process does not run the program yet, or was not the same before and after.
 const SOON: Duration = Duration::from_millis(10);
 /// Failures of a young process, whose loader may not be done, before they are told.
@@ -147,6 +151,7 @@ pub(super) struct Snapshots {
     requests: Sender<Request>,
     pace: Pace,
     options: Options,
+    pulse: Pulse,
     looked: BTreeMap<Pid, Looked>,
     /// Look for processes that run this.
     search: Option<Search>,
@@ -171,6 +176,7 @@ impl Snapshots {
         requests: Sender<Request>,
         pace: Pace,
         options: Options,
+        pulse: Pulse,
         search: Option<Arc<Executable>>,
     ) -> Self {
         let now = Instant::now();
@@ -180,6 +186,7 @@ impl Snapshots {
             requests,
             pace,
             options,
+            pulse,
             looked: BTreeMap::new(),
             search,
             told: HashSet::new(),
@@ -239,7 +246,7 @@ impl Snapshots {
         }
         let before = looked.due;
         looked.began = Some(now);
-        let seen = looked.look(self.options);
+        let seen = looked.look(self.options, &self.pulse);
         let took = now.elapsed();
         match seen {
             Seen::Taken(taken) => {
@@ -267,11 +274,13 @@ impl Snapshots {
                 looked.due = Instant::now() + AFTER_LOSS;
                 self.request(Request::Replaced(pid));
             }
-            Seen::Failed(error) => self.failed(pid, &error),
+            // Nobody waits for it any more.
+            Seen::Failed(_) if self.pulse.is_cancelled() => {}
+            Seen::Failed(error) => self.failed(pid, &error, took),
         }
     }
 
-    fn failed(&mut self, pid: Pid, error: &SnapshotError) {
+    fn failed(&mut self, pid: Pid, error: &SnapshotError, took: Duration) {
         let Some(looked) = self.looked.get_mut(&pid) else { return };
         looked.failures += 1;
         let for_good = match error {
@@ -283,15 +292,21 @@ impl Snapshots {
             SnapshotError::Offsets(_)
             | SnapshotError::Global(_)
             | SnapshotError::Memory(MemoryError::Refused { .. }) => true,
-            SnapshotError::Memory(MemoryError::Failed { .. })
+            SnapshotError::Memory(MemoryError::Failed { .. } | MemoryError::OutOfTime(_))
             | SnapshotError::OtherProgram { .. }
-            | SnapshotError::List(_) => false,
+            | SnapshotError::List(_)
+            | SnapshotError::CutShort(_) => false,
         };
         if for_good {
             self.looked.remove(&pid);
         } else {
-            looked.due = Instant::now() + if looked.failures < TRIES { SOON } else { LEAST_INTERVAL };
-            if looked.failures != TRIES {
+            let is_slow = matches!(
+                error,
+                SnapshotError::Memory(MemoryError::OutOfTime(_)) | SnapshotError::CutShort(_)
+            );
+            let pause = if looked.failures < TRIES { SOON } else { LEAST_INTERVAL };
+            looked.due = Instant::now() + if is_slow { took * PART } else { pause };
+            if looked.failures != TRIES && !is_slow {
                 return;
             }
         }
@@ -350,13 +365,13 @@ impl Looked {
         }
     }
 
-    fn look(&mut self, options: Options) -> Seen {
+    fn look(&mut self, options: Options, pulse: &Pulse) -> Seen {
         let pid = self.wanted.pid;
         let Some(before) = Incarnation::of(pid) else { return Seen::NotNow };
         if before.file != self.wanted.executable.id() {
             return if self.reader.take().is_some() { Seen::Replaced } else { Seen::NotNow };
         }
-        let snapshot = self.prepare(before).and_then(|()| self.take(options));
+        let snapshot = self.prepare(before).and_then(|()| self.take(options, pulse));
         if Incarnation::of(pid) != Some(before) {
             return Seen::NotNow;
         }
@@ -404,10 +419,13 @@ impl Looked {
         Ok(())
     }
 
-    fn take(&mut self, options: Options) -> Result<Option<Snapshot>, SnapshotError> {
-        let memory = self.memory;
+    fn take(&mut self, options: Options, pulse: &Pulse) -> Result<Option<Snapshot>, SnapshotError> {
+        let memory = Limited::new(&self.memory, Some(self.wanted.pid), LIMIT, pulse);
         let Some((_, _, reader)) = &mut self.reader else { return Ok(None) };
         let snapshot = reader.with_dependent_mut(|_, reader| reader.take(&memory, options))?;
+        if let Some(why) = snapshot.cut_short() {
+            return Err(SnapshotError::CutShort(why.to_owned()));
+        }
         // A runtime that has not made its first goroutine yet is not one to tell of.
         Ok(Some(snapshot).filter(|snapshot| !snapshot.goroutines.is_empty()))
     }

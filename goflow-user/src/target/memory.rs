@@ -3,11 +3,17 @@
 //! In: runs of addresses. Out: their bytes, and for each run how many could be read: all, the first few, or none. What is
 //! hard is to be quick: a call of the kernel costs more than the bytes it brings, so [`read_each`] sorts what is wanted,
 //! joins neighbours into one run, and reads many runs with one call. Nothing is allocated by a length from the target.
+//!
+//! A read may never return: the kernel waits for whoever provides the page (userfaultfd, a network file system). The
+//! thread that reads cannot end that, but whoever waits for it can know by its [`Pulse`].
 
 use super::Pid;
 use crate::binary::addr::RuntimeAddr;
 use std::cell::Cell;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// One contiguous piece to read.
@@ -45,6 +51,9 @@ pub enum MemoryError {
         #[source]
         error: io::Error,
     },
+    /// The reads took longer than they were given, see [`Limited`].
+    #[error("reading was ended after {}", humantime::format_duration(*.0))]
+    OutOfTime(Duration),
 }
 
 /// Something whose memory can be read.
@@ -263,9 +272,131 @@ impl Memory for ProcessMemory {
     }
 }
 
+/// A read that has not returned for so long is said not to answer: a page from the slowest disk takes tens of
+/// milliseconds.
+pub const NO_ANSWER: Duration = Duration::from_secs(2);
+
+/// Why memory may not answer.
+pub const WHY_NO_ANSWER: &str = "whoever provides its pages does not (userfaultfd, as in a migration or a sandbox, or a \
+network file system)";
+
+/// Whether whoever reads memory still gets answers, for those who wait for it on another thread.
+#[derive(Clone, Debug, Default)]
+pub struct Pulse {
+    /// The read under way: when it began, and of which process it is, where it is one's.
+    under_way: Arc<Mutex<Option<(Instant, Option<Pid>)>>>,
+    is_cancelled: Arc<AtomicBool>,
+}
+
+impl Pulse {
+    /// The process whose memory has not answered for [`NO_ANSWER`].
+    #[must_use]
+    pub fn is_stuck(&self) -> Option<Pid> {
+        let (began, pid) = (*self.under_way.lock().unwrap_or_else(PoisonError::into_inner))?;
+        pid.filter(|_| began.elapsed() >= NO_ANSWER)
+    }
+
+    /// Nobody wants the answer any more: the next read through a [`Limited`] ends with [`MemoryError::OutOfTime`].
+    pub fn cancel(&self) {
+        self.is_cancelled.store(true, Ordering::Release);
+    }
+
+    /// [`Pulse::cancel`] was called.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::Acquire)
+    }
+
+    fn set(&self, under_way: Option<(Instant, Option<Pid>)>) {
+        *self.under_way.lock().unwrap_or_else(PoisonError::into_inner) = under_way;
+    }
+}
+
+/// Memory that is read for a limited time, and whose reads show on a [`Pulse`].
+pub struct Limited<'m> {
+    memory: &'m dyn Memory,
+    pid: Option<Pid>,
+    began: Instant,
+    limit: Duration,
+    pulse: &'m Pulse,
+}
+
+impl<'m> Limited<'m> {
+    /// Gives the reads of `memory`, which is that of `pid` where it is a process's, `limit` from now on.
+    #[must_use]
+    pub fn new(memory: &'m dyn Memory, pid: Option<Pid>, limit: Duration, pulse: &'m Pulse) -> Self {
+        Self { memory, pid, began: Instant::now(), limit, pulse }
+    }
+}
+
+impl Memory for Limited<'_> {
+    fn read_runs(&self, runs: &mut [Run<'_>]) -> Result<(), MemoryError> {
+        let now = Instant::now();
+        if now - self.began >= self.limit || self.pulse.is_cancelled() {
+            return Err(MemoryError::OutOfTime(self.limit));
+        }
+        self.pulse.set(Some((now, self.pid)));
+        let read = self.memory.read_runs(runs);
+        self.pulse.set(None);
+        read
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Answers each read after a time.
+    struct Slow(Duration);
+
+    impl Memory for Slow {
+        fn read_runs(&self, runs: &mut [Run<'_>]) -> Result<(), MemoryError> {
+            std::thread::sleep(self.0);
+            runs.iter_mut().for_each(|run| run.read = run.into.len());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn reads_end_when_their_time_is_over_or_nobody_wants_them() {
+        let pulse = Pulse::default();
+        let limit = Duration::from_millis(50);
+        let slow = Slow(Duration::from_millis(20));
+        let limited = Limited::new(&slow, None, limit, &pulse);
+        let mut reads = 0;
+        let error = loop {
+            match limited.read(RuntimeAddr(1), &mut [0]) {
+                Ok(_) => reads += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!((1..=3).contains(&reads), "{reads}");
+        assert!(matches!(error, MemoryError::OutOfTime(at) if at == limit), "{error}");
+        assert_eq!(error.to_string(), "reading was ended after 50ms");
+
+        let quick = Slow(Duration::ZERO);
+        let unlimited = Limited::new(&quick, None, Duration::MAX, &pulse);
+        assert!(unlimited.read(RuntimeAddr(1), &mut [0]).unwrap());
+        pulse.cancel();
+        assert!(matches!(unlimited.read(RuntimeAddr(1), &mut [0]), Err(MemoryError::OutOfTime(_))));
+    }
+
+    #[test]
+    fn a_read_that_does_not_return_shows_to_another_thread() {
+        let pulse = Pulse::default();
+        let theirs = pulse.clone();
+        let reader = std::thread::spawn(move || {
+            let slow = Slow(NO_ANSWER + Duration::from_millis(500));
+            let limited = Limited::new(&slow, Some(Pid(7)), Duration::MAX, &theirs);
+            limited.read(RuntimeAddr(1), &mut [0]).unwrap()
+        });
+        std::thread::sleep(NO_ANSWER / 2);
+        assert_eq!(pulse.is_stuck(), None);
+        std::thread::sleep(NO_ANSWER / 2 + Duration::from_millis(200));
+        assert_eq!(pulse.is_stuck(), Some(Pid(7)));
+        assert!(reader.join().unwrap());
+        assert_eq!(pulse.is_stuck(), None);
+    }
 
     fn own() -> ProcessMemory {
         ProcessMemory::of(Pid(std::process::id()))

@@ -80,7 +80,7 @@ fn holds_together(snapshot: &Snapshot, frames: usize) {
             Entity::Goroutine(_, goid) => {
                 assert!(goid.is_none_or(|goid| !goids.contains(&goid)), "known after all: {unknown:?}");
             }
-            Entity::Channel(_) | Entity::SemaphoreTable | Entity::Threads => {}
+            Entity::Channel(_) | Entity::SemaphoreTable | Entity::Threads | Entity::Rest => {}
         }
     }
 }

@@ -50,6 +50,14 @@ pub struct Snapshot {
     pub unknown: Vec<Unknown>,
 }
 
+impl Snapshot {
+    /// Why it was cut short, if it was.
+    #[must_use]
+    pub fn cut_short(&self) -> Option<&str> {
+        self.unknown.iter().find(|unknown| unknown.what == Entity::Rest).map(|unknown| unknown.why.as_str())
+    }
+}
+
 /// Something that could not be read, or that contradicted itself each time it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
@@ -76,6 +84,9 @@ pub enum Entity {
     SemaphoreTable,
     /// The list of threads: `m` and `p` of goroutines are missing.
     Threads,
+    /// Everything that is not there. The snapshot was cut short: goroutines are missing, or of those whose
+    /// [`Stack::end`] is [`StackEnd::NotRead`] what they wait for.
+    Rest,
 }
 
 impl fmt::Display for Entity {
@@ -89,6 +100,7 @@ impl fmt::Display for Entity {
             Self::Channel(address) => write!(f, "the channel at {:#x}", address.0),
             Self::SemaphoreTable => f.write_str("the table of semaphores"),
             Self::Threads => f.write_str("the list of threads"),
+            Self::Rest => f.write_str("the rest of the snapshot"),
         }
     }
 }

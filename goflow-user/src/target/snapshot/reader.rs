@@ -64,6 +64,9 @@ pub enum SnapshotError {
     /// The list of goroutines makes no sense.
     #[error("the list of goroutines cannot be read: {0}")]
     List(String),
+    /// Much is missing, where all is needed.
+    #[error("it was cut short: {0}")]
+    CutShort(String),
 }
 
 /// What to read.
@@ -150,7 +153,8 @@ impl<'b> Reader<'b> {
         })
     }
 
-    /// Reads everything once.
+    /// Reads everything once. A snapshot for which `memory` has no time left ([`crate::target::memory::Limited`]) is cut
+    /// short, and says so.
     ///
     /// # Errors
     /// The memory cannot be read, or is another program's.
@@ -178,7 +182,14 @@ impl<'b> Reader<'b> {
         };
         session.waits.clear();
         self.goroutines(&mut session, &mut snapshot)?;
-        self.channels(&session, &mut snapshot)?;
+        match self.channels(&session, &mut snapshot) {
+            Err(SnapshotError::Memory(MemoryError::OutOfTime(_))) if snapshot.cut_short().is_some() => {}
+            Err(SnapshotError::Memory(error @ MemoryError::OutOfTime(_))) => {
+                let why = format!("{error}: the timers behind channels were not read");
+                snapshot.unknown.push(Unknown { what: Entity::Rest, why });
+            }
+            read => read?,
+        }
         sync_objects(&session, &mut snapshot);
         self.room.waits = session.waits;
         snapshot.unknown.sort_by_key(|unknown| unknown.what);

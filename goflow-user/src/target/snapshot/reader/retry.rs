@@ -19,6 +19,25 @@ pub(super) const ATTEMPTS: usize = 4;
 
 const NOT_MAPPED: &str = "its memory is not mapped";
 
+/// Entries of the list of goroutines that are read at once.
+const PIECE: usize = 1 << 17;
+
+/// Most entries that are no goroutines before the rest of the list is left alone: a list has some while it changes, and
+/// each costs a call of the kernel.
+const MOST_SUSPECTS: usize = 1 << 16;
+
+/// The goroutines that do not stand in the snapshot yet.
+struct Work {
+    /// The list of goroutines.
+    addresses: Vec<u64>,
+    /// How many of them have been read.
+    read: usize,
+    pending: Vec<Raw>,
+    details: Vec<Details>,
+    /// Entries that are no goroutines, with the reason.
+    suspects: Vec<(u64, &'static str)>,
+}
+
 impl Reader<'_> {
     pub(super) fn goroutines(
         &mut self,
@@ -27,22 +46,40 @@ impl Reader<'_> {
     ) -> Result<(), SnapshotError> {
         let addresses = self.all_goroutines(session.memory)?;
         let mut pending = std::mem::take(&mut self.room.pending);
-        let mut details = std::mem::take(&mut self.room.details);
         pending.clear();
-        pending.reserve(addresses.len());
-        let mut suspects = Vec::new();
-        self.slots(session.memory, &addresses, |address, slot| match slot {
-            Slot::Live(raw) => pending.push(raw),
-            Slot::Dead => snapshot.dead += 1,
-            Slot::Nonsense(why) => suspects.push((address, why)),
-        })?;
+        pending.reserve(addresses.len().min(PIECE * 8));
+        let details = std::mem::take(&mut self.room.details);
+        let mut work = Work { addresses, read: 0, pending, details, suspects: Vec::new() };
+        let cut_short = match self.settle(session, snapshot, &mut work) {
+            Ok(()) => None,
+            Err(error @ MemoryError::OutOfTime(_)) => Some(error.to_string()),
+            Err(error) => return Err(error.into()),
+        };
+        self.tell_rest(session, snapshot, &mut work, cut_short);
+        self.give_up(snapshot, &work.pending, &work.suspects);
+        only_once(session, snapshot);
+        work.pending.clear();
+        (self.room.pending, self.room.details) = (work.pending, work.details);
+        Ok(())
+    }
+
+    /// Enters every goroutine that holds still, or that has been read often enough. What is pending then never was the
+    /// same goroutine.
+    fn settle(
+        &mut self,
+        session: &mut Session<'_>,
+        snapshot: &mut Snapshot,
+        work: &mut Work,
+    ) -> Result<(), MemoryError> {
+        self.first_look(session.memory, snapshot, work)?;
+        let Work { pending, details, suspects, .. } = work;
         snapshot.goroutines.reserve_exact(pending.len());
         for attempt in 1..=ATTEMPTS {
             let last = attempt == ATTEMPTS;
-            self.details(session, &pending, &mut details)?;
+            self.details(session, pending, details)?;
             let mut now: Vec<u64> = pending.iter().map(|raw| raw.addr).collect();
             now.extend(suspects.iter().map(|&(address, _)| address));
-            let later = self.again(session.memory, &now, &pending)?;
+            let later = self.again(session.memory, &now, pending)?;
             let mut later = later.into_iter().peekable();
             let mut again = Vec::new();
             let mut odd = Vec::new();
@@ -69,7 +106,7 @@ impl Reader<'_> {
                     }
                 }
             }
-            for (n, (address, why)) in suspects.into_iter().enumerate() {
+            for (n, (address, why)) in suspects.drain(..).enumerate() {
                 match later.next_if(|&(at, _)| at == count + n).map(|(_, slot)| slot) {
                     Some(Slot::Live(raw)) => again.push(raw),
                     Some(Slot::Dead) => snapshot.dead += 1,
@@ -77,16 +114,66 @@ impl Reader<'_> {
                     None => odd.push((address, why)),
                 }
             }
-            suspects = odd;
+            suspects.append(&mut odd);
             pending.append(&mut again);
             if pending.is_empty() && suspects.is_empty() {
                 break;
             }
         }
-        self.give_up(snapshot, &pending, &suspects);
-        only_once(session, snapshot);
-        (self.room.pending, self.room.details) = (pending, details);
         Ok(())
+    }
+
+    /// Reads what stands at each entry of the list.
+    fn first_look(
+        &self,
+        memory: &dyn Memory,
+        snapshot: &mut Snapshot,
+        work: &mut Work,
+    ) -> Result<(), MemoryError> {
+        let Work { addresses, read, pending, suspects, .. } = work;
+        for piece in addresses.chunks(PIECE) {
+            self.slots(memory, piece, |address, slot| {
+                *read += 1;
+                match slot {
+                    Slot::Live(raw) => pending.push(raw),
+                    Slot::Dead => snapshot.dead += 1,
+                    Slot::Nonsense(why) => suspects.push((address, why)),
+                }
+            })?;
+            if suspects.len() > MOST_SUSPECTS {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells of what was not read, in one entry however much it is, and enters the goroutines of which only the `g` was.
+    fn tell_rest(
+        &mut self,
+        session: &mut Session<'_>,
+        snapshot: &mut Snapshot,
+        work: &mut Work,
+        cut_short: Option<String>,
+    ) {
+        let (all, unread) = (work.addresses.len(), work.addresses.len() - work.read);
+        let not_read = format!("{unread} of the {all} entries in the list of goroutines were not read");
+        let why = match cut_short {
+            Some(why) => {
+                let alone = work.pending.len();
+                for raw in std::mem::take(&mut work.pending) {
+                    self.finish(session, snapshot, &raw, Details::default());
+                }
+                format!(
+                    "{why}: {not_read}, and of {alone} goroutines not their stacks and what they wait for"
+                )
+            }
+            None if unread > 0 => {
+                let odd = work.suspects.len();
+                format!("{not_read}, because {odd} of the others are no goroutines")
+            }
+            None => return,
+        };
+        snapshot.unknown.push(Unknown { what: Entity::Rest, why });
     }
 
     /// What stands at each address.
@@ -234,7 +321,11 @@ fn only_once(session: &mut Session<'_>, snapshot: &mut Snapshot) {
     session.waits.leave(&twice);
     snapshot.unknown.retain(|unknown| match unknown.what {
         Entity::WaitOf(goid) | Entity::StackOf(goid) | Entity::LabelsOf(goid) => !twice.contains(&goid),
-        Entity::Goroutine(..) | Entity::Channel(_) | Entity::SemaphoreTable | Entity::Threads => true,
+        Entity::Goroutine(..)
+        | Entity::Channel(_)
+        | Entity::SemaphoreTable
+        | Entity::Threads
+        | Entity::Rest => true,
     });
     for goroutine in doubted {
         let what = Entity::Goroutine(goroutine.addr, Some(goroutine.goid));

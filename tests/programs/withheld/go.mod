@@ -1,0 +1,3 @@
+module goflow.test/withheld
+
+go 1.18
