@@ -286,6 +286,7 @@ impl Running {
         let pulse = Pulse::default();
         let snapshots = Snapshots::new(asked, requests.clone(), pace, what, pulse.clone(), search);
         let snapshots = spawn("goflow-snapshot", move || snapshots.run())?;
+        tell(&messages, std::iter::once(Message::Meta(traced.iter().map(|one| one.meta.clone()).collect())));
         let (mut attached, mut plans, mut sources) = (Vec::new(), Vec::new(), Vec::new());
         for Traced { executable, probes, meta, processes, wanted, search: _ } in traced {
             processes.iter().for_each(|process| feed.started(process));
@@ -293,8 +294,7 @@ impl Running {
                 // A thread that is gone says why when it is joined.
                 let _ = asks.send(Ask::Start(wanted));
             }
-            let binary = meta.binary.clone();
-            tell(&messages, std::iter::once(Message::Meta(Box::new(meta))));
+            let binary = meta.binary;
             if let Some(probes) = probes {
                 let mut source = Source::new(executable, &probes.plan, probes.reader);
                 processes.iter().for_each(|process| source.know(process));

@@ -88,7 +88,8 @@ struct ProcessExit {
 
 /// What travels from the ingest thread and control to the sink thread.
 enum Message {
-    Meta(Box<Meta>),
+    /// Of every binary: headers stand together.
+    Meta(Vec<Meta>),
     Process(names::ProcessStart),
     Exit(ProcessExit),
     Events(Vec<Event>),

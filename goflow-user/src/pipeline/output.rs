@@ -50,7 +50,9 @@ impl Output {
 
     fn write(&mut self, message: Message) -> io::Result<()> {
         match message {
-            Message::Meta(meta) => self.record(&Record::Meta(meta)),
+            Message::Meta(metas) => {
+                metas.into_iter().try_for_each(|meta| self.record(&Record::Meta(Box::new(meta))))
+            }
             Message::Process(start) => {
                 let record = Record::ProcessStart { pid: start.pid, binary: names::name(&start.executable) };
                 self.processes.insert(start);

@@ -11,6 +11,7 @@ mod layout;
 mod report;
 mod state;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use anstyle::{AnsiColor, Style};
 
 use self::book::Book;
 use self::fold::{Channels, Detail, Fold, Key, Row};
-use self::layout::{Line, cut_end, cut_start, grouped};
+use self::layout::{Line, counted, cut_end, cut_start, grouped};
 use self::report::Shown;
 use self::state::Looks;
 use super::printable::printable;
@@ -48,6 +49,12 @@ const LEGEND: [&str; 2] = [
     "g7@a.go:5          goroutine 7, created at a.go:5; g7 alone: where is not known (yet), it is older than the trace",
     "chan int@a.go:5#2  second channel made at a.go:5; a channel that is older has an address",
 ];
+
+/// Where the text of the legend begins.
+const LEGEND_TEXT: usize = 19;
+
+/// Where what follows the time of a line begins.
+const BESIDE_TIME: usize = 13;
 
 /// Back to the start of the line, and nothing on it (ECMA-48 CR, EL 2).
 const CLEAR_LINE: &str = "\r\x1b[2K";
@@ -134,6 +141,9 @@ pub struct Pretty<W: Write> {
     many_processes: bool,
     looks: Looks,
     has_column_titles: bool,
+    /// What ends the session is to be said, or has been.
+    is_until_due: bool,
+    has_said_until: bool,
     /// The last line on the screen is one that will be written over.
     has_progress: bool,
     has_folded: bool,
@@ -144,27 +154,29 @@ pub struct Pretty<W: Write> {
 #[derive(Default)]
 struct Alarm {
     told_at: Option<MonotonicNs>,
-    untold: Option<Lost>,
+    /// One for each place.
+    untold: Vec<Lost>,
 }
 
 impl Alarm {
     const PAUSE_NS: u64 = 1_000_000_000;
 
-    /// What is to be told now.
-    fn ring(&mut self, lost: &Lost, events: Events) -> Option<Lost> {
+    /// What is to be told now, each place for itself: what helps at one does not at another.
+    fn ring(&mut self, lost: &Lost, events: Events) -> Vec<Lost> {
         if events != Events::None {
-            return Some(lost.clone());
+            return vec![lost.clone()];
         }
-        let untold = self.untold.take();
-        let from = untold.as_ref().map_or(lost.from, |untold| untold.from);
-        let count = lost.count + untold.map_or(0, |untold| untold.count);
-        let lost = Lost { from, count, ..lost.clone() };
-        if self.told_at.is_some_and(|told_at| lost.to.0 - told_at.0 < Self::PAUSE_NS) {
-            self.untold = Some(lost);
-            return None;
+        match self.untold.iter_mut().find(|untold| untold.at == lost.at) {
+            Some(untold) => (untold.count, untold.to) = (untold.count + lost.count, lost.to),
+            None => self.untold.push(lost.clone()),
+        }
+        if self.told_at.is_some_and(|told_at| lost.to.0.saturating_sub(told_at.0) < Self::PAUSE_NS) {
+            return Vec::new();
         }
         self.told_at = Some(lost.to);
-        Some(lost)
+        let mut lost = std::mem::take(&mut self.untold);
+        lost.sort_by_key(|lost| lost.to);
+        lost
     }
 }
 
@@ -180,7 +192,8 @@ struct Window {
     is_folding: bool,
     fold_from: MonotonicNs,
     fold: Fold,
-    lost: u64,
+    /// By place.
+    lost: BTreeMap<LossPoint, u64>,
     /// New processes, and those that have ended.
     started: u64,
     ended: u64,
@@ -216,6 +229,8 @@ impl<W: Write> Pretty<W> {
             many_processes: false,
             looks: Looks::default(),
             has_column_titles: false,
+            is_until_due: false,
+            has_said_until: false,
             has_progress: false,
             has_folded: false,
         }
@@ -351,7 +366,7 @@ impl<W: Write> Pretty<W> {
         self.window.floor = end;
         self.window.from = None;
         self.window.lines = 0;
-        self.window.lost = 0;
+        self.window.lost.clear();
         self.window.started = 0;
         self.window.ended = 0;
         self.window.is_folding = folded > LINES_PER_SECOND;
@@ -482,50 +497,47 @@ impl<W: Write> Pretty<W> {
             Detail::Text(id) => self.book.text(id).to_owned(),
             Detail::Sync(primitive) => words::primitive(primitive).to_owned(),
             Detail::Cases(sends, receives) => {
-                let plural = |count: u32| if count == 1 { "" } else { "s" };
-                format!("{sends} send{}, {receives} receive{}", plural(sends), plural(receives))
+                format!("{}, {}", counted(sends.into(), "send"), counted(receives.into(), "receive"))
             }
         }
     }
 
     fn fold_table(&mut self, end: MonotonicNs) {
-        self.has_folded = true;
         let (rows, left_rows, left_events) = self.window.fold.top(FOLD_ROWS);
         self.fold_heading(end);
+        self.has_folded = true;
         for (key, row) in rows {
             self.fold_row(key, row);
         }
         if left_rows > 0 {
-            let rest = format!("at {left_rows} more sites");
+            let rest = format!("at {left_rows} more {}", words::plural(left_rows as u64, "site"));
             self.line(Line::default().number(DIM, &grouped(left_events), 12).text(DIM, rest));
         }
     }
 
     fn fold_heading(&mut self, end: MonotonicNs) {
         let window = &self.window;
-        let lost = match window.lost {
-            0 => "none lost".to_owned(),
-            lost => format!("{} LOST", grouped(lost)),
-        };
-        let lost_style = if window.lost > 0 { ALARM } else { DIM };
+        let places = window.lost.iter().enumerate().map(|(n, (at, lost))| {
+            let alarm = if n == 0 { " LOST" } else { "" };
+            format!("{}{alarm} in the {}", grouped(*lost), words::loss_point(*at))
+        });
+        let lost = places.collect::<Vec<_>>().join(", ");
+        let (lost, lost_style) = if lost.is_empty() { ("none lost".to_owned(), DIM) } else { (lost, ALARM) };
         let mut processes = String::new();
-        let plural = |count| if count == 1 { "" } else { "es" };
         if window.started > 0 {
-            processes.push_str(&format!(
-                ", {} new process{}",
-                grouped(window.started),
-                plural(window.started)
-            ));
+            let new = words::plural(window.started, "process");
+            processes.push_str(&format!(", {} new {new}", grouped(window.started)));
         }
         if window.ended > 0 {
-            processes.push_str(&format!(", {} process{} ended", grouped(window.ended), plural(window.ended)));
+            processes.push_str(&format!(", {} ended", counted(window.ended, "process")));
         }
         let line = Line::default()
             .text(BOLD, format!("{:>11} to {} s  ", self.seconds(window.fold_from), self.seconds(end)))
-            .text(BOLD, format!("{} events", grouped(window.fold.events())))
+            .text(BOLD, counted(window.fold.events(), "event"))
             .text(DIM, format!(" by kind and site{processes}, "))
             .text(lost_style, lost)
-            .text(DIM, " (--all prints every one)");
+            .text(DIM, if self.has_folded { "" } else { " (--all prints every one)" })
+            .wrapping(BESIDE_TIME);
         self.line(line);
     }
 
@@ -562,7 +574,7 @@ impl<W: Write> Pretty<W> {
         let now = self.window.from.unwrap_or(self.window.floor.max(self.zero()));
         if self.is_line_due(now) {
             let text = format!("process {} runs {}", pid.0, printable(&binary.to_string()));
-            self.line(Line::default().text(DIM, format!("{:>11}  {text}", "")));
+            self.line(Line::default().text(DIM, format!("{:>11}  {text}", "")).wrapping(BESIDE_TIME));
         } else {
             self.window.started += 1;
         }
@@ -599,16 +611,29 @@ impl<W: Write> Pretty<W> {
     }
 
     fn lost(&mut self, lost: &Lost) {
-        self.window.lost += lost.count;
+        *self.window.lost.entry(lost.at).or_default() += lost.count;
         if self.window.is_folding {
             return;
         }
-        let Some(lost) = self.alarm.ring(lost, self.view.events) else { return };
-        let line = self
-            .stamp(lost.to, None)
-            .text(ALARM, format!("LOST {} events", grouped(lost.count)))
-            .text(PLAIN, format!(" since {} s: {}", self.seconds(lost.from), loss_reason(lost.at)));
-        self.line(line);
+        let level = self.metas.first().map_or("", |meta| meta.level);
+        for lost in self.alarm.ring(lost, self.view.events) {
+            let (from, why) = (self.seconds(lost.from), loss_reason(lost.at));
+            let remedy = report::remedy(lost.at, level, self.view.events);
+            let line = self
+                .stamp(lost.to, None)
+                .text(ALARM, format!("LOST {}", counted(lost.count, "event")))
+                .text(PLAIN, format!(" since {from} s: {why}; {remedy}"))
+                .wrapping(BESIDE_TIME);
+            self.line(line);
+        }
+    }
+
+    /// After the last header.
+    fn say_until(&mut self) {
+        if std::mem::take(&mut self.is_until_due) {
+            self.has_said_until = true;
+            self.line(Line::default().text(DIM, self.view.until.sentence()).wrapping(2));
+        }
     }
 
     fn column_titles(&mut self) {
@@ -618,7 +643,7 @@ impl<W: Write> Pretty<W> {
         self.has_column_titles = true;
         let has_channels = self.metas.first().is_some_and(|meta| meta.level == "channels");
         for text in LEGEND.iter().take(if has_channels { 2 } else { 1 }) {
-            self.line(Line::default().text(DIM, *text));
+            self.line(Line::default().text(DIM, *text).wrapping(LEGEND_TEXT));
         }
         let columns = self.columns();
         let pid = if self.many_processes { format!("{:<8}  ", "pid") } else { String::new() };
@@ -654,7 +679,7 @@ impl<W: Write> Pretty<W> {
         let Some(width) = self.view.width else {
             return Columns { who: 24, what: usize::MAX, site: usize::MAX / 2 };
         };
-        let who = (width / 6).clamp(8, 24);
+        let who = (width / 6).clamp(9, 24);
         let fixed = 11 + 10 + 8 + if self.many_processes { 10 } else { 0 };
         let rest = width.saturating_sub(fixed + who);
         let what = (rest * 45 / 100).max(8);
@@ -692,6 +717,9 @@ impl<W: Write> Pretty<W> {
 
 impl<W: Write> Sink for Pretty<W> {
     fn write(&mut self, record: &Record, names: &dyn Names) -> io::Result<()> {
+        if !matches!(record, Record::Meta(_)) {
+            self.say_until();
+        }
         match record {
             Record::Event(event) => self.event(event, names),
             Record::Inferred(inferred) => self.inferred(inferred, names),
@@ -707,9 +735,7 @@ impl<W: Write> Sink for Pretty<W> {
                 for line in report::header(meta) {
                     self.line(line);
                 }
-                if self.view.events == Events::None && self.metas.is_empty() {
-                    self.line(Line::default().text(DIM, self.view.until.sentence()));
-                }
+                self.is_until_due = self.view.events == Events::None && !self.has_said_until;
                 if let Some(module) = &meta.module {
                     self.book.know_module(module);
                 }
@@ -724,7 +750,7 @@ impl<W: Write> Sink for Pretty<W> {
                 let state = state::lines(summary, level, &mut self.book, names);
                 let events = self.view.events;
                 let is_whole = events == Events::Every || events == Events::Folded && !self.has_folded;
-                let shown = Shown { events, is_whole };
+                let shown = Shown { events, is_whole, width: self.view.width };
                 for line in report::summary(summary, &self.metas, &self.looks, &shown, state) {
                     self.line(line);
                 }
@@ -736,6 +762,7 @@ impl<W: Write> Sink for Pretty<W> {
     fn flush(&mut self, now: MonotonicNs) -> io::Result<()> {
         // What happened just now may still be on its way here.
         self.roll(MonotonicNs(now.0.saturating_sub(LATE_NS)));
+        self.say_until();
         self.drain()?;
         self.writer.flush()
     }
@@ -764,16 +791,12 @@ fn buffer(cap: Option<u64>) -> String {
     }
 }
 
-/// Why events are missing, and what helps.
+/// Why events are missing.
 fn loss_reason(at: LossPoint) -> &'static str {
     match at {
-        LossPoint::Ring => {
-            "the ring buffer was full; --buffer makes it larger, --level blocking records less"
-        }
-        LossPoint::Sink => "the output could not keep up; --output FILE is faster than a terminal",
-        LossPoint::Decode => {
-            "a record could not be decoded; please report this with the output of goflow doctor"
-        }
+        LossPoint::Ring => "the ring buffer was full",
+        LossPoint::Sink => "the output could not keep up",
+        LossPoint::Decode => "a record could not be decoded",
     }
 }
 

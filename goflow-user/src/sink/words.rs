@@ -2,6 +2,7 @@
 //! documentation. In: a typed value; out: a static text.
 
 use goflow_common::probe::ProbeId;
+use std::borrow::Cow;
 
 use super::record::ProcessState;
 use crate::ingest::event::{EventKind, LossPoint, SyncPrimitive};
@@ -110,6 +111,16 @@ pub fn object(blocked: &Blocked) -> String {
     }
 }
 
+/// `noun` for `count` of them: 1 event, 2 events, 2 processes.
+#[must_use]
+pub fn plural(count: u64, noun: &'static str) -> Cow<'static, str> {
+    match count {
+        1 => Cow::Borrowed(noun),
+        _ if noun.ends_with('s') => Cow::Owned(format!("{noun}es")),
+        _ => Cow::Owned(format!("{noun}s")),
+    }
+}
+
 /// What is missing from the state of a process, in a sentence without a full stop.
 #[must_use]
 pub fn incomplete(state: &ProcessState) -> Option<String> {
@@ -117,7 +128,9 @@ pub fn incomplete(state: &ProcessState) -> Option<String> {
         (Missing::NoSnapshot, Some(why)) => format!("there is no snapshot: {why}"),
         (Missing::NoSnapshot, None) => "there is no snapshot yet".to_owned(),
         (Missing::Lost, _) => "events were lost and no snapshot has followed".to_owned(),
-        (Missing::Unread(count), _) => format!("{count} goroutines could not be read in the last snapshot"),
+        (Missing::Unread(count), _) => {
+            format!("{count} {} could not be read in the last snapshot", plural(count, "goroutine"))
+        }
         (Missing::Forgotten(count), _) => {
             format!("{count} goroutines, channels or locks had to be forgotten to bound memory")
         }
@@ -147,5 +160,20 @@ pub fn probe(probe: ProbeId) -> &'static str {
         ProbeId::WaitGroupWait => "waitgroup_wait",
         ProbeId::NotifyListWait => "notify_list_wait",
         ProbeId::NetpollReady => "netpollready",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_several() {
+        let said = |count, noun| format!("{count} {}", plural(count, noun));
+        assert_eq!(
+            [said(0, "event"), said(1, "event"), said(2, "event")],
+            ["0 events", "1 event", "2 events"]
+        );
+        assert_eq!([said(1, "process"), said(2, "process")], ["1 process", "2 processes"]);
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! In: [`Meta`] and [`Summary`]; out: lines. The summary ends with advice that follows from its own numbers.
 
-use super::layout::{Line, grouped, span};
+use super::layout::{Line, counted, grouped, span};
 use super::state::Looks;
 use super::{ALARM, BOLD, DIM, Events, PLAIN};
+use crate::ingest::event::LossPoint;
 use crate::sink::printable::printable;
 use crate::sink::record::{Meta, ProbeHits, Progress, Silence, Summary};
 use crate::sink::words;
@@ -22,6 +23,12 @@ const SHORT_NS: u64 = 3_000_000_000;
 /// Probes the summary lists; the cheapest are summed up.
 const PROBE_ROWS: usize = 14;
 
+/// Where the text of the summary begins, and where it goes on in the next line.
+const INDENT: usize = 10;
+
+/// Columns of two counts beside each other.
+const TWO_COUNTS: usize = INDENT + 2 * 31 + 2;
+
 /// What is traced, with which probes, and what is missing.
 pub(super) fn header(meta: &Meta) -> Vec<Line> {
     let go_version = meta.go_version.as_deref().unwrap_or("unknown Go version");
@@ -30,7 +37,8 @@ pub(super) fn header(meta: &Meta) -> Vec<Line> {
         Line::default()
             .text(BOLD, format!("goflow {}", meta.goflow))
             .text(PLAIN, format!("  {} ", printable(&meta.binary.to_string())))
-            .text(DIM, format!("({}{})", printable(go_version), printable(&module))),
+            .text(DIM, format!("({}{})", printable(go_version), printable(&module)))
+            .wrapping(2),
         match meta.interval_ns {
             Some(interval_ns) => without_probes(meta, interval_ns),
             None => with_probes(meta),
@@ -43,11 +51,12 @@ pub(super) fn header(meta: &Meta) -> Vec<Line> {
         .map(|missing| printable(&missing.what).to_string())
         .collect();
     if !unused.is_empty() {
-        lines.push(Line::default().text(DIM, format!("this program has no {}", unused.join(", no "))));
+        let text = format!("this program has no {}", unused.join(", no "));
+        lines.push(Line::default().text(DIM, text).wrapping(2));
     }
     for missing in meta.unavailable.iter().filter(|missing| !missing.is_unused) {
         let text = format!("not available: {}: {}", printable(&missing.what), printable(&missing.why));
-        lines.push(Line::default().text(ALARM, text));
+        lines.push(Line::default().text(ALARM, text).wrapping(2));
     }
     lines
 }
@@ -60,20 +69,20 @@ fn without_probes(meta: &Meta, interval_ns: u64) -> Line {
         meta.symbol_source,
         meta.offset_source
     );
-    Line::default().text(DIM, text)
+    Line::default().text(DIM, text).wrapping(2)
 }
 
 fn with_probes(meta: &Meta) -> Line {
     let text = format!(
-        "{} probes in place after {} ({}), level {}; names from {}, offsets from {}",
-        meta.probes.len(),
+        "{} in place after {} ({}), level {}; names from {}, offsets from {}",
+        counted(meta.probes.len() as u64, "probe"),
         span(meta.attach_ns),
         meta.attach_method.replace('_', " "),
         meta.level,
         meta.symbol_source,
         meta.offset_source
     );
-    Line::default().text(DIM, text)
+    Line::default().text(DIM, text).wrapping(2)
 }
 
 /// What of the events was shown.
@@ -81,6 +90,8 @@ pub(super) struct Shown {
     pub(super) events: Events,
     /// Every one.
     pub(super) is_whole: bool,
+    /// Columns of the terminal, where there is one.
+    pub(super) width: Option<usize>,
 }
 
 /// Totals, what is told of the processes' state, cost and advice.
@@ -96,10 +107,19 @@ pub(super) fn summary(
         Line::default()
             .text(BOLD, "summary")
             .text(PLAIN, format!("  {}, {}", span(summary.duration_ns), printable(&summary.ended)))
-            .text(DIM, processes(summary)),
+            .text(DIM, processes(summary))
+            .wrapping(INDENT - 1),
     ];
-    lines.extend(counts(summary));
+    lines.extend(counts(summary, shown.width));
     lines.push(losses(summary));
+    if state.is_empty() {
+        let text = if is_over(summary) {
+            "none: no traced process is left"
+        } else {
+            "not known: there was no snapshot"
+        };
+        lines.push(entry("state").text(DIM, text));
+    }
     lines.extend(state);
     match metas.first().and_then(|meta| meta.interval_ns) {
         Some(interval_ns) => lines.extend(looking(summary, looks.apart_ns().max(interval_ns))),
@@ -110,7 +130,7 @@ pub(super) fn summary(
             lines.push(entry("attach").text(PLAIN, text));
         }
     }
-    if let Some(advice) = advice(summary, metas.first(), shown.events, shown.is_whole) {
+    if let Some(advice) = advice(summary, metas.first(), shown) {
         lines.push(entry("next").text(PLAIN, advice));
     }
     lines
@@ -140,14 +160,19 @@ fn short<'a>(binary: &'a str, all: &[String]) -> &'a str {
 
 /// The start of a line of the summary.
 pub(super) fn entry(title: &str) -> Line {
-    Line::default().text(DIM, format!("  {title:<8}"))
+    Line::default().text(DIM, format!("  {title:<8}")).wrapping(INDENT)
+}
+
+/// Whoever was traced has ended, or nobody was there.
+fn is_over(summary: &Summary) -> bool {
+    !summary.processes.is_empty() || matches!(summary.silence, Some(Silence::Ended | Silence::NobodyRuns))
 }
 
 fn processes(summary: &Summary) -> String {
     match summary.processes.as_slice() {
         [] => String::new(),
         [one] => format!(", process {}", one.0),
-        many => format!(", {} processes", grouped(many.len() as u64)),
+        many => format!(", {}", counted(many.len() as u64, "process")),
     }
 }
 
@@ -159,11 +184,12 @@ fn lost(summary: &Summary) -> u64 {
     summary.lost.iter().map(|(_, count)| count).sum()
 }
 
-/// Counts by kind, two to a line, which fit 80 columns.
-fn counts(summary: &Summary) -> Vec<Line> {
+/// Counts by kind, two to a line where that fits.
+fn counts(summary: &Summary, width: Option<usize>) -> Vec<Line> {
+    let beside = if width.is_none_or(|width| width >= TWO_COUNTS) { 2 } else { 1 };
     let seen: Vec<_> = summary.counts.iter().filter(|(_, count)| *count > 0).collect();
     let mut lines = vec![entry("events").text(BOLD, grouped(total(summary)))];
-    for group in seen.chunks(2) {
+    for group in seen.chunks(beside) {
         let texts = group.iter().map(|(kind, count)| format!("{:<17}{:>13}", kind, grouped(*count)));
         lines.push(
             Line::default().text(PLAIN, format!("          {}", texts.collect::<Vec<_>>().join("   "))),
@@ -205,7 +231,9 @@ fn probes(summary: &Summary) -> Vec<Line> {
     if let Some(rest) = hits.get(PROBE_ROWS..).filter(|rest| !rest.is_empty()) {
         let hits = rest.iter().map(|probe| probe.hits).sum();
         lines.push(
-            entry("").number(DIM, &grouped(hits), 13).text(DIM, format!("at {} more probes", rest.len())),
+            entry("")
+                .number(DIM, &grouped(hits), 13)
+                .text(DIM, format!("at {} more", words::plural(rest.len() as u64, "probe"))),
         );
     }
     lines
@@ -253,7 +281,7 @@ pub(super) fn progress(progress: &Progress) -> Line {
     };
     let line = Line::default()
         .text(DIM, format!("{elapsed}  "))
-        .text(BOLD, format!("{} events", grouped(progress.events)))
+        .text(BOLD, counted(progress.events, "event"))
         .text(DIM, ", ")
         .text(lost_style, lost);
     match percent(progress.cost_ns, progress.target_cpu_ns) {
@@ -286,21 +314,52 @@ fn cost(summary: &Summary) -> Line {
 }
 
 /// What to do next, from the numbers; `None` where there is nothing to better.
-fn advice(summary: &Summary, meta: Option<&Meta>, events: Events, is_whole: bool) -> Option<String> {
+fn advice(summary: &Summary, meta: Option<&Meta>, shown: &Shown) -> Option<String> {
     let level = meta.map_or("", |meta| meta.level);
-    let less = match level {
-        "channels" => Some("--level blocking"),
-        "blocking" => Some("--level lifecycle"),
-        _ => None,
-    };
-    Some(match (lost(summary), less) {
-        (1.., Some(less)) => format!("to lose nothing: {less}, or a larger --buffer"),
-        (1.., None) => "to lose nothing: a larger --buffer".to_owned(),
-        (_, Some(less)) if is_costly(summary) => format!("to cost the target less: {less}"),
+    Some(match (lost(summary), lower(level)) {
+        (1.., _) => to_lose_nothing(summary, level, shown.events),
+        (_, Some(less)) if is_costly(summary) => format!("to cost the target less: --level {less}"),
         _ if total(summary) == 0 => of_silence(summary, level),
-        _ if is_whole || events == Events::None => return None,
+        _ if shown.is_whole || shown.events == Events::None => return None,
         _ => "--format json --output trace.jsonl keeps every event; fields: docs/events.md".to_owned(),
     })
+}
+
+/// The level below `level`, which records less.
+fn lower(level: &str) -> Option<&'static str> {
+    match level {
+        "channels" => Some("blocking"),
+        "blocking" => Some("lifecycle"),
+        _ => None,
+    }
+}
+
+/// For each place that something was lost at, what helps there.
+fn to_lose_nothing(summary: &Summary, level: &str, events: Events) -> String {
+    let places: Vec<LossPoint> =
+        summary.lost.iter().filter(|(_, count)| *count > 0).map(|(at, _)| *at).collect();
+    let hint = |at: &LossPoint| match places.as_slice() {
+        [_] => remedy(*at, level, events),
+        _ => format!("in the {}: {}", words::loss_point(*at), remedy(*at, level, events)),
+    };
+    let hints: Vec<String> = places.iter().map(hint).collect();
+    match hints.as_slice() {
+        [one] => format!("to lose nothing: {one}"),
+        several => format!("to lose nothing {}", several.join("; ")),
+    }
+}
+
+/// What helps against losses at `at`.
+pub(super) fn remedy(at: LossPoint, level: &str, events: Events) -> String {
+    let less = lower(level).map(|less| format!("--level {less}, or ")).unwrap_or_default();
+    match (at, events) {
+        (LossPoint::Ring, _) => format!("{less}a larger --buffer"),
+        (LossPoint::Sink, Events::None) => format!("{less}a faster reader or disk for the output"),
+        (LossPoint::Sink, Events::Folded | Events::Every) => {
+            format!("{less}--output FILE, which is faster than a terminal")
+        }
+        (LossPoint::Decode, _) => "please report this with the output of goflow doctor".to_owned(),
+    }
 }
 
 /// What to do about a session without an event.
@@ -317,6 +376,9 @@ fn of_silence(summary: &Summary, level: &str) -> String {
         }
         Some(Silence::Ended) => {
             "no event before the target ended: trace it from its start, by -- CMD".to_owned()
+        }
+        Some(Silence::Idle) | None if level == "snapshot" && summary.processes.is_empty() => {
+            "no snapshot could be taken: a message of goflow says why; -v tells more".to_owned()
         }
         Some(Silence::Idle) | None if summary.duration_ns < SHORT_NS => {
             format!("no event in {lasted}: trace longer; goflow snapshot tells a hang")

@@ -3,11 +3,11 @@
 //! In: [`ProcessState`]s; out: lines. Of several processes the first few are shown; what is left out is counted.
 
 use super::book::Book;
-use super::layout::{Line, grouped, span};
+use super::layout::{Line, counted, grouped, span};
 use super::report::entry;
 use super::{ALARM, BOLD, DIM, PLAIN};
 use crate::ingest::event::{MonotonicNs, Pid, WaitReason};
-use crate::model::LongWait;
+use crate::model::{LongWait, Missing};
 use crate::sink::printable::printable;
 use crate::sink::record::{Names, ProcessState, Summary};
 use crate::sink::words;
@@ -20,6 +20,9 @@ const PROCESSES: usize = 3;
 const REASONS: usize = 4;
 /// Waits shown of each.
 const WAITS: usize = 5;
+
+/// Where the text begins beside how long a goroutine waits.
+const BESIDE_WAIT: usize = 25;
 
 /// How far looks at the same process were apart.
 #[derive(Default)]
@@ -60,7 +63,8 @@ pub(super) fn lines(summary: &Summary, level: &str, book: &mut Book, names: &dyn
         }
     }
     if let Some(rest) = summary.state.len().checked_sub(PROCESSES).filter(|rest| *rest > 0) {
-        let text = format!("and of {rest} more processes; --format json has them all");
+        let processes = words::plural(rest as u64, "process");
+        let text = format!("and of {rest} more {processes}; --format json has them all");
         lines.push(entry("").text(DIM, text));
     }
     lines
@@ -68,18 +72,23 @@ pub(super) fn lines(summary: &Summary, level: &str, book: &mut Book, names: &dyn
 
 fn counts(title: &str, state: &ProcessState, many: bool, book: &mut Book, names: &dyn Names) -> Vec<Line> {
     let overview = &state.overview;
+    if overview.missing == Some(Missing::NoSnapshot) && overview.goroutines == 0 {
+        // Nobody was seen, which is not to say that nobody is there.
+        let why = words::incomplete(state).unwrap_or_default();
+        return vec![entry(title).text(ALARM, format!("{}not known: {}", of(state, many), printable(&why)))];
+    }
     let mut parts = vec![format!("{} awake", grouped(overview.awake))];
     parts.push(format!("{} waiting", grouped(overview.waiting)));
     if overview.unknown > 0 {
         parts.push(format!("{} unknown", grouped(overview.unknown)));
     }
-    let of = if many { format!("process {}: ", overview.pid.0) } else { String::new() };
+    let of = of(state, many);
     let counts = entry(title)
-        .text(BOLD, format!("{of}{} goroutines", grouped(overview.goroutines)))
+        .text(BOLD, format!("{of}{}", counted(overview.goroutines, "goroutine")))
         .text(PLAIN, format!(": {}", parts.join(", ")))
         .text(
             DIM,
-            format!("; {} of the runtime's own, {} channels", overview.system, grouped(overview.channels)),
+            format!("; {} of the runtime's own, {}", overview.system, counted(overview.channels, "channel")),
         );
     let mut lines = vec![counts];
     if let Some(why) = words::incomplete(state) {
@@ -89,6 +98,11 @@ fn counts(title: &str, state: &ProcessState, many: bool, book: &mut Book, names:
         lines.push(entry("").text(PLAIN, format!("waiting for: {}", reasons(state, book, names))));
     }
     lines
+}
+
+/// Which process it is, where there are many.
+fn of(state: &ProcessState, many: bool) -> String {
+    if many { format!("process {}: ", state.overview.pid.0) } else { String::new() }
 }
 
 fn reasons(state: &ProcessState, book: &mut Book, names: &dyn Names) -> String {
@@ -134,6 +148,7 @@ fn long_wait(
         .text(BOLD, format!("g{}", wait.goid.0))
         .text(PLAIN, format!(" {}{object}{more}", text(pid, wait.reason, book, names)))
         .text(DIM, origin.unwrap_or_default())
+        .wrapping(BESIDE_WAIT)
 }
 
 fn text(pid: Pid, reason: Option<WaitReason>, book: &mut Book, names: &dyn Names) -> String {

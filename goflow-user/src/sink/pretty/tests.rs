@@ -156,7 +156,7 @@ fn the_header_says_what_is_traced_how_and_what_is_missing() {
         screen(WIDE, &[meta()], 0),
         [
             "goflow 0.1.0  /srv/app (go1.26.6, module github.com/x/app)",
-            "1 probes in place after 8.2 ms (uprobe multi), level channels; names from pclntab, offsets from table",
+            "1 probe in place after 8.2 ms (uprobe multi), level channels; names from pclntab, offsets from table",
             "not available: sync.Cond: not in this binary",
         ]
     );
@@ -409,12 +409,12 @@ fn a_loss_stands_where_it_happened_or_in_the_fold_of_its_second() {
     let lines = body(View { width: None, ..WIDE }, [send(1, 57), loss(2)]);
     assert_eq!(
         lines[1],
-        "   0.102000  LOST 1,234 events since 0.002000 s: the ring buffer was full; --buffer makes it larger, --level blocking records less"
+        "   0.102000  LOST 1,234 events since 0.002000 s: the ring buffer was full; --level blocking, or a larger --buffer"
     );
     let busy = (0..100).map(|ms| send(ms, 57)).chain([loss(100), loss(200), send(1_500, 57)]);
     let lines = body(WIDE, busy);
     assert!(
-        lines[40].contains("0.040000 to 1.000000 s  60 events by kind and site, 2,468 LOST"),
+        lines[40].contains("0.040000 to 1.000000 s  60 events by kind and site, 2,468 LOST in the ring"),
         "{lines:#?}"
     );
 }
@@ -550,12 +550,90 @@ fn the_summary_counts_events_losses_hits_and_cost() {
             "  events  120,000",
             "          park                    30,000   chan_send               90,000",
             "  lost    none",
+            "  state   none: no traced process is left",
             "  hits           30,000     ≈ 40.0 ms  runtime.chansend",
             "                      5      ≈ 9.0 µs  runtime.gopark",
             "  cost    ≈ 0.5 % of the target's CPU time: 40.0 ms of 8.000 s (estimate)",
             "  attach  probes in after 8.2 ms, out after 22.0 ms",
         ]
     );
+}
+
+#[test]
+fn each_place_of_a_loss_has_its_own_count_and_remedy() {
+    let at = |ms: u64, at, count| {
+        let (from, to) = (MonotonicNs((1_000 + ms) * MS), MonotonicNs((1_010 + ms) * MS));
+        Record::Lost(Lost { from, to, at, count })
+    };
+    let (ring, sink) = (LossPoint::Ring, LossPoint::Sink);
+    let losses = [at(0, ring, 1), at(10, sink, 2), at(20, ring, 3), at(30, sink, 4), at(2_000, sink, 5)];
+    let elsewhere = View { events: Events::None, width: None, ..WIDE };
+    let all: Vec<_> = [meta()].into_iter().chain(losses).collect();
+    let lines: Vec<_> = screen(elsewhere, &all, 0).into_iter().filter(|line| line.contains("LOST")).collect();
+    let ring_was = "the ring buffer was full; --level blocking, or a larger --buffer";
+    let sink_was =
+        "the output could not keep up; --level blocking, or a faster reader or disk for the output";
+    assert_eq!(
+        lines,
+        [
+            format!("   0.010000  LOST 1 event since 0.000000 s: {ring_was}"),
+            format!("   0.030000  LOST 3 events since 0.020000 s: {ring_was}"),
+            format!("   2.010000  LOST 11 events since 0.010000 s: {sink_was}"),
+        ]
+    );
+
+    let busy = (0..100).map(|ms| send(ms, 57));
+    let folded = body(WIDE, busy.chain([at(100, sink, 7), at(110, ring, 9), send(1_500, 57)]));
+    let heading = "60 events by kind and site, 9 LOST in the ring, 7 in the sink (--all";
+    assert!(folded.iter().any(|line| line.contains(heading)), "{folded:#?}");
+
+    let Record::Summary(mut summary) = summary_of(9, 3, 0) else { unreachable!() };
+    let next = |summary: &Summary| {
+        let view = View { width: None, ..WIDE };
+        screen(view, &[meta(), Record::Summary(Box::new(summary.clone()))], 0).pop().unwrap()
+    };
+    summary.lost = vec![(ring, 3), (sink, 5)];
+    assert_eq!(
+        next(&summary),
+        "  next    to lose nothing in the ring: --level blocking, or a larger --buffer; in the sink: --level blocking, \
+         or --output FILE, which is faster than a terminal"
+    );
+    summary.lost = vec![(ring, 0), (sink, 5)];
+    assert_eq!(
+        next(&summary),
+        "  next    to lose nothing: --level blocking, or --output FILE, which is faster than a terminal"
+    );
+}
+
+#[test]
+fn on_a_narrow_terminal_nothing_of_header_and_summary_is_cut() {
+    let records =
+        [meta(), loss(3), summary_with(vec![state(Some(Missing::Lost))]), summary_of(9, 3, 400 * MS)];
+    let kept = |lines: &[String]| lines.concat().split_whitespace().collect::<String>();
+    let whole = kept(&screen(View { width: None, ..WIDE }, &records, 0));
+    for width in [80, 60, 40] {
+        let lines = screen(View { width: Some(width), ..WIDE }, &records, 0);
+        assert!(lines.iter().all(|line| line.chars().count() <= width), "{width}: {lines:#?}");
+        assert_eq!(kept(&lines), whole, "{width}: {lines:#?}");
+    }
+}
+
+#[test]
+fn what_is_not_known_of_the_state_is_not_told_as_none() {
+    let mut unread = state(Some(Missing::NoSnapshot));
+    unread.failure = Some("the memory of process 1 may not be read".to_owned());
+    (unread.overview.goroutines, unread.overview.waiting, unread.overview.awake) = (0, 0, 0);
+    let line = |summary: Record| {
+        let lines = screen(WIDE, &[meta(), summary], 0);
+        lines.into_iter().find(|line| line.starts_with("  state")).unwrap()
+    };
+    assert_eq!(
+        line(summary_with(vec![unread])),
+        "  state   not known: there is no snapshot: the memory of process 1 may not be read"
+    );
+    let Record::Summary(mut summary) = summary_of(0, 0, 0) else { unreachable!() };
+    (summary.processes, summary.silence) = (Vec::new(), Some(Silence::Idle));
+    assert_eq!(line(Record::Summary(summary)), "  state   not known: there was no snapshot");
 }
 
 #[test]
@@ -649,6 +727,9 @@ fn who_waits_is_told_for_what() {
     let elapsed = Until::Elapsed(Duration::from_secs(90));
     assert_eq!(line(elapsed), ["recording for 1m 30s; Ctrl-C ends it sooner"]);
     assert_eq!(line(Until::CommandEnds), ["recording until the command ends"]);
+    let view = View { events: Events::None, ..WIDE };
+    let lines = screen(view, &[meta(), meta(), loss(1)], 0);
+    assert!(lines[6].starts_with("recording") && lines[7].contains("LOST"), "{lines:#?}");
 }
 
 #[test]
