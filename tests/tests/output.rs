@@ -173,6 +173,58 @@ fn a_full_disk_ends_the_session_with_an_error() -> Result<()> {
     target.finish()
 }
 
+/// goflow under a limit of the shell, such as `-f 64`.
+fn limited(limit: &str, arguments: &[&str]) -> Result<Command> {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")]).arg(binary()?).args(arguments);
+    Ok(shell)
+}
+
+#[test]
+fn a_limit_on_file_sizes_ends_the_session_with_an_error_and_not_by_a_signal() -> Result<()> {
+    let target = storm()?;
+    let pid = target.pid().to_string();
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("trace.jsonl");
+    let name = file.to_str().context("a path")?;
+    for command in [&["trace", "--duration", "30s"][..], &["snapshot"]] {
+        let arguments = [command, &["--format", "json", "--output", name, "--pid", &pid]].concat();
+        let finished = Goflow::spawn(&mut limited("-f 2", &arguments)?)?.finish()?;
+        ensure!(finished.status.code() == Some(2), "{}: {}", finished.status, finished.stderr);
+        for word in [name, "File too large", "help: ", "ulimit -f unlimited"] {
+            ensure!(finished.stderr.contains(word), "does not say {word:?}: {}", finished.stderr);
+        }
+        ensure!(std::fs::metadata(&file)?.len() > 0, "nothing was written");
+    }
+    target.assert_text_is_untouched()?;
+    target.finish()
+}
+
+#[test]
+fn a_lack_of_memory_is_told_and_leaves_no_probe() -> Result<()> {
+    let target = storm()?;
+    let pid = target.pid().to_string();
+    let (mut lacking, mut enough) = (0, 0);
+    for kilobytes in (16..160).step_by(12).map(|megabytes| megabytes * 1024) {
+        let arguments = ["trace", "--format", "json", "--duration", "200ms", "--pid", &pid];
+        let finished = Goflow::spawn(&mut limited(&format!("-v {kilobytes}"), &arguments)?)?.finish()?;
+        let said = &finished.stderr;
+        match finished.status.code() {
+            Some(0) => enough += 1,
+            // The loader of the system, before goflow has begun.
+            Some(127) => ensure!(said.contains("error while loading"), "{kilobytes} kB: {said}"),
+            Some(2) => ensure!(said.contains("goflow: "), "{kilobytes} kB: {said}"),
+            _ => {
+                ensure!(said.contains("goflow: out of memory\nhelp: raise"), "{kilobytes} kB: {said}");
+                lacking += 1;
+            }
+        }
+        target.assert_text_is_untouched().with_context(|| format!("{kilobytes} kB: {said}"))?;
+    }
+    ensure!(lacking > 0 && enough > 0, "{lacking} times too little, {enough} times enough");
+    target.finish()
+}
+
 /// As `goflow trace … | head -1` does.
 #[test]
 fn a_reader_that_goes_away_ends_the_session_quietly() -> Result<()> {

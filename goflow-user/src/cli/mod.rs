@@ -6,6 +6,7 @@
 
 mod doctor;
 mod inspect;
+pub mod out_of_memory;
 mod output;
 pub mod reference;
 mod snapshot;
@@ -113,6 +114,7 @@ fn command() -> clap::Command {
 #[must_use]
 pub fn run() -> ExitCode {
     executable::survive_truncation();
+    output::survive_size_limit();
     let cli = match parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
@@ -262,9 +264,25 @@ fn advice_by_kind(error: &anyhow::Error) -> Option<String> {
         if let Some(ExecutableError::NotAllowed { .. }) = executable {
             return Some(Refusal::detect().advice_to_look());
         }
+        if let Some(error) = link.downcast_ref::<io::Error>() {
+            return advice_on_writing(error.kind()).map(str::to_owned);
+        }
         let is_of_kernel = link.is::<AttachError>() || link.is::<LoadError>();
         is_of_kernel.then(|| "`goflow doctor` tells what this machine lacks, -v tells more".to_owned())
     })
+}
+
+/// What helps where an output has no more room.
+fn advice_on_writing(kind: io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        io::ErrorKind::FileTooLarge => {
+            Some("raise the limit on file sizes (`ulimit -f unlimited`), or write to a pipe")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("make room, or give --output a file in another place")
+        }
+        _ => None,
+    }
 }
 
 /// Messages name files and quote what stands in them; those of the kernel have several lines.

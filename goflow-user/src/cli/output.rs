@@ -2,18 +2,29 @@
 //!
 //! In: `--output`; out: a writer. A file that exists is not touched before the first byte of a trace is written, one
 //! that was made for a trace that never started is removed again, and under sudo the file belongs to the user who asked.
+//! Every byte goes to the end of the file, wherever that is by then: logrotate(8) empties files that are still written
+//! (`copytruncate`).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use rustix::fs::{Gid, OFlags, Uid};
 
 use crate::advice::Advise as _;
 use crate::target::sudo::{self, Ids};
+
+/// Has a write beyond the limit on file sizes (`ulimit -f`) fail, where the signal would end goflow in its midst. The
+/// signal is handled, not ignored: a traced command would inherit that.
+pub(super) fn survive_size_limit() {
+    if let Err(error) = signal_hook::flag::register(libc::SIGXFSZ, Arc::default()) {
+        tracing::debug!(%error, "a limit on file sizes will end goflow");
+    }
+}
 
 /// A file that a trace is written to.
 pub(super) struct OutputFile {
@@ -84,7 +95,7 @@ fn advice_against(path: &Path, error: &io::Error) -> String {
 /// Opens without emptying, and tells whether the file was made just now.
 fn open(path: &Path) -> io::Result<(File, bool)> {
     let user = sudo::invoking_user().map_err(io::Error::other)?;
-    match OpenOptions::new().write(true).create_new(true).open(path) {
+    match OpenOptions::new().append(true).create_new(true).open(path) {
         Ok(file) => {
             if let Some(Ids { uid, gid }) = user {
                 rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
@@ -99,7 +110,7 @@ fn open(path: &Path) -> io::Result<(File, bool)> {
 /// Opens what is there already; a named pipe that nobody reads is an error instead of a wait without end.
 fn open_existing(path: &Path) -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new().write(true).custom_flags(flags).open(path).map_err(|error| {
+    let file = OpenOptions::new().append(true).custom_flags(flags).open(path).map_err(|error| {
         let is_pipe = || fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
         // fifo(7): ENXIO when it is opened for writing without waiting and nobody has it open for reading.
         if error.raw_os_error() == Some(libc::ENXIO) && is_pipe() {
@@ -171,6 +182,20 @@ mod tests {
         output.write_all(b"er").unwrap();
         drop(output);
         assert_eq!(fs::read_to_string(&path).unwrap(), "newer");
+    }
+
+    #[test]
+    fn a_file_that_is_emptied_meanwhile_begins_with_what_comes_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let (new, old) = (directory.path().join("new"), directory.path().join("old"));
+        fs::write(&old, "an earlier trace").unwrap();
+        for path in [&new, &old] {
+            let mut output = OutputFile::open(path, &[]).unwrap();
+            output.write_all(b"before").unwrap();
+            OpenOptions::new().write(true).truncate(true).open(path).unwrap();
+            output.write_all(b"after").unwrap();
+            assert_eq!(fs::read_to_string(path).unwrap(), "after");
+        }
     }
 
     #[test]
