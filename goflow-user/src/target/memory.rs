@@ -283,16 +283,23 @@ network file system)";
 /// Whether whoever reads memory still gets answers, for those who wait for it on another thread.
 #[derive(Clone, Debug, Default)]
 pub struct Pulse {
-    /// The read under way: when it began, and of which process it is, where it is one's.
-    under_way: Arc<Mutex<Option<(Instant, Option<Pid>)>>>,
+    under_way: Arc<Mutex<Option<UnderWay>>>,
     is_cancelled: Arc<AtomicBool>,
+}
+
+/// A read that has not returned.
+#[derive(Clone, Copy, Debug)]
+struct UnderWay {
+    began: Instant,
+    /// Whose memory, where it is a process's.
+    pid: Option<Pid>,
 }
 
 impl Pulse {
     /// The process whose memory has not answered for [`NO_ANSWER`].
     #[must_use]
     pub fn is_stuck(&self) -> Option<Pid> {
-        let (began, pid) = (*self.under_way.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let UnderWay { began, pid } = (*self.under_way.lock().unwrap_or_else(PoisonError::into_inner))?;
         pid.filter(|_| began.elapsed() >= NO_ANSWER)
     }
 
@@ -307,7 +314,7 @@ impl Pulse {
         self.is_cancelled.load(Ordering::Acquire)
     }
 
-    fn set(&self, under_way: Option<(Instant, Option<Pid>)>) {
+    fn set(&self, under_way: Option<UnderWay>) {
         *self.under_way.lock().unwrap_or_else(PoisonError::into_inner) = under_way;
     }
 }
@@ -335,7 +342,7 @@ impl Memory for Limited<'_> {
         if now - self.began >= self.limit || self.pulse.is_cancelled() {
             return Err(MemoryError::OutOfTime(self.limit));
         }
-        self.pulse.set(Some((now, self.pid)));
+        self.pulse.set(Some(UnderWay { began: now, pid: self.pid }));
         let read = self.memory.read_runs(runs);
         self.pulse.set(None);
         read
