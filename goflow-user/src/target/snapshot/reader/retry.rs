@@ -20,11 +20,11 @@ pub(super) const ATTEMPTS: usize = 4;
 const NOT_MAPPED: &str = "its memory is not mapped";
 
 /// Entries of the list of goroutines that are read at once.
-const PIECE: usize = 1 << 17;
+const PIECE: usize = 1 << 14;
 
 /// Most entries that are no goroutines before the rest of the list is left alone: a list has some while it changes, and
 /// each costs a call of the kernel.
-const MOST_SUSPECTS: usize = 1 << 16;
+const MOST_SUSPECTS: usize = 1 << 14;
 
 /// The goroutines that do not stand in the snapshot yet.
 struct Work {
@@ -47,7 +47,7 @@ impl Reader<'_> {
         let addresses = self.all_goroutines(session.memory)?;
         let mut pending = std::mem::take(&mut self.room.pending);
         pending.clear();
-        pending.reserve(addresses.len().min(PIECE * 8));
+        pending.reserve(addresses.len().min(1 << 20));
         let details = std::mem::take(&mut self.room.details);
         let mut work = Work { addresses, read: 0, pending, details, suspects: Vec::new() };
         let cut_short = match self.settle(session, snapshot, &mut work) {
