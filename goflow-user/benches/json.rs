@@ -33,6 +33,7 @@ impl Names for Source {
             file: Some("/home/build/src/github.com/example/service/internal/pool/pool.go"),
             line: u32::try_from(pc.0).ok(),
             inlined: false,
+            wrapper: false,
         }]
     }
     fn function_at(&self, pid: Pid, entry: RuntimeAddr) -> Option<Frame<'_>> {

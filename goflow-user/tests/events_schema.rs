@@ -33,10 +33,19 @@ struct Fake;
 
 impl Names for Fake {
     fn frames(&self, _: Pid, pc: RuntimeAddr) -> Vec<Frame<'_>> {
-        let named = Frame { function: "main.f", file: Some("/src/main.go"), line: Some(7), inlined: false };
+        let named = Frame {
+            function: "main.f",
+            file: Some("/src/main.go"),
+            line: Some(7),
+            inlined: false,
+            wrapper: false,
+        };
         match pc {
             NAMED => vec![named],
-            INLINED => vec![Frame { function: "main.g", file: None, line: None, inlined: true }, named],
+            INLINED => vec![
+                Frame { function: "main.g", file: None, line: None, inlined: true, wrapper: false },
+                named,
+            ],
             _ => Vec::new(),
         }
     }

@@ -99,6 +99,13 @@ fn parse(dump: &str) -> Result<BTreeMap<u64, Dumped>> {
     Ok(goroutines)
 }
 
+/// Nothing is unknown: standard error has one line, on the runtime's own goroutines.
+fn tells_only_what_is_left_out(finished: &Finished) -> Result<()> {
+    let said = finished.stderr.trim_end();
+    ensure!(said.starts_with("goflow: without ") && said.contains("of the runtime's own"), "{said}");
+    Ok(ensure!(!said.contains('\n'), "{said}"))
+}
+
 fn each_version(check: impl Fn(&mut Target, &str, Flavour) -> Result<()>) -> Result<()> {
     for version in VERSIONS {
         for flavour in [Flavour::Plain, Flavour::Stripped] {
@@ -116,7 +123,7 @@ fn each_version(check: impl Fn(&mut Target, &str, Flavour) -> Result<()>) -> Res
 fn it_reads_like_the_runtimes_own_dump() -> Result<()> {
     each_version(|target, _, _| {
         let finished = snapshot(target, &[])?;
-        ensure!(finished.stderr.is_empty(), "{}", finished.stderr);
+        tells_only_what_is_left_out(&finished)?;
         let (ours, own) = (parse(&String::from_utf8(finished.stdout)?)?, parse(&ask(target)?.dump)?);
         let goids = |dump: &BTreeMap<u64, Dumped>| dump.keys().copied().collect::<Vec<_>>();
         ensure!(goids(&ours) == goids(&own), "{:?}, and the runtime has {:?}", goids(&ours), goids(&own));
@@ -129,6 +136,50 @@ fn it_reads_like_the_runtimes_own_dump() -> Result<()> {
         ensure!(main.header == "[syscall]:" && main.lines.iter().any(|it| it == "main.main"), "{main:?}");
         Ok(())
     })
+}
+
+#[test]
+fn frames_are_shown_and_named_as_the_binarys_own_go_does() -> Result<()> {
+    for version in go_versions() {
+        for flavour in [Flavour::Plain, Flavour::Stripped] {
+            let program = Program::named("frames").go(version).flavour(flavour).build()?;
+            let mut target = Target::start::<&str>(&program, &[])?;
+            frames_agree(&mut target).with_context(|| format!("Go {version}, {}", flavour.name()))?;
+            target.finish()?;
+        }
+    }
+    Ok(())
+}
+
+fn frames_agree(target: &mut Target) -> Result<()> {
+    let words = |more: &[&str]| -> Result<String> { Ok(String::from_utf8(snapshot(target, more)?.stdout)?) };
+    let (ours, folded) = (parse(&words(&[])?)?, words(&["--format", "folded"])?);
+    let raw: Value = serde_json::from_str(&target.ask()?)?;
+    let own = parse(text(&raw, "dump"))?;
+    // With the finalizer's goroutine, which is the runtime's own until it calls back.
+    ensure!(own.len() == 21, "{} goroutines", own.len());
+    ensure!(ours.keys().eq(own.keys()), "{:?}, and the runtime has {:?}", ours.keys(), own.keys());
+    let mut wrong = Vec::new();
+    // The first one reads its stdin while goflow looks, and prints while the runtime does.
+    for (goid, dumped) in ours.iter().filter(|&(&goid, _)| goid != 1) {
+        if own[goid] != *dumped {
+            wrong.push(format!("goroutine {goid}: {dumped:#?}\nGo: {:#?}", own[goid]));
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let lines = own.values().flat_map(|dumped| &dumped.lines);
+    ensure!(lines.clone().any(|line| line == "panic"), "no panic in {own:#?}");
+    ensure!(lines.clone().any(|line| line.contains("[...]")), "no instance in {own:#?}");
+    let stacks = folded.lines().flat_map(|line| {
+        let (stack, count) = line.rsplit_once(' ').unwrap_or_default();
+        std::iter::repeat_n(stack, count.parse().unwrap_or(0))
+    });
+    let is_main = |stack: &str| stack.starts_with("runtime.main");
+    let stacks: BTreeSet<&str> = stacks.filter(|stack| !is_main(stack)).collect();
+    let profiled = list(&raw, "profile").iter().filter_map(Value::as_str);
+    let profiled: BTreeSet<&str> = profiled.filter(|stack| !is_main(stack)).collect();
+    ensure!(stacks == profiled, "{stacks:#?}\nGo: {profiled:#?}");
+    Ok(())
 }
 
 #[test]
@@ -315,6 +366,83 @@ fn a_core_file_has_the_same_goroutines() -> Result<()> {
     Ok(())
 }
 
+/// A core file of `program`, which runs until it aborts, and what it said of itself.
+fn core_of_crash(program: &Path, how: &str, directory: &Path) -> Result<(PathBuf, String)> {
+    let core = directory.join(how);
+    let gdb = Command::new("gdb")
+        .args(["-q", "-nx", "-batch", "-ex", "handle all nostop noprint pass", "-ex", "handle SIGABRT stop"])
+        .args(["-ex", "run", "-ex", &format!("generate-core-file {}", core.display()), "-ex", "kill"])
+        .arg("--args")
+        .arg(program)
+        .arg(how)
+        .stdin(Stdio::null())
+        .output()
+        .context("gdb is missing; `cargo xtask setup` installs it")?;
+    let said = String::from_utf8_lossy(&gdb.stderr).into_owned();
+    ensure!(core.exists(), "no core file: {said}\n{}", String::from_utf8_lossy(&gdb.stdout));
+    Ok((core, said))
+}
+
+/// The frames of package main that Go shows of the goroutine that runs, in what it says when it crashes: functions and
+/// positions, without the wrapper of the `go` statement.
+fn crashed_frames(said: &str) -> Result<Vec<String>> {
+    let block = said.split("\n\n").find(|block| block.lines().any(|line| line.contains("[running]:")));
+    let lines: Vec<&str> = block.context("no goroutine ran")?.lines().collect();
+    let mut frames = Vec::new();
+    for pair in lines.windows(2).filter(|pair| pair[0].starts_with("main.")) {
+        let function = pair[0].rsplit_once('(').context("a function")?.0;
+        if !function.starts_with("main.main.") {
+            let position = pair[1].split(" fp=").next().unwrap_or_default();
+            frames.extend([function.to_owned(), position.to_owned()]);
+        }
+    }
+    Ok(frames)
+}
+
+#[test]
+fn the_goroutine_that_ran_has_its_stack_in_a_core_file() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    for go in ["1.18.10", "1.22.12", "1.27.4"] {
+        let program = Program::named("crash").go(go).flavour(Flavour::Stripped).build()?;
+        for how in ["panic", "fault", "signal"] {
+            let context = || format!("Go {go}, {how}");
+            let (core, said) = core_of_crash(&program, how, directory.path()).with_context(context)?;
+            let core = core.to_str().context("a path")?;
+            let finished = run(&["snapshot", "--core", core, "--filter", "state=running"])?;
+            ensure!(finished.status.success(), "{}", finished.stderr);
+            let ours = parse(&String::from_utf8(finished.stdout)?).with_context(context)?;
+            let [running] = ours.values().collect::<Vec<_>>()[..] else { panic!("{}: {ours:?}", context()) };
+            let expected = crashed_frames(&said).with_context(|| format!("{}: {said}", context()))?;
+            ensure!(expected.len() >= 8, "{}: {said}", context());
+            let from = running.lines.iter().position(|line| line.starts_with("main.")).unwrap_or(0);
+            let frames: Vec<String> = running.lines[from..].iter().take(expected.len()).cloned().collect();
+            ensure!(frames == expected, "{}: {running:#?}\nGo: {said}", context());
+            let cut = running.lines.iter().any(|line| line.contains("elided"));
+            ensure!(!cut && !finished.stderr.contains("unknown"), "{}: {running:#?}", context());
+        }
+        // One that nothing ends is where it is.
+        let mut target = Target::spawn(Command::new(&program).arg("spin"), &program)?;
+        target.line()?;
+        let core = core_of(&target, directory.path())?;
+        let finished = run(&["snapshot", "--core", core.to_str().context("a path")?, "--format", "folded"])?;
+        let stack = finished.stdout.split(|&byte| byte == b'\n').map(String::from_utf8_lossy);
+        let spins = stack.filter(|line| line.contains("main.inner;main.inner;main.inner")).count();
+        ensure!(spins == 1, "{}\n{}", String::from_utf8_lossy(&finished.stdout), finished.stderr);
+    }
+    Ok(())
+}
+
+/// Where the notes of a core file start.
+fn notes_of(core: &[u8]) -> Result<usize> {
+    let word = |at: usize| -> Result<usize> {
+        let bytes = core.get(at..at + 8).context("too short")?;
+        Ok(usize::try_from(u64::from_le_bytes(bytes.try_into()?))?)
+    };
+    let headers = word(32)?;
+    let notes = (0..100).map(|n| headers + 56 * n).find(|&at| core.get(at..at + 4) == Some(&[4, 0, 0, 0]));
+    word(notes.context("no notes")? + 8)
+}
+
 fn refuses_bad_cores(core: &str, directory: &Path, pid: u32) -> Result<()> {
     let other = Program::named("idle").go("1.21.13").build()?;
     let refused = run(&["snapshot", "--core", core, "--binary", other.to_str().context("a path")?])?;
@@ -325,6 +453,14 @@ fn refuses_bad_cores(core: &str, directory: &Path, pid: u32) -> Result<()> {
     let cut = directory.join("cut");
     fs::write(&cut, &bytes[..bytes.len() / 50])?;
     run(&["snapshot", "--core", cut.to_str().context("a path")?])?.assert_refused(&["cut"])?;
+    // In the middle of what it says of the process, before any of the memory.
+    let notes = directory.join("notes");
+    fs::write(&notes, &bytes[..notes_of(&bytes)? + 100])?;
+    run(&["snapshot", "--core", notes.to_str().context("a path")?])?
+        .assert_refused(&["a core file that is cut"])?;
+    fs::write(&notes, &bytes[..100])?;
+    run(&["snapshot", "--core", notes.to_str().context("a path")?])?
+        .assert_refused(&["a core file that is cut"])?;
     run(&["snapshot", "--core", "/proc/self/exe"])?.assert_refused(&["no core", "--core"])?;
     let both = run(&["snapshot", "--core", core, "--pid", &pid.to_string()])?;
     both.assert_refused(&["cannot be used with"])
@@ -340,6 +476,16 @@ fn what_cannot_be_read_is_refused_with_a_way_on() -> Result<()> {
     let pid = target.pid().to_string();
     let filter = run(&["snapshot", "--pid", &pid, "--filter", "state=blocked"])?;
     filter.assert_refused(&["blocked", "waiting"])?;
+    let dead = run(&["snapshot", "--pid", &pid, "--filter", "state=dead"])?;
+    ensure!(dead.status.success() && dead.stdout.is_empty(), "{}: {}", dead.status, dead.stderr);
+    ensure!(dead.stderr.contains("none of"), "{}", dead.stderr);
+    // `script` gives it a terminal.
+    let profile =
+        format!("{} snapshot --pid {pid} --format pprof", goflow_tests::goflow::binary()?.display());
+    let terminal =
+        Command::new("script").args(["-qec", &profile, "/dev/null"]).stdin(Stdio::null()).output()?;
+    let said = String::from_utf8_lossy(&terminal.stdout);
+    ensure!(terminal.status.code() == Some(2) && said.contains("--output"), "{}: {said}", terminal.status);
     let grouped = run(&["snapshot", "--pid", &pid, "--format", "folded", "--group-by", "stack"])?;
     grouped.assert_refused(&["--group-by"])?;
     target.finish()
@@ -387,13 +533,23 @@ fn of_a_go_that_is_not_known_it_says_so_or_takes_the_layout_from_the_programs_ow
     let of_core = run(&["snapshot", "--core", core.to_str().context("a path")?])?;
     ensure!(of_core.status.success(), "{}", of_core.stderr);
     for finished in [snapshot(&target, &[])?, of_core] {
-        ensure!(finished.stderr.is_empty(), "{}", finished.stderr);
+        tells_only_what_is_left_out(&finished)?;
         let ours = parse(&String::from_utf8(finished.stdout)?)?;
         ensure!(ours.len() == own.len(), "{} and {}", ours.len(), own.len());
         for (goid, dumped) in ours.iter().filter(|(goid, _)| **goid != 1) {
             ensure!(Some(dumped) == own.get(goid), "goroutine {goid}: {dumped:#?}\n{:#?}", own.get(goid));
         }
     }
+    target.finish()
+}
+
+#[test]
+fn a_program_whose_name_has_a_newline_is_found() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let odd = directory.path().join("two\nlines");
+    fs::copy(Program::named("parked").build()?, &odd)?;
+    let target = Target::start::<&str>(&odd, &[])?;
+    ensure!(parse(&String::from_utf8(snapshot(&target, &[])?.stdout)?)?.len() == 35);
     target.finish()
 }
 
@@ -610,9 +766,19 @@ fn groups_filters_and_folded_stacks_count_the_same_goroutines() -> Result<()> {
     ensure!(creation.trim_start().starts_with("34  main.start "), "{creation}");
     let folded = words(&["--format", "folded", "--filter", "reason=chan send"])?;
     ensure!(folded.lines().count() == 2, "{folded}");
-    ensure!(
-        folded.contains("runtime.goexit;main.sendFull;runtime.chansend1;runtime.chansend;runtime.gopark 2\n")
-    );
+    ensure!(folded.contains("main.sendFull;runtime.chansend1;runtime.chansend;runtime.gopark 2\n"));
+    // The runtime's own are in no form but JSON, whose field tells them.
+    let all = json(&target)?;
+    let user = list(&all, "goroutines").iter().filter(|it| it["system"] == false).count();
+    ensure!(user == 35 && user < list(&all, "goroutines").len(), "{user}");
+    ensure!(parse(&words(&[])?)?.len() == user);
+    let total = |text: &str, column: fn(&str) -> Option<&str>| -> usize {
+        text.lines().filter_map(|line| column(line)?.parse::<usize>().ok()).sum()
+    };
+    ensure!(total(&words(&["--format", "folded"])?, |line| line.split(' ').next_back()) == user);
+    ensure!(total(&words(&["--group-by", "reason"])?, |line| line.split_whitespace().next()) == user);
+    let first = list(&all, "goroutines").iter().find(|it| it["goid"] == 1).context("no first")?;
+    ensure!(first["created_at"].is_null() && text(&first["start"], "function") == "runtime.main", "{first}");
     let waiting = words(&["--filter", "state=waiting", "--filter", "reason=select"])?;
     ensure!(parse(&waiting)?.len() == 2, "{waiting}");
     target.finish()

@@ -105,6 +105,7 @@ impl Dwarf {
                 file: frame.file.as_deref(),
                 line: frame.line,
                 inlined: i < last,
+                wrapper: false,
             })
             .collect()
     }

@@ -11,6 +11,9 @@ pub struct Frame<'a> {
     pub line: Option<u32>,
     /// True when this frame was inlined into the next one.
     pub inlined: bool,
+    /// True for code that the compiler made to call something of the user's: a method value, a promoted method, the start
+    /// of a `go` or `defer` with arguments (`FuncIDWrapper` in src/internal/abi/symtab.go).
+    pub wrapper: bool,
 }
 
 /// Packages that stand between a `Lock`, a `Wait` or an `RLock` in the source and the wait itself; from Go 1.24 the mutex
@@ -52,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_user_of_a_sync_object_is_told_from_its_code() {
-        let frame = |function| Frame { function, file: None, line: None, inlined: false };
+        let frame = |function| Frame { function, file: None, line: None, inlined: false, wrapper: false };
         for (function, package, is_of_sync) in [
             ("internal/sync.(*Mutex).Lock", "internal/sync", true),
             ("sync.(*RWMutex).RLock", "sync", true),

@@ -99,10 +99,11 @@ impl<'d> GoBinary<'d> {
         let recognition = recognise(&image, build_info.as_ref(), pclntab.as_ref())?;
         let table = pclntab.as_ref().ok();
         let module_data = table.and_then(|table| ModuleData::find(&image, table.addr, version.as_ref()));
-        let pclntab = pclntab.map(|table| match &module_data {
-            Some(module) => table.with_module(&image, module),
-            None => table,
-        });
+        let pclntab =
+            pclntab.map(|table| table.with_version(version.as_ref())).map(|table| match &module_data {
+                Some(module) => table.with_module(&image, module),
+                None => table,
+            });
         let with_addresses = pclntab.as_ref().ok().copied().filter(|table| table.text().is_some());
         let symbols = Symbols::new(&image, with_addresses);
         let Some(symbol_source) = symbols.source() else {
@@ -137,6 +138,7 @@ impl<'d> GoBinary<'d> {
         };
         self.version_source = VersionSource::Runtime;
         if let Ok(table) = &mut self.pclntab {
+            *table = table.with_version(Some(version));
             // The layout of the module data depends on the version, which was not known before.
             self.module_data = ModuleData::find(&self.image, table.addr, Some(version));
             if let Some(module) = &self.module_data {
@@ -290,7 +292,7 @@ impl<'d> GoBinary<'d> {
         }
         let function = self.symbols.elf().and_then(|table| table.function_at(pc));
         function
-            .map(|function| Frame { function, file: None, line: None, inlined: false })
+            .map(|function| Frame { function, file: None, line: None, inlined: false, wrapper: false })
             .into_iter()
             .collect()
     }

@@ -5,7 +5,7 @@
 //! is told as incomplete; where a read never returns, which no thread can end for itself, that is an error.
 
 use std::collections::BTreeSet;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
@@ -60,6 +60,9 @@ Exit status: 0 done, 2 error. Reading a process needs the right to trace it: the
 /// Reads goroutines, channels and sync objects out of the memory of a running process, or of a core file. The process is
 /// not stopped, not signalled and not written to, and no probe is placed, so it costs the process nothing. Stripped
 /// programs are as good as any.
+///
+/// All forms but JSON leave out the runtime's own goroutines, as Go's dumps and profiles do, and say on standard error how
+/// many those were.
 #[derive(Args, Clone)]
 #[command(after_long_help = EXAMPLES)]
 #[command(group = ArgGroup::new("source").args(["pid", "core"]).required(true))]
@@ -81,8 +84,8 @@ pub(super) struct SnapshotArgs {
     output: Option<PathBuf>,
     /// Only goroutines in these states (state=waiting,syscall) or with these wait reasons ("reason=chan receive")
     ///
-    /// States: idle, runnable, running, syscall, waiting, copystack, preempted, leaked. May be given several times; then
-    /// all must hold.
+    /// States: idle, runnable, running, syscall, waiting, dead (which are counted, not listed, so none matches), copystack,
+    /// preempted, leaked. May be given several times; then all must hold.
     #[arg(long, value_name = "KEY=VALUES", value_parser = parse_filter)]
     filter: Vec<Filter>,
     /// Count goroutines that have this in common, the largest group first
@@ -104,7 +107,7 @@ pub(super) struct SnapshotArgs {
 /// How goroutines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// As Go prints them (debug=2): without the runtime's own goroutines and frames
+    /// As Go prints them (debug=2): without the runtime's own frames
     Text,
     /// One JSON object with everything; docs/snapshot.md explains the fields
     Json,
@@ -151,6 +154,10 @@ pub(super) fn run(args: &SnapshotArgs) -> anyhow::Result<ExitCode> {
     if args.group_by.is_some() && matches!(args.format, Format::Pprof | Format::Folded) {
         return Err(anyhow!("--group-by belongs to --format text or json"))
             .advise(|| "a profile and folded stacks are grouped already, by stack");
+    }
+    if args.format == Format::Pprof && args.file().is_none() && io::stdout().is_terminal() {
+        return Err(anyhow!("a profile is compressed data, which a terminal cannot show"))
+            .advise(|| "give --output FILE, or redirect standard output; `go tool pprof FILE` opens it");
     }
     match (args.pid, &args.core) {
         (Some(pid), _) => of_process(args, Pid(pid))?,
@@ -363,11 +370,13 @@ fn write(
             Filter::Reason(reasons) => view.wait_reason(goroutine).is_some_and(|it| reasons.contains(&it)),
         })
     });
-    if args.format == Format::Text && args.group_by.is_none() {
-        // As Go prints goroutines: without its own.
+    let matching = chosen.len();
+    if args.format != Format::Json {
+        // As Go's own dumps and profiles have it.
         chosen.retain(|goroutine| !goroutine.system);
     }
-    if chosen.is_empty() && !args.filter.is_empty() {
+    let left_out = matching - chosen.len();
+    if matching == 0 && !args.filter.is_empty() {
         tell_nothing_matches(&view, snapshot)?;
     }
     view.chosen = chosen;
@@ -398,9 +407,22 @@ fn write(
     .and_then(|()| out.flush())
     .context("the snapshot could not be written")?;
     if args.format != Format::Json {
+        tell_left_out(left_out)?;
         tell_unknown(snapshot)?;
     }
     Ok(())
+}
+
+/// On standard error, how many goroutines are the runtime's own and therefore not shown.
+fn tell_left_out(count: usize) -> io::Result<()> {
+    match count {
+        0 => Ok(()),
+        1 => writeln!(io::stderr(), "goflow: without 1 goroutine of the runtime's own; --format json has it"),
+        _ => writeln!(
+            io::stderr(),
+            "goflow: without {count} goroutines of the runtime's own; --format json has them"
+        ),
+    }
 }
 
 /// On standard error: whoever filters by a misspelt reason would take nothing for the answer.
@@ -408,9 +430,13 @@ fn tell_nothing_matches(view: &View<'_>, snapshot: &Snapshot) -> anyhow::Result<
     let reasons: BTreeSet<_> = snapshot.goroutines.iter().filter_map(|it| view.wait_reason(it)).collect();
     let reasons: Vec<_> = reasons.into_iter().collect();
     let (all, reasons) = (snapshot.goroutines.len(), reasons.join(", "));
+    let dead = match snapshot.dead {
+        0 => String::new(),
+        dead => format!("; {dead} dead ones are only counted"),
+    };
     writeln!(
         io::stderr(),
-        "goflow: none of {all} goroutines matches; they wait for: {}",
+        "goflow: none of {all} goroutines matches; they wait for: {}{dead}",
         printable(&reasons)
     )?;
     Ok(())
@@ -449,8 +475,8 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 }
 
 fn parse_filter(text: &str) -> Result<Filter, String> {
-    const STATES: [&str; 8] =
-        ["idle", "runnable", "running", "syscall", "waiting", "copystack", "preempted", "leaked"];
+    const STATES: [&str; 9] =
+        ["idle", "runnable", "running", "syscall", "waiting", "dead", "copystack", "preempted", "leaked"];
     let values = |list: &str| list.split(',').map(|value| value.trim().to_owned()).collect::<Vec<_>>();
     match text.split_once('=') {
         Some(("state", list)) => {
@@ -476,6 +502,7 @@ mod tests {
             Ok(Filter::State(vec!["waiting".into(), "running".into()]))
         );
         assert_eq!(parse_filter("reason=chan send"), Ok(Filter::Reason(vec!["chan send".into()])));
+        assert_eq!(parse_filter("state=dead"), Ok(Filter::State(vec!["dead".into()])));
         assert!(parse_filter("state=blocked").is_err_and(|error| error.contains("\"blocked\" is no state")));
         assert!(parse_filter("goid=1").is_err_and(|error| error.contains("state=waiting")));
     }

@@ -6,14 +6,17 @@
 
 use super::Pid;
 use super::executable::open_at_once;
-use super::memory::{Memory, MemoryError, Run};
+use super::memory::{Memory, MemoryError, Registers, Run};
 use crate::binary::GoBinary;
 use crate::binary::addr::{LoadBias, RuntimeAddr};
 use crate::binary::read::{c_str, u32_at, u64_at};
 use memmap2::Mmap;
 use object::Endianness;
-use object::elf::{ET_CORE, FileHeader64, NT_AUXV, NT_FILE, NT_PRPSINFO, PT_LOAD, PT_NOTE};
+use object::elf::{
+    EM_X86_64, ET_CORE, FileHeader64, NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS, PT_LOAD, PT_NOTE,
+};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -23,6 +26,17 @@ const AT_ENTRY: u64 = 9;
 
 /// Offset of `pr_pid` in `struct elf_prpsinfo` (linux/elfcore.h), 64 bits.
 const PRPSINFO_PID: usize = 24;
+
+/// Offset of `pr_pid`, a thread's id, in `struct elf_prstatus` (linux/elfcore.h), 64 bits.
+const PRSTATUS_PID: usize = 32;
+
+/// Offset of `pr_reg` in `struct elf_prstatus`.
+const PRSTATUS_REGISTERS: usize = 112;
+
+/// Offsets of `rbp`, `rip` and `rsp` in `struct user_regs_struct` of x86-64 (sys/user.h).
+const RBP: usize = 4 * 8;
+const RIP: usize = 16 * 8;
+const RSP: usize = 19 * 8;
 
 /// Longest path in a core.
 const LONGEST_PATH: usize = 4096;
@@ -49,6 +63,18 @@ pub enum CoreError {
         path: PathBuf,
         /// What is wrong.
         why: String,
+    },
+    /// It is one, but ends before what its headers announce of its description of the process.
+    #[error("{path} is a core file that is cut short: it has {size} bytes, and {what} ends at byte {end}")]
+    Cut {
+        /// The file.
+        path: PathBuf,
+        /// Its size, in bytes.
+        size: u64,
+        /// What is not whole.
+        what: &'static str,
+        /// Where that should end.
+        end: u64,
     },
     /// It does not say where the executable was loaded.
     #[error("{path} does not say where the program was loaded: {why}")]
@@ -92,6 +118,8 @@ pub struct CoreFile {
     entry: Option<u64>,
     executable: Option<PathBuf>,
     pid: Option<Pid>,
+    /// By the kernel's id of the thread.
+    threads: HashMap<u64, Registers>,
     truncated: bool,
 }
 
@@ -116,10 +144,32 @@ impl CoreFile {
             entry: None,
             executable: None,
             pid: None,
+            threads: HashMap::new(),
             truncated: false,
         };
-        core.read_headers().map_err(|why| CoreError::NotCore { path: path.into(), why })?;
+        let cut = core.cut();
+        core.read_headers().map_err(|why| match cut {
+            Some((what, end)) => CoreError::Cut { path: path.into(), size: core.map.len() as u64, what, end },
+            None => CoreError::NotCore { path: path.into(), why },
+        })?;
         Ok(core)
+    }
+
+    /// What of the headers and notes of a core lies beyond the end of the file, and where it should end.
+    fn cut(&self) -> Option<(&'static str, u64)> {
+        let data: &[u8] = &self.map;
+        let header = FileHeader64::<Endianness>::parse(data).ok()?;
+        let endian = header.endian().ok().filter(|&endian| header.e_type(endian) == ET_CORE)?;
+        let size = data.len() as u64;
+        let count = u64::from(header.e_phnum(endian));
+        let end = header.e_phoff(endian).saturating_add(count * u64::from(header.e_phentsize(endian)));
+        if end > size {
+            return Some(("its list of segments", end));
+        }
+        let segments = header.program_headers(endian, data).ok()?;
+        let notes = segments.iter().filter(|segment| segment.p_type(endian) == PT_NOTE);
+        let ends = notes.map(|notes| notes.p_offset(endian).saturating_add(notes.p_filesz(endian)));
+        ends.max().filter(|&end| end > size).map(|end| ("its description of the process", end))
     }
 
     fn read_headers(&mut self) -> Result<(), String> {
@@ -158,6 +208,10 @@ impl CoreFile {
         self.entry = note(NT_AUXV).and_then(entry);
         self.executable = note(NT_FILE).zip(self.entry).and_then(|(files, entry)| file_at(files, entry));
         self.pid = note(NT_PRPSINFO).and_then(|info| u32_at(info, PRPSINFO_PID)).map(Pid);
+        if header.e_machine(endian) == EM_X86_64 {
+            let threads = notes.iter().filter(|(kind, _)| *kind == NT_PRSTATUS);
+            self.threads = threads.filter_map(|(_, status)| thread(status)).collect();
+        }
         Ok(())
     }
 
@@ -198,6 +252,13 @@ impl CoreFile {
         }
         Ok(CoreMemory { core: self, binary, bias })
     }
+}
+
+/// The id of a thread and where it stands.
+fn thread(status: &[u8]) -> Option<(u64, Registers)> {
+    let word = |offset| u64_at(status, PRSTATUS_REGISTERS + offset);
+    let registers = Registers { pc: word(RIP)?, sp: word(RSP)?, bp: word(RBP)? };
+    Some((u64::from(u32_at(status, PRSTATUS_PID)?), registers))
 }
 
 /// The value of `AT_ENTRY`.
@@ -257,6 +318,14 @@ impl CoreMemory<'_> {
 }
 
 impl Memory for CoreMemory<'_> {
+    fn registers(&self, tid: u64) -> Option<Registers> {
+        self.core.threads.get(&tid).copied()
+    }
+
+    fn stands_still(&self) -> bool {
+        true
+    }
+
     fn read_runs(&self, runs: &mut [Run<'_>]) -> Result<(), MemoryError> {
         for run in runs {
             run.read = 0;

@@ -56,8 +56,30 @@ pub enum MemoryError {
     OutOfTime(Duration),
 }
 
+/// Where a thread stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registers {
+    /// Program counter.
+    pub pc: u64,
+    /// Stack pointer.
+    pub sp: u64,
+    /// Frame pointer.
+    pub bp: u64,
+}
+
 /// Something whose memory can be read.
 pub trait Memory {
+    /// The registers of the thread with this id of the kernel's; `None` where they are not known.
+    fn registers(&self, tid: u64) -> Option<Registers> {
+        let _ = tid;
+        None
+    }
+
+    /// Whether this is of one moment, so that also what ran holds still.
+    fn stands_still(&self) -> bool {
+        false
+    }
+
     /// Reads each run and sets its [`Run::read`].
     ///
     /// # Errors

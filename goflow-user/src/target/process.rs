@@ -9,6 +9,7 @@ use rustix::time::Timespec;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
 /// A process that existed when this was opened.
@@ -222,13 +223,26 @@ impl AsFd for Process {
 /// The process is gone, or its memory map may not be read.
 pub fn load_bias(pid: Pid, lowest_segment: LinkAddr) -> io::Result<LoadBias> {
     let executable = fs::read_link(format!("/proc/{pid}/exe"))?;
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
-    let executable = executable.to_string_lossy();
-    maps.lines()
-        .filter(|line| line.ends_with(&*executable))
-        .find_map(|line| u64::from_str_radix(line.split('-').next()?, 16).ok())
-        .map(|start| LoadBias::between(page_floor(lowest_segment), RuntimeAddr(start)))
+    let maps = fs::read(format!("/proc/{pid}/maps"))?;
+    first_mapping(&maps, executable.as_os_str().as_bytes())
+        .map(|start| LoadBias::between(page_floor(lowest_segment), start))
         .ok_or_else(|| io::Error::other(format!("process {pid} does not map its executable")))
+}
+
+/// The lowest address at which `file` is mapped by /proc/PID/maps.
+fn first_mapping(maps: &[u8], file: &[u8]) -> Option<RuntimeAddr> {
+    // proc_pid_maps(5): a newline in a path stands there in octal, and nothing else does.
+    let shown: Vec<u8> = file
+        .iter()
+        .flat_map(|byte| match byte {
+            b'\n' => b"\\012".as_slice(),
+            byte => std::slice::from_ref(byte),
+        })
+        .copied()
+        .collect();
+    let mut lines = maps.split(|&byte| byte == b'\n').filter(|line| line.ends_with(&shown));
+    let start = lines.find_map(|line| line.split(|&byte| byte == b'-').next())?;
+    u64::from_str_radix(std::str::from_utf8(start).ok()?, 16).ok().map(RuntimeAddr)
 }
 
 fn page_floor(address: LinkAddr) -> LinkAddr {
@@ -254,6 +268,24 @@ mod tests {
         drop(stop);
         thread.join().unwrap();
         assert!(Process::open(Pid(own)).is_ok());
+    }
+
+    #[test]
+    fn an_executable_is_found_among_the_mappings_whatever_it_is_called() {
+        let maps = b"\
+            00400000-00480000 r-xp 00000000 08:01 7 /opt/a\\012b\n\
+            00500000-00580000 r-xp 00000000 08:01 8 /opt/\xff c\n\
+            00600000-00680000 r-xp 00000000 08:01 9 /opt/plain (deleted)\n\
+            00680000-00690000 rw-p 00080000 08:01 9 /opt/plain (deleted)\n\
+            7ffc0000-7ffd0000 rw-p 00000000 00:00 0 [stack]\n";
+        for (file, start) in [
+            (&b"/opt/a\nb"[..], Some(0x40_0000)),
+            (b"/opt/\xff c", Some(0x50_0000)),
+            (b"/opt/plain (deleted)", Some(0x60_0000)),
+            (b"/opt/other", None),
+        ] {
+            assert_eq!(first_mapping(maps, file), start.map(RuntimeAddr), "{}", file.escape_ascii());
+        }
     }
 
     #[test]

@@ -178,7 +178,13 @@ mod tests {
     impl Names for Counting {
         fn frames(&self, _: Pid, _: RuntimeAddr) -> Vec<Frame<'_>> {
             self.asked.set(self.asked.get() + 1);
-            vec![Frame { function: "main.f", file: Some("/src/main.go"), line: Some(7), inlined: false }]
+            vec![Frame {
+                function: "main.f",
+                file: Some("/src/main.go"),
+                line: Some(7),
+                inlined: false,
+                wrapper: false,
+            }]
         }
         fn function_at(&self, _: Pid, _: RuntimeAddr) -> Option<Frame<'_>> {
             None

@@ -8,7 +8,13 @@ struct Fake;
 
 impl Names for Fake {
     fn frames(&self, _: Pid, pc: RuntimeAddr) -> Vec<Frame<'_>> {
-        let frame = |function, line, inlined| Frame { function, file: Some("/src/pool.go"), line, inlined };
+        let frame = |function, line, inlined| Frame {
+            function,
+            file: Some("/src/pool.go"),
+            line,
+            inlined,
+            wrapper: false,
+        };
         match pc.0 {
             0x10 => vec![frame("main.(*Pool).Submit", Some(57), false)],
             0x20 => vec![frame("main.send", Some(9), true), frame("main.main", None, false)],
@@ -27,6 +33,7 @@ impl Names for Fake {
             file: None,
             line: None,
             inlined: false,
+            wrapper: false,
         })
     }
     fn wait_reason(&self, _: Pid, reason: WaitReason) -> Option<&str> {
@@ -192,7 +199,13 @@ fn a_new_process_under_an_old_pid_is_named_afresh() {
     impl Names for Changing {
         fn frames(&self, _: Pid, _: RuntimeAddr) -> Vec<Frame<'_>> {
             self.0.set(self.0.get() + 1);
-            vec![Frame { function: "main.f", file: None, line: Some(self.0.get()), inlined: false }]
+            vec![Frame {
+                function: "main.f",
+                file: None,
+                line: Some(self.0.get()),
+                inlined: false,
+                wrapper: false,
+            }]
         }
         fn function_at(&self, _: Pid, _: RuntimeAddr) -> Option<Frame<'_>> {
             None

@@ -4,16 +4,17 @@ use super::View;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-/// Writes the stacks in the order of their text. A goroutine without a stack is its state in brackets.
+/// Writes the stacks in the order of their text, of the frames that Go's own profile has. A goroutine without a stack is its
+/// state in brackets.
 ///
 /// # Errors
 /// The output fails.
 pub fn write(view: &View<'_>, out: &mut impl Write) -> io::Result<()> {
     let mut stacks: BTreeMap<String, u64> = BTreeMap::new();
     for &goroutine in &view.chosen {
-        let stack = view.stack(goroutine);
-        // A semicolon separates frames, and stands in names of generic functions.
-        let names = stack.iter().rev().map(|named| named.function().replace(';', ","));
+        let stack = view.profiled(goroutine);
+        // A semicolon separates frames, and can stand in the name of a type.
+        let names = stack.iter().rev().map(|named| view.name(named).replace(';', ","));
         let mut line = names.collect::<Vec<_>>().join(";");
         if line.is_empty() {
             line = format!("[{}]", goroutine.state.name());

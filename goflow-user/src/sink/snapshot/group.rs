@@ -41,20 +41,16 @@ fn key(view: &View<'_>, goroutine: &Goroutine, by: By) -> Vec<String> {
     match by {
         By::Reason => vec![reason(view, goroutine)],
         By::Creation => {
-            let Some(pc) = goroutine.created else {
-                return vec!["(not created by a go statement)".to_owned()];
+            let Some(pc) = goroutine.creation() else {
+                return vec!["(started by the runtime)".to_owned()];
             };
             let place = view.place(pc);
-            // The first goroutine.
-            if !place.frames.is_empty() && place.frames.iter().all(Frame::is_generated) {
-                return vec!["(started by the runtime)".to_owned()];
-            }
-            vec![place.frames.first().map_or_else(|| pc.to_string(), position)]
+            vec![place.frames.first().map_or_else(|| pc.to_string(), |frame| position(view, frame))]
         }
         By::Stack => {
-            let named = view.stack(goroutine);
+            let named = view.profiled(goroutine);
             let lines = named.iter().map(|named| match &named.frame {
-                Some(frame) => position(frame),
+                Some(frame) => position(view, frame),
                 None => named.pc.to_string(),
             });
             let lines: Vec<String> = lines.collect();
@@ -70,9 +66,10 @@ pub fn reason(view: &View<'_>, goroutine: &Goroutine) -> String {
     reason.unwrap_or_else(|| goroutine.state.name().to_owned())
 }
 
-fn position(frame: &Frame<'_>) -> String {
+fn position(view: &View<'_>, frame: &Frame<'_>) -> String {
+    let function = view.printed(frame.function);
     match (frame.file, frame.line) {
-        (Some(file), Some(line)) => format!("{} {file}:{line}", frame.function),
-        _ => frame.function.to_owned(),
+        (Some(file), Some(line)) => format!("{function} {file}:{line}"),
+        _ => function.into_owned(),
     }
 }

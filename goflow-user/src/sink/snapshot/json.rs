@@ -88,6 +88,7 @@ struct FrameObject<'a> {
     file: Option<&'a str>,
     line: Option<u32>,
     inlined: bool,
+    wrapper: bool,
     address: Hex,
 }
 
@@ -184,7 +185,7 @@ fn object<'v>(view: &'v View<'_>, goroutine: &'v Goroutine) -> GoroutineObject<'
         wait_since_ns: goroutine.wait_since.map(|since| since.0),
         parent_goid: goroutine.parent.map(|parent| parent.0),
         system: goroutine.system,
-        created_at: goroutine.created.map(created),
+        created_at: goroutine.creation().map(created),
         start: goroutine.start.map(|entry| Position::of(entry, view.declared(entry))),
         blocked_on: goroutine.blocked_on.iter().map(BlockedObject::from).collect(),
         stack: stack
@@ -193,7 +194,8 @@ fn object<'v>(view: &'v View<'_>, goroutine: &'v Goroutine) -> GoroutineObject<'
                 function: named.frame.map(|frame| frame.function),
                 file: named.frame.and_then(|frame| frame.file),
                 line: named.frame.and_then(|frame| frame.line),
-                inlined: named.frame.is_some_and(|frame| frame.inlined),
+                inlined: named.is_inlined(),
+                wrapper: named.frame.is_some_and(|frame| frame.wrapper),
                 address: named.pc.into(),
             })
             .collect(),

@@ -1,10 +1,10 @@
 //! A snapshot as a profile that `go tool pprof` opens: one sample for each stack, whose value is how many goroutines stand
-//! there, as in Go's own goroutine profile.
+//! there, as in Go's own goroutine profile, with the frames and the names that such a profile has.
 //!
 //! The messages are those of proto/profile.proto of github.com/google/pprof that a goroutine profile uses.
 
-use super::View;
-use crate::binary::addr::RuntimeAddr;
+use super::{Named, View};
+use crate::target::snapshot::Goroutine;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
@@ -115,7 +115,8 @@ struct Tables {
     profile: Profile,
     strings: HashMap<String, i64>,
     functions: HashMap<(String, String), u64>,
-    locations: HashMap<u64, u64>,
+    /// By address and number of lines: a wrapper that was called by a panic has one more.
+    locations: HashMap<(u64, usize), u64>,
 }
 
 impl Tables {
@@ -141,20 +142,31 @@ impl Tables {
         id
     }
 
-    fn location(&mut self, view: &View<'_>, pc: RuntimeAddr) -> u64 {
-        if let Some(&id) = self.locations.get(&pc.0) {
+    /// The locations of a stack.
+    fn stack(&mut self, view: &View<'_>, goroutine: &Goroutine) -> Vec<u64> {
+        let mut locations = Vec::new();
+        let frames = view.profiled(goroutine);
+        for frames in frames.chunk_by(|inner, outer| inner.pc == outer.pc && inner.is_inlined()) {
+            locations.push(self.location(view, frames));
+        }
+        locations
+    }
+
+    /// The location of `frames`, which share an address.
+    fn location(&mut self, view: &View<'_>, frames: &[Named<'_>]) -> u64 {
+        let pc = frames.first().map_or(0, |named| named.pc.0);
+        if let Some(&id) = self.locations.get(&(pc, frames.len())) {
             return id;
         }
         let id = self.profile.location.len() as u64 + 1;
-        let place = view.place(pc);
         let mut line = Vec::new();
-        for frame in &place.frames {
-            let function_id = self.function(frame.function, frame.file.unwrap_or(""));
+        for frame in frames.iter().filter_map(|named| named.frame) {
+            let function_id = self.function(&view.printed(frame.function), frame.file.unwrap_or(""));
             line.push(Line { function_id, line: i64::from(frame.line.unwrap_or(0)) });
         }
         // A profile has the address of the call, a stack that of the instruction behind it.
-        self.profile.location.push(Location { id, mapping_id: 1, address: pc.0.saturating_sub(1), line });
-        self.locations.insert(pc.0, id);
+        self.profile.location.push(Location { id, mapping_id: 1, address: pc.saturating_sub(1), line });
+        self.locations.insert((pc, frames.len()), id);
         id
     }
 }
@@ -189,7 +201,7 @@ fn profile(view: &View<'_>) -> Profile {
     };
     let mut samples: HashMap<Stand, i64> = HashMap::new();
     for &goroutine in &view.chosen {
-        let locations = goroutine.stack.frames.iter().map(|&pc| tables.location(view, pc)).collect();
+        let locations = tables.stack(view, goroutine);
         let labels = goroutine.labels.iter();
         let labels = labels.map(|label| (tables.string(&label.key), tables.string(&label.value))).collect();
         *samples.entry((locations, labels)).or_default() += 1;

@@ -1,21 +1,21 @@
 //! A snapshot as Go prints goroutines (`GOTRACEBACK=all`, `debug=2` of net/http/pprof), so that whatever reads those reads
 //! it: `goroutineheader`, `traceback2`, `showfuncinfo` and `printcreatedby` in src/runtime/traceback.go.
 //!
-//! What Go leaves out is left out: the runtime's own goroutines, its frames, compiler-made wrappers. Arguments of functions
-//! are not read, so all have `(...)`, as Go's own inlined calls do.
+//! What Go leaves out is left out: the runtime's frames and compiler-made wrappers; the runtime's own goroutines are not among
+//! those to tell of. Arguments of functions are not read, so all have `(...)`, as Go's own inlined calls do.
 
 use super::group::{Group, reason};
 use super::{Named, View};
 use crate::target::snapshot::{Goroutine, StackEnd, State};
+use std::borrow::Cow;
 use std::io::{self, Write};
 
-/// Writes the goroutines that Go would show, with a blank line between two.
+/// Writes the goroutines, with a blank line between two.
 ///
 /// # Errors
 /// The output fails.
 pub fn write(view: &View<'_>, out: &mut impl Write) -> io::Result<()> {
-    let shown = view.chosen.iter().filter(|goroutine| !goroutine.system);
-    for (index, goroutine) in shown.enumerate() {
+    for (index, goroutine) in view.chosen.iter().enumerate() {
         if index > 0 {
             writeln!(out)?;
         }
@@ -67,9 +67,13 @@ fn frames(view: &View<'_>, goroutine: &Goroutine, out: &mut impl Write) -> io::R
     if goroutine.stack.end == StackEnd::Running {
         return writeln!(out, "\tgoroutine running on other thread; stack unavailable");
     }
-    for named in view.stack(goroutine) {
-        let Some(frame) = named.frame.filter(|frame| is_shown(frame.function, frame.file)) else { continue };
-        writeln!(out, "{}(...)", frame.function)?;
+    let mut is_first = true;
+    for named in view.stack(goroutine).into_iter().filter(|named| !named.elided) {
+        let Some(frame) = named.frame.filter(|frame| is_shown(view, frame.function, is_first)) else {
+            continue;
+        };
+        is_first = false;
+        writeln!(out, "{}(...)", printed(view, frame.function))?;
         position(frame.file, frame.line, &named, out)?;
     }
     if matches!(goroutine.stack.end, StackEnd::Cut | StackEnd::Broken) {
@@ -92,32 +96,69 @@ fn position(
 }
 
 fn created_by(view: &View<'_>, goroutine: &Goroutine, out: &mut impl Write) -> io::Result<()> {
-    let Some(pc) = goroutine.created.filter(|_| goroutine.goid.0 != 1) else { return Ok(()) };
+    let Some(pc) = goroutine.creation() else { return Ok(()) };
     let place = view.place(pc);
     // Go names the function that the code is in, and the line of the innermost inlined call.
     let (Some(function), Some(at)) = (place.frames.last(), place.frames.first()) else { return Ok(()) };
-    if !is_shown(function.function, function.file) {
+    if function.wrapper || !is_shown(view, function.function, false) {
         return Ok(());
     }
+    let creator = printed(view, function.function);
     match goroutine.parent {
-        Some(parent) => writeln!(out, "created by {} in goroutine {}", function.function, parent.0)?,
-        None => writeln!(out, "created by {}", function.function)?,
+        Some(parent) => writeln!(out, "created by {creator} in goroutine {}", parent.0)?,
+        None => writeln!(out, "created by {creator}")?,
     }
-    let named = Named { pc, frame: None, offset: place.offset };
+    let named = Named { pc, frame: None, offset: place.offset, elided: false };
     position(at.file, at.line, &named, out)
 }
 
-/// Whether Go shows this function (`showfuncinfo`).
-fn is_shown(function: &str, file: Option<&str>) -> bool {
-    if function == "runtime.gopanic" || function == "runtime.runfinq" {
-        return true;
+/// The name as a traceback has it (`printFuncName`).
+fn printed<'n>(view: &View<'_>, function: &'n str) -> Cow<'n, str> {
+    if function == GOPANIC { "panic".into() } else { view.printed(function) }
+}
+
+/// The boundary between code and the deferred calls that its panic runs.
+const GOPANIC: &str = "runtime.gopanic";
+
+/// Whether the binary's Go shows this function; `is_first` before any frame of the goroutine has been shown.
+fn is_shown(view: &View<'_>, function: &str, is_first: bool) -> bool {
+    let rules = Rules { callbacks: view.at_least((1, 25)), receivers: view.at_least((1, 23)) };
+    rules.show(function, is_first)
+}
+
+/// What changed in `showfuncinfo` and `isExportedRuntime` (src/runtime/traceback.go, read for Go 1.18 to 1.27).
+#[derive(Clone, Copy, Debug)]
+struct Rules {
+    /// The frames below finalizers and cleanups are shown (1.25).
+    callbacks: bool,
+    /// A method is exported if its type is too, and a closure is not (1.23).
+    receivers: bool,
+}
+
+impl Rules {
+    fn show(self, function: &str, is_first: bool) -> bool {
+        if function == GOPANIC && !is_first {
+            return true;
+        }
+        if self.callbacks && ["runtime.runFinalizers", "runtime.runCleanups"].contains(&function) {
+            return true;
+        }
+        match function.strip_prefix("runtime.") {
+            Some(rest) => self.is_exported(rest),
+            None => function.contains('.'),
+        }
     }
-    if function == "runtime.runFinalizers" || function == "runtime.runCleanups" {
-        return true;
+
+    fn is_exported(self, rest: &str) -> bool {
+        let upper = |name: &str| name.starts_with(|first: char| first.is_ascii_uppercase());
+        match rest.rsplit_once('.') {
+            Some((receiver, name)) if self.receivers => {
+                let bare = receiver.strip_prefix("(*").and_then(|rest| rest.strip_suffix(')'));
+                upper(name) && upper(bare.unwrap_or(receiver))
+            }
+            _ => upper(rest),
+        }
     }
-    let exported = |rest: &str| rest.starts_with(|first: char| first.is_ascii_uppercase());
-    let own = function.strip_prefix("runtime.").is_some_and(|rest| !exported(rest));
-    function.contains('.') && !own && file != Some("<autogenerated>")
 }
 
 #[cfg(test)]
@@ -126,12 +167,22 @@ mod tests {
 
     #[test]
     fn frames_of_the_runtime_are_left_out_as_go_does() {
-        for function in ["runtime.gopark", "runtime.goexit", "goexit", "runtime.chanrecv1"] {
-            assert!(!is_shown(function, Some("/go/src/runtime/proc.go")), "{function}");
+        let old = Rules { callbacks: false, receivers: false };
+        let new = Rules { callbacks: true, receivers: true };
+        for (function, before, since) in [
+            ("runtime.gopark", false, false),
+            ("runtime.goexit", false, false),
+            ("goexit", false, false),
+            ("runtime.runFinalizers", false, true),
+            ("main.main.func1", true, true),
+            ("runtime.Gosched", true, true),
+            ("runtime.GC.func1", true, false),
+            ("runtime.(*Func).Entry", false, true),
+            ("runtime.(*mheap).Alloc", false, false),
+            ("sync.runtime_Semacquire", true, true),
+        ] {
+            assert_eq!((old.show(function, true), new.show(function, true)), (before, since), "{function}");
         }
-        for function in ["main.main.func1", "runtime.Gosched", "runtime.gopanic", "sync.runtime_Semacquire"] {
-            assert!(is_shown(function, None), "{function}");
-        }
-        assert!(!is_shown("main.(*T).Lock", Some("<autogenerated>")));
+        assert!(new.show(GOPANIC, false) && !new.show(GOPANIC, true));
     }
 }

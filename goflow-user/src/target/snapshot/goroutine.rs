@@ -21,7 +21,8 @@ pub struct Goroutine {
     pub wait_since: Option<MonotonicNs>,
     /// The goroutine that created it; `None` up to Go 1.20, and for the first goroutine.
     pub parent: Option<Goid>,
-    /// Return address of the `go` statement that created it; `None` for the first goroutine.
+    /// Return address of the `go` statement that created it; of the first goroutine of the call in the program's start that
+    /// made it, see [`Goroutine::creation`].
     pub created: Option<RuntimeAddr>,
     /// Entry of the function it started with.
     pub start: Option<RuntimeAddr>,
@@ -42,6 +43,16 @@ pub struct Goroutine {
     pub labels: Vec<Label>,
     /// Where it stands.
     pub stack: Stack,
+}
+
+impl Goroutine {
+    /// Return address of the `go` statement that created it; `None` for the first goroutine, which runs `main` and was made
+    /// by assembly before any Go code ran (`rt0_go` in src/runtime/asm_amd64.s; `printcreatedby` in src/runtime/traceback.go
+    /// leaves it out too).
+    #[must_use]
+    pub fn creation(&self) -> Option<RuntimeAddr> {
+        self.created.filter(|_| self.goid.0 != 1)
+    }
 }
 
 /// What a goroutine does (`_Gidle` and so on in src/runtime/runtime2.go). Dead ones are only counted.

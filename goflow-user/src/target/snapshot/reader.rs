@@ -10,6 +10,7 @@ mod blocked;
 mod details;
 mod objects;
 mod retry;
+mod running;
 
 use self::blocked::Call;
 use self::details::Details;
@@ -96,6 +97,8 @@ pub struct Reader<'b> {
     reasons: Vec<Reason>,
     /// Where every goroutine's first function returns to.
     goexit: Range<u64>,
+    /// Functions that interrupted code seems to have called.
+    injected: Vec<Range<u64>>,
     /// Kinds of start functions and of call sites, which are asked for again and again.
     starts: Map<Start>,
     calls: Map<Option<Call>>,
@@ -135,11 +138,16 @@ impl<'b> Reader<'b> {
             semtable: address(Global::Semtable).ok(),
         };
         let reason = |number| binary.wait_reason(number).map_or(Reason::Other, Reason::of);
-        let goexit = binary.function("runtime.goexit").map_or(0..0, |function| {
-            bias.to_runtime(function.range.start).0..bias.to_runtime(function.range.end).0
-        });
+        let instructions = |name| {
+            let range = binary.function(name)?.range;
+            Some(bias.to_runtime(range.start).0..bias.to_runtime(range.end).0)
+        };
         Ok(Self {
-            goexit,
+            goexit: instructions("runtime.goexit").unwrap_or(0..0),
+            injected: ["runtime.sigpanic", "runtime.asyncPreempt"]
+                .into_iter()
+                .filter_map(instructions)
+                .collect(),
             binary,
             bias,
             offsets,

@@ -40,10 +40,19 @@ pub(super) struct Program<'f> {
     /// The depth of the stack at an instruction, in bytes, from the function table: how to start where no frame pointer is
     /// saved.
     pub(super) depth_at: &'f dyn Fn(u64) -> Option<u64>,
+    /// Instructions of the functions that a signal handler makes interrupted code seem to have called (`isInjectedCall` in
+    /// src/runtime/traceback.go): that code may not have made its frame yet, or have none.
+    pub(super) injected: Vec<Range<u64>>,
     /// Instructions of `runtime.goexit`, into which every goroutine's first function returns; empty when not known.
     pub(super) goexit: Range<u64>,
     /// Most frames of a stack.
     pub(super) most: usize,
+}
+
+impl Program<'_> {
+    fn is_injected(&self, pc: u64) -> bool {
+        self.injected.iter().any(|range| range.contains(&pc))
+    }
 }
 
 /// Walks the stacks of `goroutines`, and keeps the words of those for which `keep` says so.
@@ -152,9 +161,12 @@ fn follow(step: &mut Step, walk: &mut Walk, from: u64, window: &[u8], program: &
             walk.end = StackEnd::Cut;
             return None;
         }
-        let on_stack = step.bp >= lowest && step.bp.is_multiple_of(8) && step.bp < step.hi - 8;
-        if !on_stack {
-            return None;
+        let on_stack = |bp: u64| bp >= lowest && bp.is_multiple_of(8) && bp < step.hi - 8;
+        if !on_stack(step.bp) {
+            // Up to Go 1.25 a stack that moves keeps the frame pointers of frames that a fault ended as they were (`continpc`
+            // in `adjustframe`, src/runtime/stack.go). The function table tells where the frame's own is saved.
+            let depth = walk.frames.last().and_then(|&pc| (program.depth_at)(pc)).filter(|&depth| depth >= 8);
+            step.bp = depth.and_then(|depth| lowest.checked_add(depth - 8)).filter(|&bp| on_stack(bp))?;
         }
         let at = (step.bp - from) as usize;
         let (Some(next), Some(caller)) = (u64_at(window, at), u64_at(window, at + 8)) else {
@@ -164,8 +176,17 @@ fn follow(step: &mut Step, walk: &mut Walk, from: u64, window: &[u8], program: &
         if caller == 0 {
             return None;
         }
-        walk.frames.push(caller);
         lowest = step.bp + 16;
+        let interrupted = walk.frames.last().is_some_and(|pc| program.is_injected(*pc));
+        let frameless = interrupted && (program.depth_at)(caller) == Some(0);
+        if !frameless {
+            walk.frames.push(caller);
+        } else {
+            // The frame pointer is its caller's; where it returns to is the next word.
+            let Some(beyond) = u64_at(window, at + 16) else { return (step.bp != from).then_some(step.bp) };
+            walk.frames.extend([caller, beyond]);
+            lowest += 8;
+        }
         step.bp = next;
     }
 }

@@ -100,7 +100,9 @@ proptest! {
             assert!(hchan.is_none_or(|hchan| hchan.len <= hchan.cap));
         });
         let goexit = 0..0;
-        let program = Program { depth_at: &|pc| (pc % 3 == 0).then_some(pc % 512), goexit, most: 64 };
+        let injected = vec![0..BASE + 512, BASE + 1024..u64::MAX];
+        let depth_at = |pc: u64| pc.is_multiple_of(3).then_some(pc % 512);
+        let program = Program { depth_at: &depth_at, injected, goexit, most: 64 };
         for walk in stack::walk(&memory, &raws, &|_| true, &program).unwrap() {
             prop_assert!(walk.frames.len() <= 64 + 8 && walk.end != StackEnd::NotRead);
         }
@@ -152,7 +154,7 @@ fn a_stack_that_points_into_itself_is_broken_not_endless() {
     put(g.atomicstatus, 4);
     put(g.goid, 7);
     let Slot::Live(raw) = Raw::decode(0x9000, &bytes, &g) else { panic!("no goroutine") };
-    let program = Program { depth_at: &|_| None, goexit: 0..0, most: 64 };
+    let program = Program { depth_at: &|_| None, injected: Vec::new(), goexit: 0..0, most: 64 };
     let walks = stack::walk(&memory, &[&raw], &|_| false, &program).unwrap();
     assert_eq!((walks[0].frames.as_slice(), walks[0].end), (&[0x40_1000, BASE + 32][..], StackEnd::Broken));
 }

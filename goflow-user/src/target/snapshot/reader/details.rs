@@ -13,7 +13,7 @@ use crate::target::snapshot::reason::Reason;
 use crate::target::snapshot::semaphore;
 use crate::target::snapshot::stack::{self, Walk};
 use crate::target::snapshot::waits::Map;
-use crate::target::snapshot::{Blocked, Label, Stack, StackEnd, State, labels};
+use crate::target::snapshot::{Blocked, Label, Stack, State, labels};
 
 /// What was read of a goroutine besides its `g`.
 #[derive(Default)]
@@ -106,11 +106,8 @@ impl Reader<'_> {
         let raws: Vec<&Raw> = chosen.iter().map(|&n| &all[n]).collect();
         let most = if stacks { session.options.frames } else { FEW_FRAMES };
         let keep = |raw: &Raw| matches!(self.reason(raw), Reason::Cond | Reason::Descriptor);
-        let depth_at = |pc| {
-            let link = self.bias.to_link(RuntimeAddr(pc));
-            self.binary.pclntab().ok().and_then(|table| table.stack_depth(link))
-        };
-        let program = stack::Program { depth_at: &depth_at, goexit: self.goexit.clone(), most };
+        let depth_at = |pc| self.depth_at(pc);
+        let program = self.program(&depth_at, most);
         let walks = stack::walk(session.memory, &raws, &keep, &program)?;
         for (&n, mut walk) in chosen.iter().zip(walks) {
             details[n].has_parts = true;
@@ -124,12 +121,23 @@ impl Reader<'_> {
                 walked.insert(all[n].addr, walk);
             }
         }
-        for (raw, details) in all.iter().zip(details) {
-            if raw.state == State::Running {
-                details.stack.end = StackEnd::Running;
-            }
-        }
+        self.running(session, all, details)?;
         Ok(walked)
+    }
+
+    /// The depth of the stack at an instruction, in bytes.
+    pub(super) fn depth_at(&self, pc: u64) -> Option<u64> {
+        self.binary.pclntab().ok()?.stack_depth(self.bias.to_link(RuntimeAddr(pc)))
+    }
+
+    /// What a walk of at most so many frames needs to know.
+    pub(super) fn program<'f>(
+        &self,
+        depth_at: &'f dyn Fn(u64) -> Option<u64>,
+        most: usize,
+    ) -> stack::Program<'f> {
+        let (goexit, injected) = (self.goexit.clone(), self.injected.clone());
+        stack::Program { depth_at, goexit, injected, most }
     }
 
     fn semaphores(&self, memory: &dyn Memory, waiting: &[&Raw]) -> Result<semaphore::Table, MemoryError> {

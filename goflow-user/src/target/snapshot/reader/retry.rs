@@ -44,7 +44,8 @@ impl Reader<'_> {
         session: &mut Session<'_>,
         snapshot: &mut Snapshot,
     ) -> Result<(), SnapshotError> {
-        let addresses = self.all_goroutines(session.memory)?;
+        let mut addresses = self.all_goroutines(session.memory)?;
+        apart(&mut addresses, Raw::span(&self.offsets) as u64, snapshot);
         let mut pending = std::mem::take(&mut self.room.pending);
         pending.clear();
         pending.reserve(addresses.len().min(1 << 20));
@@ -301,6 +302,30 @@ impl Reader<'_> {
     }
 }
 
+/// Refuses of `addresses`, which are sorted, those that lie less than the size of a `g` behind another: both cannot be one.
+fn apart(addresses: &mut Vec<u64>, size: u64, snapshot: &mut Snapshot) {
+    /// Told one by one; of more only the number.
+    const TOLD: u64 = 1000;
+    let (mut last, mut refused) = (None::<u64>, 0_u64);
+    addresses.retain(|&address| {
+        let before = last.filter(|last| address - last < size);
+        let Some(before) = before else {
+            last = Some(address);
+            return true;
+        };
+        refused += 1;
+        if refused <= TOLD {
+            let what = Entity::Goroutine(RuntimeAddr(address), None);
+            let why = format!("it overlaps the one at {before:#x}, and both cannot be there");
+            snapshot.unknown.push(Unknown { what, why });
+        }
+        false
+    });
+    if let (Some(last), more @ 1..) = (snapshot.unknown.last_mut(), refused.saturating_sub(TOLD)) {
+        last.why = format!("{}; {more} more overlap others", last.why);
+    }
+}
+
 /// Goroutines in the order of their ids. Two of one id are a contradiction, and neither is believed.
 fn only_once(session: &mut Session<'_>, snapshot: &mut Snapshot) {
     if !snapshot.goroutines.is_sorted_by_key(|goroutine| goroutine.goid) {
@@ -330,5 +355,29 @@ fn only_once(session: &mut Session<'_>, snapshot: &mut Snapshot) {
     for goroutine in doubted {
         let what = Entity::Goroutine(goroutine.addr, Some(goroutine.goid));
         snapshot.unknown.push(Unknown { what, why: "another goroutine has the same id".to_owned() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_goroutines_that_overlap_only_the_first_is_believed() {
+        let refused = |addresses: &[u64]| {
+            let (mut kept, mut snapshot) = (addresses.to_vec(), Snapshot::default());
+            apart(&mut kept, 0x100, &mut snapshot);
+            (kept, snapshot.unknown)
+        };
+        assert_eq!(refused(&[0x1000, 0x1100, 0x1200]), (vec![0x1000, 0x1100, 0x1200], Vec::new()));
+        let (kept, unknown) = refused(&[0x1000, 0x10f8, 0x1100, 0x1150, 0x11ff, 0x1200]);
+        assert_eq!(kept, [0x1000, 0x1100, 0x1200]);
+        let what: Vec<_> = unknown.iter().map(|unknown| unknown.what).collect();
+        assert_eq!(what, [0x10f8, 0x1150, 0x11ff].map(|at| Entity::Goroutine(RuntimeAddr(at), None)));
+        assert!(unknown.iter().all(|unknown| unknown.why.contains("overlaps")), "{unknown:?}");
+        // Hostile memory does not decide how much is kept of it.
+        let (kept, unknown) = refused(&(0..5000).map(|n| 0x10000 + 8 * n).collect::<Vec<_>>());
+        assert_eq!((kept.len(), unknown.len()), (5000_usize.div_ceil(32), 1000));
+        assert!(unknown[999].why.contains(" more overlap"), "{}", unknown[999].why);
     }
 }

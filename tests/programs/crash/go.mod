@@ -1,0 +1,3 @@
+module goflow.test/crash
+
+go 1.18

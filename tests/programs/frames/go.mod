@@ -1,0 +1,3 @@
+module goflow.test/frames
+
+go 1.18
