@@ -231,6 +231,7 @@ fn states() -> Vec<ProcessState> {
         exact: true,
         reason,
         on: on.clone(),
+        stack: Vec::new(),
         created_at,
     };
     let overview = |missing| Overview {
@@ -243,6 +244,7 @@ fn states() -> Vec<ProcessState> {
         unknown: 1,
         reasons: reasons.map(|reason| (reason, 1)).to_vec(),
         longest: SITES.into_iter().zip(reasons).map(wait).collect(),
+        alike: Vec::new(),
         channels: 2,
         missing,
     };

@@ -37,7 +37,7 @@ pub use self::difference::{Change, Inferred, Seen};
 pub use self::goroutine::{Cause, Goroutine, Impossible, State, TRANSITIONS, Wait, Woken};
 pub use self::history::{History, KEPT, Step};
 pub use self::object::{Channel, Made, SyncObject, Use};
-pub use self::overview::{LongWait, Missing, Outlook, Overview};
+pub use self::overview::{AlikeWaits, LongWait, Missing, Outlook, Overview};
 pub use self::process::{Process, Tally};
 pub use self::runtime::{Fields, Runtime};
 pub use self::waits::{Edge, Object, WaitGraph};

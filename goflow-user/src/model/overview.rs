@@ -32,6 +32,8 @@ pub struct Overview {
     pub reasons: Vec<(Option<WaitReason>, u64)>,
     /// The longest waits, the longest first.
     pub longest: Vec<LongWait>,
+    /// The same with each wait only once of those that differ in nothing but who waits, for which object, and since when.
+    pub alike: Vec<AlikeWaits>,
     /// Channels known: those that somebody waits on, and those that were used not long ago.
     pub channels: u64,
     /// What is missing from all this, if anything is.
@@ -51,8 +53,21 @@ pub struct LongWait {
     pub reason: Option<WaitReason>,
     /// What for.
     pub on: Vec<Blocked>,
+    /// Where it waits: return addresses, innermost first; empty where that is not known.
+    pub stack: Vec<RuntimeAddr>,
     /// Return address of the `go` statement that created it.
     pub created_at: Option<RuntimeAddr>,
+}
+
+/// Waits of goroutines that were created at the same place and wait for the same reason at the same place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlikeWaits {
+    /// The longest of them.
+    pub longest: LongWait,
+    /// How many they are.
+    pub count: u64,
+    /// All wait for the same object.
+    pub same_object: bool,
 }
 
 /// Why an overview is not complete.
@@ -91,6 +106,7 @@ impl Overview {
             unknown: 0,
             reasons: Vec::new(),
             longest: Vec::new(),
+            alike: Vec::new(),
             channels: process.channels().count() as u64,
             missing: missing(process).or((!outlook.sees_waits).then_some(Missing::WaitsUnseen)),
         };
@@ -116,9 +132,9 @@ impl Overview {
             }
         }
         waits.sort_unstable();
-        waits.truncate(most);
-        overview.longest =
-            waits.iter().filter_map(|(_, goid)| long_wait(process.goroutine(*goid)?)).collect();
+        let sorted = || waits.iter().filter_map(|(_, goid)| process.goroutine(*goid));
+        overview.longest = sorted().filter_map(long_wait).take(most).collect();
+        overview.alike = alike(sorted(), most);
         overview.reasons = reasons.into_iter().collect();
         overview.reasons.sort_unstable_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));
         overview
@@ -133,8 +149,30 @@ fn long_wait(goroutine: &Goroutine) -> Option<LongWait> {
         exact: wait.exact,
         reason: wait.reason,
         on: wait.on.clone(),
+        stack: wait.stack.clone(),
         created_at: goroutine.created_at,
     })
+}
+
+/// The first `most` kinds of waits of `goroutines`, in their order.
+fn alike<'g>(goroutines: impl Iterator<Item = &'g Goroutine>, most: usize) -> Vec<AlikeWaits> {
+    let mut found: Vec<AlikeWaits> = Vec::new();
+    let mut known = HashMap::default();
+    for goroutine in goroutines {
+        let Some(wait) = goroutine.wait.as_deref() else { continue };
+        let kind = (goroutine.created_at, wait.reason, wait.stack.as_slice());
+        if let Some(&at) = known.get(&kind) {
+            let alike: &mut AlikeWaits = &mut found[at];
+            alike.count += 1;
+            alike.same_object &= alike.longest.on == wait.on;
+        } else if found.len() < most
+            && let Some(longest) = long_wait(goroutine)
+        {
+            known.insert(kind, found.len());
+            found.push(AlikeWaits { longest, count: 1, same_object: true });
+        }
+    }
+    found
 }
 
 fn missing(process: &Process) -> Option<Missing> {

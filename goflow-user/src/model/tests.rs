@@ -376,9 +376,22 @@ fn an_overview_counts_everybody_once_and_shows_the_longest_waits() {
         ([receiving(0xd0)].as_slice(), Some(RuntimeAddr(0x40)))
     );
 
-    model.lose(&Lost { from: MonotonicNs(102), to: MonotonicNs(110), at: LossPoint::Ring, count: 1 });
+    // 8 differs from 5 in its id, 9 in its channel too, 10 in where it was created.
+    let elsewhere = |goid| seen::Goroutine { blocked_on: vec![receiving(0xe0)], ..parked(goid, 60) };
+    let seen =
+        vec![parked(5, 40), parked(8, 45), elsewhere(9), seen::Goroutine { created: None, ..parked(10, 70) }];
+    model.reconcile(PID, &snapshot(101, 102, seen));
     let overview = Overview::of(process(&model), 9, &ALL);
-    assert_eq!((overview.goroutines, overview.unknown, overview.waiting), (3, 3, 0));
+    let alike = |n: usize| {
+        let alike = &overview.alike[n];
+        (alike.longest.goid, alike.count, alike.same_object)
+    };
+    assert_eq!((overview.longest.len(), overview.alike.len()), (4, 2), "{overview:?}");
+    assert_eq!((alike(0), alike(1)), ((Goid(5), 3, false), (Goid(10), 1, true)));
+
+    model.lose(&Lost { from: MonotonicNs(103), to: MonotonicNs(110), at: LossPoint::Ring, count: 1 });
+    let overview = Overview::of(process(&model), 9, &ALL);
+    assert_eq!((overview.goroutines, overview.unknown, overview.waiting), (4, 4, 0));
     assert_eq!((overview.missing, overview.longest), (Some(Missing::Lost), Vec::new()));
 }
 

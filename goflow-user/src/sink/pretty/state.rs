@@ -7,7 +7,7 @@ use super::layout::{Line, counted, grouped, span};
 use super::report::entry;
 use super::{ALARM, BOLD, DIM, PLAIN};
 use crate::ingest::event::{MonotonicNs, Pid, WaitReason};
-use crate::model::{LongWait, Missing};
+use crate::model::{AlikeWaits, Missing};
 use crate::sink::printable::printable;
 use crate::sink::record::{Names, ProcessState, Summary};
 use crate::sink::words;
@@ -57,7 +57,7 @@ pub(super) fn lines(summary: &Summary, level: &str, book: &mut Book, names: &dyn
     for (index, state) in summary.state.iter().take(PROCESSES).enumerate() {
         let title = if index == 0 { "state" } else { "" };
         lines.extend(counts(title, state, many, book, names));
-        let waits = state.overview.longest.iter().take(WAITS);
+        let waits = state.overview.alike.iter().take(WAITS);
         for wait in waits {
             lines.push(long_wait(state.overview.pid, wait, summary.end, level, book, names));
         }
@@ -123,12 +123,13 @@ fn reasons(state: &ProcessState, book: &mut Book, names: &dyn Names) -> String {
 
 fn long_wait(
     pid: Pid,
-    wait: &LongWait,
+    waits: &AlikeWaits,
     end: MonotonicNs,
     level: &str,
     book: &mut Book,
     names: &dyn Names,
 ) -> Line {
+    let wait = &waits.longest;
     let lasts = span(end.0.saturating_sub(wait.since.0));
     let at_least = match (wait.exact, level) {
         (true, _) => "",
@@ -136,17 +137,24 @@ fn long_wait(
         (false, "snapshot" | "lifecycle") => "seen ",
         (false, _) => "≥ ",
     };
-    let object = wait.on.first().map(words::object).unwrap_or_default();
-    let more = wait.on.len().saturating_sub(1);
+    let alike = match waits.count {
+        0 | 1 => String::new(),
+        count => format!(" and {} like it:", grouped(count - 1)),
+    };
+    let on = if waits.same_object { wait.on.as_slice() } else { &[] };
+    let object = on.first().map(words::object).unwrap_or_default();
+    let more = on.len().saturating_sub(1);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let place = book.site_of_stack(pid, &wait.stack, names);
+    let place = place.map_or_else(String::new, |site| format!(" at {}", book.full(site)));
     let origin = wait.created_at.map(|pc| match book.go_statement(pid, pc, names) {
         Some(site) => format!(", created at {}", book.full(site)),
         None => ", started by the runtime".to_owned(),
     });
     entry("")
         .number(PLAIN, &format!("{at_least}{lasts}"), 13)
-        .text(BOLD, format!("g{}", wait.goid.0))
-        .text(PLAIN, format!(" {}{object}{more}", text(pid, wait.reason, book, names)))
+        .text(BOLD, format!("g{}{alike}", wait.goid.0))
+        .text(PLAIN, format!(" {}{object}{more}{place}", text(pid, wait.reason, book, names)))
         .text(DIM, origin.unwrap_or_default())
         .wrapping(BESIDE_WAIT)
 }

@@ -7,7 +7,7 @@ use goflow_common::probe::ProbeId;
 use super::*;
 use crate::binary::addr::{LinkAddr, RuntimeAddr};
 use crate::ingest::event::{Goid, SyncPrimitive, Tid, WaitReason};
-use crate::model::{LongWait, Missing, Overview};
+use crate::model::{AlikeWaits, LongWait, Missing, Overview};
 use crate::sink::record::ProcessState;
 use crate::sink::record::{Frame, ProbeHits, ProbeMeta, Silence, Summary, Unavailable};
 use crate::target::process::Standstill;
@@ -147,6 +147,9 @@ const WIDE: View = View {
     progress: false,
     until: Until::Interrupted,
 };
+
+/// Nothing cuts a line.
+const VERY_WIDE: View = View { width: None, ..WIDE };
 
 fn screen(view: View, records: &[Record], flush_at_ms: u64) -> Vec<String> {
     let mut out = Vec::new();
@@ -897,8 +900,10 @@ fn state(missing: Option<Missing>) -> ProcessState {
         exact,
         reason: Some(WaitReason(7)),
         on: vec![on(0xc000), on(0xd000)],
+        stack: vec![RuntimeAddr(0x120)],
         created_at: Some(RuntimeAddr(0x11f)),
     };
+    let alike = |longest, count, same_object| AlikeWaits { longest, count, same_object };
     let overview = Overview {
         pid: Pid(1),
         snapshot: Some(MonotonicNs(1)),
@@ -909,6 +914,11 @@ fn state(missing: Option<Missing>) -> ProcessState {
         unknown: 0,
         reasons: vec![(Some(WaitReason(7)), 1_190), (None, 7)],
         longest: vec![wait(5, 7_000, false), wait(6, 6_000, true)],
+        alike: vec![
+            alike(wait(5, 7_000, false), 1, true),
+            alike(LongWait { stack: Vec::new(), ..wait(6, 6_000, true) }, 1_200, true),
+            alike(wait(7, 5_000, true), 2, false),
+        ],
         channels: 9,
         missing,
     };
@@ -918,9 +928,9 @@ fn state(missing: Option<Missing>) -> ProcessState {
 #[test]
 fn the_first_goroutine_is_the_runtimes_and_not_a_wrappers() {
     let mut process = state(None);
-    process.overview.longest[0].created_at = Some(RuntimeAddr(0x301));
-    let lines = screen(WIDE, &[meta(), summary_with(vec![process])], 0);
-    assert!(lines.iter().any(|line| line.ends_with("and 1 more, started by the runtime")), "{lines:#?}");
+    process.overview.alike[0].longest.created_at = Some(RuntimeAddr(0x301));
+    let lines = screen(VERY_WIDE, &[meta(), summary_with(vec![process])], 0);
+    assert!(lines.iter().any(|line| line.ends_with(", started by the runtime")), "{lines:#?}");
     let first = seen::Goroutine { start: Some(RuntimeAddr(0x600)), ..seen(1, 0x301) };
     let snapshot = seen::Snapshot { goroutines: vec![first], ..seen::Snapshot::default() };
     let snapshot = Record::Snapshot { pid: Pid(1), snapshot: Arc::new(snapshot) };
@@ -936,15 +946,16 @@ fn summary_with(state: Vec<ProcessState>) -> Record {
 
 #[test]
 fn the_summary_tells_who_waits_for_what_and_since_when() {
-    let lines = screen(WIDE, &[meta(), summary_with(vec![state(None)])], 0);
+    let lines = screen(VERY_WIDE, &[meta(), summary_with(vec![state(None)])], 0);
     let from = lines.iter().position(|line| line.starts_with("  state")).unwrap();
     assert_eq!(
-        lines[from..from + 4],
+        lines[from..from + 5],
         [
             "  state   1,200 goroutines: 3 awake, 1,197 waiting; 5 of the runtime's own, 9 channels",
             "          waiting for: 1,190 chan receive, 7 unknown reason",
-            "              ≥ 7.000 s  g5 chan receive (channel 0xc000) and 1 more, created at app.(*Pool).Submit pool.go:31",
-            "                6.000 s  g6 chan receive (channel 0xc000) and 1 more, created at app.(*Pool).Submit pool.go:31",
+            "              ≥ 7.000 s  g5 chan receive (channel 0xc000) and 1 more at app.(*Pool).Submit pool.go:32, created at app.(*Pool).Submit pool.go:31",
+            "                6.000 s  g6 and 1,199 like it: chan receive (channel 0xc000) and 1 more, created at app.(*Pool).Submit pool.go:31",
+            "                5.000 s  g7 and 1 like it: chan receive at app.(*Pool).Submit pool.go:32, created at app.(*Pool).Submit pool.go:31",
         ]
     );
     let lines = screen(WIDE, &[meta(), summary_with(vec![state(Some(Missing::Lost))])], 0);
