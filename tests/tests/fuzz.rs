@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use goflow_tests::repository;
-use goflow_user::target::memory::{Memory, MemoryError, Run};
+use goflow_user::target::memory::{Memory, MemoryError, Registers, Run};
 use goflow_user::target::snapshot::reader::{Reader, SnapshotError};
 use goflow_user::target::snapshot::{BlockedOn, Entity, Snapshot, StackEnd};
 
@@ -178,6 +178,14 @@ struct Hasty<'m> {
 }
 
 impl Memory for Hasty<'_> {
+    fn registers(&self, tid: u64) -> Option<Registers> {
+        self.memory.registers(tid)
+    }
+
+    fn stands_still(&self) -> bool {
+        self.memory.stands_still()
+    }
+
     fn read_runs(&self, runs: &mut [Run<'_>]) -> Result<(), MemoryError> {
         let left = self.left.get().checked_sub(1).ok_or(MemoryError::OutOfTime(Duration::from_secs(1)))?;
         self.left.set(left);

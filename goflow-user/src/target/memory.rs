@@ -70,15 +70,10 @@ pub struct Registers {
 /// Something whose memory can be read.
 pub trait Memory {
     /// The registers of the thread with this id of the kernel's; `None` where they are not known.
-    fn registers(&self, tid: u64) -> Option<Registers> {
-        let _ = tid;
-        None
-    }
+    fn registers(&self, tid: u64) -> Option<Registers>;
 
     /// Whether this is of one moment, so that also what ran holds still.
-    fn stands_still(&self) -> bool {
-        false
-    }
+    fn stands_still(&self) -> bool;
 
     /// Reads each run and sets its [`Run::read`].
     ///
@@ -283,6 +278,14 @@ impl ProcessMemory {
 }
 
 impl Memory for ProcessMemory {
+    fn registers(&self, _: u64) -> Option<Registers> {
+        None
+    }
+
+    fn stands_still(&self) -> bool {
+        false
+    }
+
     fn read_runs(&self, runs: &mut [Run<'_>]) -> Result<(), MemoryError> {
         let mut rest = runs;
         while !rest.is_empty() {
@@ -359,6 +362,14 @@ impl<'m> Limited<'m> {
 }
 
 impl Memory for Limited<'_> {
+    fn registers(&self, tid: u64) -> Option<Registers> {
+        self.memory.registers(tid)
+    }
+
+    fn stands_still(&self) -> bool {
+        self.memory.stands_still()
+    }
+
     fn read_runs(&self, runs: &mut [Run<'_>]) -> Result<(), MemoryError> {
         let now = Instant::now();
         if now - self.began >= self.limit || self.pulse.is_cancelled() {
@@ -379,6 +390,14 @@ mod tests {
     struct Slow(Duration);
 
     impl Memory for Slow {
+        fn registers(&self, tid: u64) -> Option<Registers> {
+            Some(Registers { pc: tid, sp: 0, bp: 0 })
+        }
+
+        fn stands_still(&self) -> bool {
+            true
+        }
+
         fn read_runs(&self, runs: &mut [Run<'_>]) -> Result<(), MemoryError> {
             std::thread::sleep(self.0);
             runs.iter_mut().for_each(|run| run.read = run.into.len());
@@ -405,6 +424,8 @@ mod tests {
 
         let quick = Slow(Duration::ZERO);
         let unlimited = Limited::new(&quick, None, Duration::MAX, &pulse);
+        assert!(unlimited.stands_still());
+        assert_eq!(unlimited.registers(7).map(|registers| registers.pc), Some(7));
         assert!(unlimited.read(RuntimeAddr(1), &mut [0]).unwrap());
         pulse.cancel();
         assert!(matches!(unlimited.read(RuntimeAddr(1), &mut [0]), Err(MemoryError::OutOfTime(_))));

@@ -21,7 +21,7 @@ use goflow_user::binary::GoBinary;
 use goflow_user::binary::addr::{LoadBias, RuntimeAddr};
 use goflow_user::binary::offsets::Offsets;
 use goflow_user::target::Pid;
-use goflow_user::target::memory::{Memory, MemoryError, Run};
+use goflow_user::target::memory::{Memory, MemoryError, Registers, Run};
 use goflow_user::target::snapshot::reader::Options;
 
 use super::program::{FUNCTION, Form, Func, program};
@@ -300,6 +300,17 @@ impl Lying {
 }
 
 impl Memory for Lying {
+    /// As the id of the thread says, which is in the memory itself.
+    fn registers(&self, tid: u64) -> Option<Registers> {
+        let lowest = self.binary.image().lowest_address();
+        let pc = BIAS.to_runtime(lowest).0.wrapping_add(tid >> 32);
+        Some(Registers { pc, sp: HEAP.wrapping_add(tid & 0xffff), bp: HEAP.wrapping_add(tid >> 16 & 0xffff) })
+    }
+
+    fn stands_still(&self) -> bool {
+        self.changes.is_empty()
+    }
+
     fn read_runs(&self, runs: &mut [Run<'_>]) -> Result<(), MemoryError> {
         if !self.advance() {
             return Err(MemoryError::Ended(Pid(1)));

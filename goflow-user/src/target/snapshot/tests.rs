@@ -8,7 +8,7 @@ use crate::binary::addr::RuntimeAddr;
 use crate::binary::offsets::Offsets;
 use crate::binary::version::GoVersion;
 use crate::binary::{elf::Arch, offsets};
-use crate::target::memory::{Memory, MemoryError, Run};
+use crate::target::memory::{Memory, MemoryError, Registers, Run};
 use proptest::prelude::*;
 use std::cell::Cell;
 
@@ -34,6 +34,14 @@ impl Fake {
 }
 
 impl Memory for Fake {
+    fn registers(&self, _: u64) -> Option<Registers> {
+        None
+    }
+
+    fn stands_still(&self) -> bool {
+        false
+    }
+
     fn read_runs(&self, runs: &mut [Run<'_>]) -> Result<(), MemoryError> {
         for run in runs {
             self.asked.set(self.asked.get() + run.into.len());
