@@ -13,8 +13,8 @@
 //!   while a snapshot is read is missed or counted twice.
 //! - A probe is hit before the change that it announces: a goroutine that parks still runs for a moment, and for longer if
 //!   its thread loses the CPU there. A snapshot that begins in between sees the old state after the event has told the new
-//!   one. So a park, a wake-up or an end up to [`Limits::settle_ns`] before the snapshot still knows better. Where events were
-//!   lost since, neither does, and the goroutine is not certain until the next snapshot.
+//!   one. So where the two contradict each other, a park, a wake-up or an end up to [`Limits::settle_ns`] before the snapshot
+//!   still knows better. Where events were lost since, neither does, and the goroutine is not certain until the next snapshot.
 //! - After a loss ([`Model::lose`]) what was last heard of before it is not certain ([`Process::is_certain`]) until an event
 //!   or a snapshot tells of it again. Loss makes state unknown, never wrong.
 //!
@@ -63,13 +63,13 @@ pub struct Limits {
 
 impl Default for Limits {
     /// One minute; two million goroutines and a million objects of each kind, some 1.5 GiB if a target has that many. A
-    /// change settles within a scheduling quantum or two of a loaded machine.
+    /// change settles once its thread has its CPU back, which on two CPUs that ten threads want takes some tens of milliseconds.
     fn default() -> Self {
         Self {
             retention_ns: 60_000_000_000,
             goroutines: 2_000_000,
             objects: 1_000_000,
-            settle_ns: 10_000_000,
+            settle_ns: 100_000_000,
         }
     }
 }

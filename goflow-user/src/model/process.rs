@@ -487,25 +487,27 @@ impl Process {
 
     /// One goroutine of a snapshot. What an event told after the snapshot began is newer than the snapshot.
     fn see(&mut self, seen: &snapshot::Goroutine, began: MonotonicNs, unread: &HashSet<Goid>) {
-        let precedence = self.precedence(began);
+        let (precedence, unsure_before) = (self.precedence(began), self.unsure_before);
         let goroutine = self.goroutine_entry(seen.goid, began);
         goroutine.parent = goroutine.parent.or(seen.parent);
         goroutine.created_at = goroutine.created_at.or(seen.created);
         goroutine.start = goroutine.start.or(seen.start);
         goroutine.system = Some(seen.system);
-        if precedence.is_of_event_about_state(goroutine) {
-            return;
-        }
-        goroutine.seen = Some((seen.state, began));
-        let cause = match seen.state {
-            snapshot::State::Waiting | snapshot::State::Leaked => Cause::SeenWaiting,
+        let waits = match seen.state {
+            snapshot::State::Waiting | snapshot::State::Leaked => true,
             snapshot::State::Idle
             | snapshot::State::Runnable
             | snapshot::State::Running
             | snapshot::State::Syscall
             | snapshot::State::CopyStack
-            | snapshot::State::Preempted => Cause::SeenAwake,
+            | snapshot::State::Preempted => false,
         };
+        let is_sure = goroutine.known_at >= unsure_before;
+        if precedence.is_of_event_about_state(goroutine, waits, is_sure) {
+            return;
+        }
+        goroutine.seen = Some((seen.state, began));
+        let cause = if waits { Cause::SeenWaiting } else { Cause::SeenAwake };
         // Waiting again for another reason or thing is another wait, whose beginning and whose predecessor's end were missed.
         let is_another = |wait: &Wait| {
             wait.reason != seen.wait_reason || !wait.exact && elsewhere(&wait.on, &seen.blocked_on)
@@ -611,10 +613,24 @@ impl Precedence {
             .is_some_and(|(last, cause)| last >= self.began || cause.is_announced() && last >= self.settling)
     }
 
-    /// Of what a goroutine does that is in the snapshot. It was read after it was created, so a park that no event told of
-    /// (of level `lifecycle` none does) came after that.
-    fn is_of_event_about_state(self, goroutine: &Goroutine) -> bool {
-        self.is_of_event(goroutine) && !matches!(goroutine.last_event, Some((_, Cause::Created)))
+    /// Of what a goroutine does that is in the snapshot, in which it waits or not. It was read after it was created, so a park
+    /// that no event told of (of level `lifecycle` none does) came after that. A change that the snapshot has as well is not
+    /// under way any more, unless others were lost since: then the snapshot may have come before one of those.
+    fn is_of_event_about_state(self, goroutine: &Goroutine, waits: bool, is_sure: bool) -> bool {
+        let Some((last, cause)) = goroutine.last_event.filter(|_| self.is_of_event(goroutine)) else {
+            return false;
+        };
+        let is_done = match cause {
+            Cause::Parked => waits,
+            Cause::Readied => !waits,
+            Cause::Exited
+            | Cause::Created
+            | Cause::Acted
+            | Cause::SeenAwake
+            | Cause::SeenWaiting
+            | Cause::Missed => false,
+        };
+        cause != Cause::Created && !(is_done && is_sure && last < self.began)
     }
 }
 
