@@ -403,10 +403,16 @@ fn crashed_frames(said: &str) -> Result<Vec<String>> {
 #[test]
 fn the_goroutine_that_ran_has_its_stack_in_a_core_file() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    for go in ["1.18.10", "1.22.12", "1.27.4"] {
-        let program = Program::named("crash").go(go).flavour(Flavour::Stripped).build()?;
+    // With cgo, a signal handler returns into the C library.
+    for (go, flavour) in [
+        ("1.18.10", Flavour::Stripped),
+        ("1.22.12", Flavour::Stripped),
+        ("1.27.4", Flavour::Stripped),
+        ("1.27.4", Flavour::Cgo),
+    ] {
+        let program = Program::named("crash").go(go).flavour(flavour).build()?;
         for how in ["panic", "fault", "signal"] {
-            let context = || format!("Go {go}, {how}");
+            let context = || format!("Go {go}, {flavour:?}, {how}");
             let (core, said) = core_of_crash(&program, how, directory.path()).with_context(context)?;
             let core = core.to_str().context("a path")?;
             let finished = run(&["snapshot", "--core", core, "--filter", "state=running"])?;

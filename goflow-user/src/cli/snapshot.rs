@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
@@ -93,7 +94,7 @@ pub(super) struct SnapshotArgs {
     group_by: Option<GroupBy>,
     /// Only the N largest groups, or without --group-by the N goroutines that have waited longest
     #[arg(long, value_name = "N")]
-    top: Option<usize>,
+    top: Option<NonZeroUsize>,
     /// Leave the stacks out, which makes it several times quicker
     #[arg(long)]
     no_stacks: bool,
@@ -382,14 +383,14 @@ fn write(
     view.chosen = chosen;
     let groups = args.group_by.map(|by| {
         let mut groups = groups(&view, by.into());
-        groups.truncate(args.top.unwrap_or(usize::MAX));
+        groups.truncate(args.top.map_or(usize::MAX, NonZeroUsize::get));
         groups
     });
     if let (None, Some(top)) = (args.group_by, args.top) {
         // Known waits first, the longest first.
         view.chosen
             .sort_by_key(|goroutine| (goroutine.wait_since.is_none(), goroutine.wait_since, goroutine.goid));
-        view.chosen.truncate(top);
+        view.chosen.truncate(top.get());
     }
     let inputs: Vec<PathBuf> = args.core.iter().chain(&args.binary).cloned().collect();
     let destination: Box<dyn Write> = match args.file() {

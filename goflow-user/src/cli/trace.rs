@@ -66,8 +66,8 @@ right to read its memory (CAP_SYS_PTRACE), but sees nothing that is shorter than
 
 /// Show what the goroutines and channels of Go programs do, live
 ///
-/// Attaches to running processes, to every process of a binary, or to a command that goflow starts. On a terminal at
-/// most some tens of lines a second are printed; what comes faster is folded into counts by kind and site.
+/// Attaches to running processes, to every process of a binary, or to a command that goflow starts. At most some tens of
+/// lines a second are printed, also into a pipe or a file; what comes faster is folded into counts by kind and site.
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES, override_usage = USAGE)]
 #[command(group = ArgGroup::new("target").args(["pid", "binary", "command"]))]

@@ -3,7 +3,7 @@
 use super::TraceOptions;
 use super::names::{self, ProcessStart};
 use super::phases::Phases;
-use super::snapshots::{Pace, Wanted};
+use super::snapshots::{Looks, Pace, Wanted};
 use crate::advice::Advise as _;
 use crate::binary::addr::LoadBias;
 use crate::binary::offsets::OffsetSource;
@@ -269,13 +269,15 @@ fn tell_plan(plan: &Plan, phases: Phases, path: &dyn fmt::Display) {
 }
 
 /// How often processes are read, and what.
-pub(super) fn looks(options: &TraceOptions) -> (Pace, Options) {
-    if options.level > Level::Snapshot {
-        return (Pace::Adaptive, Options { stacks: false, labels: false, ..Options::default() });
-    }
+pub(super) fn looks(options: &TraceOptions) -> (Pace, Looks) {
     // The innermost frame of each is that of `gopark`, which is not told.
     let frames = options.stack_depth as usize + 1;
-    (Pace::Every(options.interval), Options { stacks: options.stack_depth > 0, frames, labels: false })
+    let first = Options { stacks: options.stack_depth > 0, frames, labels: false };
+    if options.level > Level::Snapshot {
+        // Where whoever parks later stands, its event tells.
+        return (Pace::Adaptive, Looks { first, later: Options { stacks: false, ..first } });
+    }
+    (Pace::Every(options.interval), Looks { first, later: first })
 }
 
 /// A process that neither the model nor the sinks know: its first snapshot tells of it. A child that has not executed the

@@ -104,6 +104,13 @@ self_cell!(
     }
 );
 
+/// What is read of a process, the first time and later.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Looks {
+    pub(super) first: Options,
+    pub(super) later: Options,
+}
+
 /// One run of a program in a process: another `exec` is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Incarnation {
@@ -150,7 +157,7 @@ pub(super) struct Snapshots {
     asked: Receiver<Ask>,
     requests: Sender<Request>,
     pace: Pace,
-    options: Options,
+    looks: Looks,
     pulse: Pulse,
     looked: BTreeMap<Pid, Looked>,
     /// Look for processes that run this.
@@ -175,7 +182,7 @@ impl Snapshots {
         asked: Receiver<Ask>,
         requests: Sender<Request>,
         pace: Pace,
-        options: Options,
+        looks: Looks,
         pulse: Pulse,
         search: Option<Arc<Executable>>,
     ) -> Self {
@@ -185,7 +192,7 @@ impl Snapshots {
             asked,
             requests,
             pace,
-            options,
+            looks,
             pulse,
             looked: BTreeMap::new(),
             search,
@@ -246,7 +253,7 @@ impl Snapshots {
         }
         let before = looked.due;
         looked.began = Some(now);
-        let seen = looked.look(self.options, &self.pulse);
+        let seen = looked.look(self.looks, &self.pulse);
         let took = now.elapsed();
         match seen {
             Seen::Taken(taken) => {
@@ -365,12 +372,13 @@ impl Looked {
         }
     }
 
-    fn look(&mut self, options: Options, pulse: &Pulse) -> Seen {
+    fn look(&mut self, looks: Looks, pulse: &Pulse) -> Seen {
         let pid = self.wanted.pid;
         let Some(before) = Incarnation::of(pid) else { return Seen::NotNow };
         if before.file != self.wanted.executable.id() {
             return if self.reader.take().is_some() { Seen::Replaced } else { Seen::NotNow };
         }
+        let options = if self.ended.is_none() { looks.first } else { looks.later };
         let snapshot = self.prepare(before).and_then(|()| self.take(options, pulse));
         if Incarnation::of(pid) != Some(before) {
             return Seen::NotNow;

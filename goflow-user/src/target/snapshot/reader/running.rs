@@ -18,9 +18,6 @@ use crate::target::snapshot::{Stack, StackEnd, State, stack};
 /// src/runtime/os_linux.go).
 const SIGNAL_STACK: usize = 32 << 10;
 
-/// Functions into which a signal handler returns, `sa_restorer` of sigaction(2); the name changed in Go 1.20.
-const RESTORERS: [&str; 2] = ["runtime.sigreturn__sigaction", "runtime.sigreturn"];
-
 /// Offsets from the return address in the frame that the kernel makes for a signal: `rt_sigframe` of
 /// arch/x86/include/asm/sigframe.h, `ucontext` of asm-generic/ucontext.h, `sigcontext` of asm/sigcontext.h.
 const UC_STACK: usize = 8 + 16;
@@ -93,12 +90,10 @@ impl Reader<'_> {
         Some(Raw { pc, sp, bp, ..*raw }).filter(Raw::has_stack)
     }
 
-    /// Registers in the frames of signals that lie above `sp`, innermost first. The frame of a signal begins with the address
-    /// that its handler returns to, and tells the stack that it lies on.
+    /// Registers in the frames of signals that lie above `sp`, innermost first. The frame of a signal tells the stack that it
+    /// lies on, and where in Go code it came. It begins with the address that its handler returns to, which is a function of
+    /// the runtime, or of the C library in a program with cgo.
     fn interrupted(&self, memory: &dyn Memory, sp: u64) -> Result<Vec<Registers>, MemoryError> {
-        let restorers = RESTORERS.iter().filter_map(|name| self.binary.function(name));
-        let restorers: Vec<u64> =
-            restorers.map(|function| self.bias.to_runtime(function.range.start).0).collect();
         let mut bytes = vec![0; SIGNAL_STACK];
         let mut runs = [crate::target::memory::Run { address: RuntimeAddr(sp), into: &mut bytes, read: 0 }];
         memory.read_runs(&mut runs)?;
@@ -107,15 +102,16 @@ impl Reader<'_> {
         let mut found = Vec::new();
         for at in (0..bytes.len()).step_by(8) {
             let word = |offset: usize| u64_at(&bytes, at + offset);
-            if !word(0).is_some_and(|word| restorers.contains(&word)) {
-                continue;
-            }
             let place = sp + at as u64;
             let (Some(base), Some(size)) = (word(UC_STACK), word(UC_STACK + 16)) else { continue };
             let on_signal_stack = place.checked_sub(base).is_some_and(|into| into < size);
-            if let (true, Some(pc), Some(sp), Some(bp)) =
-                (on_signal_stack, word(SIGNAL_PC), word(SIGNAL_SP), word(SIGNAL_BP))
-            {
+            if !on_signal_stack {
+                continue;
+            }
+            let (Some(pc), Some(sp), Some(bp)) = (word(SIGNAL_PC), word(SIGNAL_SP), word(SIGNAL_BP)) else {
+                continue;
+            };
+            if self.depth_at(pc).is_some() {
                 found.push(Registers { pc, sp, bp });
             }
         }
