@@ -47,12 +47,32 @@ fn without_the_process_that_holds_the_probes_a_trace_ends_and_says_so() -> Resul
     ensure!(!target.altered_text()?.is_empty(), "no breakpoint");
     let holder = others_with("keeper", goflow.pid())?;
     let [holder] = holder[..] else { anyhow::bail!("processes beside goflow: {holder:?}") };
-    kill(holder)?;
+    send(holder, Signal::KILL)?;
     let finished = goflow.finish()?;
     ensure!(finished.status.code() == Some(2), "{}", finished.status);
     ensure!(finished.stderr.contains("ended the process that holds the probes"), "{}", finished.stderr);
     target.assert_text_is_untouched()?;
     target.operations()?;
+    target.finish()
+}
+
+#[test]
+fn a_holder_of_the_probes_that_is_stopped_goes_on_when_it_is_needed() -> Result<()> {
+    let target = storm()?;
+    for signal in [Signal::INT, Signal::KILL] {
+        let session = Session::start(&target, "auto", "stopped")?;
+        let goflow = session.goflow.attached()?;
+        let pid = goflow.pid();
+        for holder in others_with("stopped", pid)? {
+            send(holder, Signal::STOP)?;
+        }
+        goflow.signal(signal)?;
+        goflow.finish()?;
+        until("the holder ends", Duration::from_secs(20), || {
+            Ok(others_with("stopped", pid)?.is_empty().then_some(()))
+        })?;
+        target.assert_text_is_untouched()?;
+    }
     target.finish()
 }
 
@@ -136,7 +156,7 @@ fn others_with(mark: &str, goflow: u32) -> Result<Vec<u32>> {
     Ok(pids)
 }
 
-fn kill(pid: u32) -> Result<()> {
+fn send(pid: u32, signal: Signal) -> Result<()> {
     let pid = Pid::from_raw(pid.try_into()?).context("a pid")?;
-    Ok(kill_process(pid, Signal::KILL)?)
+    Ok(kill_process(pid, signal)?)
 }

@@ -59,7 +59,8 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
         phases.done(&format!("executable read: {}", executable.path().display()));
     }
     let lease = targets.lease.take();
-    let traced = session::attach_all(mem::take(&mut targets.executables), options, &environment)?;
+    let executables = mem::take(&mut targets.executables);
+    let traced = session::attach_all(executables, lease.as_ref(), options, &environment)?;
     let keeper = environment.keeper;
     let mut running =
         Running::start(traced, targets.watch, lease, keeper, options, Output::new(sink, phases))?;
@@ -76,7 +77,7 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
     }
     let ended = running.wait(options.duration, child.is_some(), &signals);
     running.finish(ended, &signals)?;
-    if ended == Ended::ProbesTaken {
+    if ended == Ended::ProbesTaken && child.is_none() {
         return Err(anyhow!("the trace is not complete: {}", ended.sentence()))
             .advise(|| "the target runs on without probes; start the trace again");
     }
@@ -397,7 +398,7 @@ impl Running {
     /// Has the kernel see a process again that it may have lost sight of by an `exec`.
     fn renew(&self, pid: Pid) {
         for (attached, (_, plan)) in self.attached.iter().zip(&self.plans) {
-            match attached.renew(plan) {
+            match attached.renew(plan, pid) {
                 Ok(0) => {}
                 Ok(_) => tracing::warn!(
                     "process {pid} has executed anew from another thread than its first: its probes are in again, and what it \

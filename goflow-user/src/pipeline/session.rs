@@ -9,15 +9,17 @@ use crate::binary::addr::LoadBias;
 use crate::binary::offsets::OffsetSource;
 use crate::ingest::event::MonotonicNs;
 use crate::ingest::ring::RingReader;
-use crate::probe::attach::{self, Attached, Scope};
+use crate::probe::attach::{self, AttachError, Attached, Scope};
 use crate::probe::catalog::Level;
-use crate::probe::feature;
-use crate::probe::keeper::Keeper;
+use crate::probe::feature::{self, Support};
+use crate::probe::keeper::{Keep, Keeper};
 use crate::probe::load::{self, AttachMethod, KernelSide, Programs};
 use crate::probe::plan::{Plan, PlannedSite};
 use crate::sink::record::{Meta, ProbeMeta, Unavailable};
 use crate::target::executable::Executable;
+use crate::target::lease::Lease;
 use crate::target::memory::{Memory as _, MemoryError, ProcessMemory};
+use crate::target::process::Process;
 use crate::target::refusal::Refusal;
 use crate::target::snapshot::reader::{Options, Reader};
 use crate::target::{Pid, host, process};
@@ -25,10 +27,11 @@ use anyhow::{Context as _, anyhow, bail};
 use rustix::thread::capabilities;
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::AsFd;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
 
 /// The machine and the choices that hold for every binary of a session.
 pub(super) struct Environment {
@@ -71,11 +74,16 @@ impl Environment {
         };
         let method = match options.attach {
             None => attach::supported_method(),
-            Some(AttachMethod::UprobeMulti) if !feature::multi_uprobe().is_yes() => {
-                bail!(
+            Some(AttachMethod::UprobeMulti) => match feature::multi_uprobe() {
+                Support::Yes => AttachMethod::UprobeMulti,
+                Support::No => bail!(
                     "this kernel ({kernel}) has no multi-uprobe link (6.6 and later have); use `--attach auto`"
-                )
-            }
+                ),
+                Support::Unknown(error) if is_about_privilege(&error) => AttachMethod::UprobeMulti,
+                Support::Unknown(error) => {
+                    return Err(error).context("whether this kernel has multi-uprobe links cannot be told");
+                }
+            },
             Some(method) => method,
         };
         if options.level > Level::Snapshot {
@@ -85,6 +93,11 @@ impl Environment {
         let keeper = (options.level > Level::Snapshot).then(start_keeper).transpose()?;
         Ok(Self { kernel, kernel_version, method, keeper, phases })
     }
+}
+
+/// What is lacking is told by name later.
+fn is_about_privilege(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
 }
 
 fn start_keeper() -> anyhow::Result<Arc<Keeper>> {
@@ -142,12 +155,13 @@ pub(super) fn side_by_side<T: Send, R: Send>(
 /// by side, so that all of them start to be recorded at nearly the same time.
 pub(super) fn attach_all(
     executables: Vec<(Executable, Scope)>,
+    lease: Option<&Lease>,
     options: &TraceOptions,
     environment: &Environment,
 ) -> anyhow::Result<Vec<Traced>> {
     side_by_side(executables, |(executable, scope)| Prepared::new(executable, scope, options, environment))?
         .into_iter()
-        .map(|prepared| prepared.attach(options, environment))
+        .map(|prepared| prepared.attach(lease, options, environment))
         .collect()
 }
 
@@ -195,11 +209,16 @@ impl Prepared {
         Ok(Self { executable, scope, offset_source, loaded })
     }
 
-    fn attach(self, options: &TraceOptions, environment: &Environment) -> anyhow::Result<Traced> {
+    fn attach(
+        self,
+        lease: Option<&Lease>,
+        options: &TraceOptions,
+        environment: &Environment,
+    ) -> anyhow::Result<Traced> {
         let Self { executable, scope, offset_source, loaded } = self;
         let meta = meta(&executable, offset_source, options, environment);
         match loaded {
-            Some(loaded) => loaded.attach(executable, &scope, meta, environment),
+            Some(loaded) => loaded.attach(executable, &scope, lease, meta, environment),
             None => Ok(without_probes(executable, scope, meta)),
         }
     }
@@ -210,14 +229,17 @@ impl Loaded {
         self,
         executable: Executable,
         scope: &Scope,
+        lease: Option<&Lease>,
         meta: Meta,
         environment: &Environment,
     ) -> anyhow::Result<Traced> {
         let Self { plan, programs, kernel_side } = self;
         let KernelSide { events, counters, goid_memory, .. } = kernel_side;
         let start = MonotonicNs(host::monotonic_ns());
-        let (kernel, keeper) = (environment.kernel_version, environment.keeper.as_ref());
-        let mut attached = attach::attach(&programs, &plan, executable.as_fd(), scope, kernel, keeper)?;
+        let lease = lease.map(AsFd::as_fd);
+        let keep = environment.keeper.as_ref().map(|keeper| Keep { keeper, lease });
+        let (file, kernel) = (executable.as_fd(), environment.kernel_version);
+        let mut attached = despite_exec(|| attach::attach(&programs, &plan, file, scope, kernel, keep))?;
         environment.phases.done(&format!("probes in: {}", executable.path().display()));
         attached.remember_goids(&plan, goid_memory)?;
         let meta = Meta {
@@ -240,6 +262,20 @@ impl Loaded {
         let probes = Some(Probes { plan, attached, reader });
         Ok(Traced { executable, probes, meta, processes, wanted, search: false })
     }
+}
+
+/// In the middle of an `exec` the kernel says of a process that there is none.
+fn despite_exec(attach: impl Fn() -> Result<Attached, AttachError>) -> Result<Attached, AttachError> {
+    const ATTEMPTS: u32 = 10;
+    const PAUSE: Duration = Duration::from_millis(5);
+    let is_there = |pid| Process::open(pid).is_ok_and(|process| !process.has_ended());
+    for _ in 1..ATTEMPTS {
+        match attach() {
+            Err(AttachError::Gone(pid)) if is_there(pid) => thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
+    attach()
 }
 
 /// A binary of which only the memory of its processes is read.

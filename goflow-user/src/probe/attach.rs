@@ -5,7 +5,7 @@
 //! the descriptors close, which a [`Keeper`] holds, so that a SIGKILL to goflow cannot come between.
 
 use super::feature;
-use super::keeper::{Keeper, KeeperError};
+use super::keeper::{Keep, Keeper, KeeperError};
 use super::link::{self, Order, Place, Refusal};
 use super::load::{AttachMethod, GoidMemory, LoadError, Programs};
 use super::plan::Plan;
@@ -100,7 +100,7 @@ pub fn needs_target_filter(method: AttachMethod, kernel: (u32, u32), scope: &Sco
     *scope != Scope::AllProcesses && method == AttachMethod::UprobeMulti && kernel < PROCESS_SCOPE_SINCE
 }
 
-/// Attaches every site of `plan` to `executable`. Without a `keeper` this process does that itself, and a SIGKILL in the
+/// Attaches every site of `plan` to `executable`. Without a keeper this process does that itself, and a SIGKILL in the
 /// middle of it, or of detaching, leaves breakpoints.
 ///
 /// # Errors
@@ -111,17 +111,18 @@ pub fn attach(
     executable: BorrowedFd<'_>,
     scope: &Scope,
     kernel: (u32, u32),
-    keeper: Option<&Arc<Keeper>>,
+    keep: Option<Keep<'_>>,
 ) -> Result<Attached, AttachError> {
     let start = Instant::now();
     let everybody = needs_target_filter(programs.method(), kernel, scope);
     let (order, programs) = order(programs, plan, if everybody { &Scope::AllProcesses } else { scope })?;
-    let links = match keeper {
+    let links = match keep {
         None => link::create(&order, executable, &programs)
             .map(Links::Here)
             .map_err(|refusal| explain(refusal, plan))?,
-        Some(keeper) => {
-            let number = keeper.attach(order, executable, &programs).map_err(|error| told(error, plan))?;
+        Some(Keep { keeper, lease }) => {
+            let number =
+                keeper.attach(order, executable, &programs, lease).map_err(|error| told(error, plan))?;
             Links::Kept { keeper: Arc::clone(keeper), number }
         }
     };
@@ -206,15 +207,15 @@ impl Attached {
         Ok(())
     }
 
-    /// Puts the probes in anew for processes that have executed the file from another thread than their first, since when
-    /// the kernel has not seen them. Returns how many these were. `plan` is the one they were attached by.
+    /// Puts the probes of `pid` in anew if it has executed the file from another thread than its first, since when the kernel
+    /// has not seen it. Returns for how many processes that was done. `plan` is the one they were attached by.
     ///
     /// # Errors
     /// See [`AttachError`]; the probes of other processes stay in.
-    pub fn renew(&self, plan: &Plan) -> Result<u32, AttachError> {
+    pub fn renew(&self, plan: &Plan, pid: Pid) -> Result<u32, AttachError> {
         match &self.links {
             Links::Here(_) => Ok(0),
-            Links::Kept { keeper, number } => keeper.renew(*number).map_err(|error| told(error, plan)),
+            Links::Kept { keeper, number } => keeper.renew(*number, pid.0).map_err(|error| told(error, plan)),
         }
     }
 

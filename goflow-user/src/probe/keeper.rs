@@ -15,7 +15,9 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recv, recvmsg, send, sendmsg,
     shutdown, socketpair,
 };
-use rustix::process::{Pid, WaitOptions, chdir, setsid, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, chdir, kill_process, set_parent_process_death_signal, setsid, waitpid,
+};
 use rustix::thread::set_name;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -25,7 +27,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What `ps` and `top` call it. Without the name of goflow, so that `pkill goflow` does not find it.
 const NAME: &std::ffi::CStr = c"probe-keeper";
@@ -43,8 +45,8 @@ enum Request {
     Attach(Order),
     /// Of an earlier answer.
     Detach(u32),
-    /// Of an earlier answer, for processes that have executed the file anew.
-    Renew(u32),
+    /// Of an earlier answer, for this process, which has executed the file anew.
+    Renew(u32, u32),
 }
 
 /// Under which number links are held, or how many were renewed.
@@ -52,10 +54,20 @@ type Answer = Result<u32, Refusal>;
 
 /// What the keeper holds.
 struct Held {
-    order: Order,
-    /// The file, then the programs.
-    descriptors: Vec<OwnedFd>,
+    /// Dropped first: some of the others must outlast the probes.
     links: Vec<OwnedFd>,
+    order: Order,
+    /// The file, then the programs, then what is only to be held.
+    descriptors: Vec<OwnedFd>,
+}
+
+/// Who is to hold the probes, and what else for as long.
+#[derive(Clone, Copy)]
+pub struct Keep<'a> {
+    /// Who.
+    pub keeper: &'a Arc<Keeper>,
+    /// The lease of the file, which nobody may overwrite before the probes are out.
+    pub lease: Option<BorrowedFd<'a>>,
 }
 
 /// A process that holds probes. Dropping it takes out what it still holds, and waits for its end.
@@ -116,18 +128,26 @@ impl Keeper {
         order: Order,
         file: BorrowedFd<'_>,
         programs: &[BorrowedFd<'_>],
+        lease: Option<BorrowedFd<'_>>,
     ) -> Result<u32, KeeperError> {
-        let descriptors: Vec<_> = [file].into_iter().chain(programs.iter().copied()).collect();
+        let descriptors: Vec<_> = [file].into_iter().chain(programs.iter().copied()).chain(lease).collect();
         self.ask(&Request::Attach(order), &descriptors)
     }
 
-    /// Has the probes of those processes put in anew that the kernel has lost sight of; returns for how many that was done.
-    pub(super) fn renew(&self, number: u32) -> Result<u32, KeeperError> {
-        self.ask(&Request::Renew(number), &[])
+    /// Has the probes of this process put in anew if the kernel has lost sight of it; returns for how many that was done.
+    pub(super) fn renew(&self, number: u32, pid: u32) -> Result<u32, KeeperError> {
+        self.ask(&Request::Renew(number, pid), &[])
+    }
+
+    /// Somebody may have stopped it, and then it would never answer. It is our child, so its pid is its own.
+    fn wake(&self) {
+        // One that has ended needs no waking.
+        let _ = kill_process(self.process, Signal::CONT);
     }
 
     fn ask(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<u32, KeeperError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wake();
         tell(&self.socket, request, descriptors).map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => KeeperError::Ended(error),
             // It did not get there: more processes than a message holds.
@@ -143,6 +163,7 @@ impl Keeper {
     /// Has probes taken out; false when the keeper has ended in the middle of it. If it had ended before, they are out.
     pub(super) fn detach(&self, number: u32) -> bool {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wake();
         tell(&self.socket, &Request::Detach(number), &[]).is_err()
             || matches!(hear::<()>(&self.socket), Ok(Some(())))
     }
@@ -159,6 +180,7 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         // It may have ended; then there is nothing to end, and perhaps somebody else has taken note of it.
         let _ = shutdown(&self.socket, Shutdown::Both);
+        self.wake();
         let _ = retry_on_intr(|| waitpid(Some(self.process), WaitOptions::empty()));
     }
 }
@@ -175,6 +197,8 @@ fn end_after(body: impl FnOnce() -> io::Result<()>) -> ! {
 fn keep(socket: &OwnedFd) -> io::Result<()> {
     setsid()?;
     set_name(NAME)?;
+    // One that was stopped goes on when goflow dies, and takes the probes out.
+    set_parent_process_death_signal(Some(Signal::CONT))?;
     // It must not keep a file system busy, nor a pipe or a file of goflow's open.
     chdir("/")?;
     let null = File::options().read(true).write(true).open("/dev/null")?;
@@ -216,8 +240,8 @@ fn serve(socket: &OwnedFd) -> io::Result<()> {
                 });
                 tell::<Answer>(socket, &attached, &[])?;
             }
-            Request::Renew(number) => {
-                let renewed = held.get_mut(&number).map_or(Ok(0), Held::renew);
+            Request::Renew(number, pid) => {
+                let renewed = held.get_mut(&number).map_or(Ok(0), |held| held.renew(pid));
                 tell::<Answer>(socket, &renewed, &[])?;
             }
             Request::Detach(number) => {
@@ -230,13 +254,13 @@ fn serve(socket: &OwnedFd) -> io::Result<()> {
 
 impl Held {
     fn attach(order: Order, descriptors: Vec<OwnedFd>) -> Result<Self, Refusal> {
-        let mut held = Self { order, descriptors, links: Vec::new() };
+        let mut held = Self { links: Vec::new(), order, descriptors };
         held.links = held.with_file(|order, file, programs, _| link::create(order, file, programs))?;
         Ok(held)
     }
 
-    fn renew(&mut self) -> Result<u32, Refusal> {
-        self.with_file(link::renew)
+    fn renew(&mut self, pid: u32) -> Result<u32, Refusal> {
+        self.with_file(|order, file, programs, links| link::renew(order, file, programs, links, pid))
     }
 
     fn with_file<T>(

@@ -67,8 +67,9 @@ pub(super) fn create(
     }
 }
 
-/// Puts the probes of those processes in anew that have executed the file from another thread than their first: the kernel
-/// has lost sight of them. `links` are what [`create`] made of the same order. Returns for how many that was done.
+/// Puts the probes of process `pid` in anew if it has executed the file from another thread than its first: the kernel has
+/// lost sight of it. `links` are what [`create`] made of the same order. Returns for how many that was done. Others are left
+/// alone: the kernel has lost sight of those that have ended as well, and their pids may be another's.
 ///
 /// # Errors
 /// The kernel's first refusal. A process that has ended meanwhile is none.
@@ -77,6 +78,7 @@ pub(super) fn renew(
     file: BorrowedFd<'_>,
     programs: &[BorrowedFd<'_>],
     links: &mut [OwnedFd],
+    pid: u32,
 ) -> Result<u32, Refusal> {
     let path = path_of(file)?;
     let mut renewed = 0;
@@ -87,7 +89,8 @@ pub(super) fn renew(
         // Of a perf event the kernel does not tell whether it has, and a second one would tell everything twice.
         return Err(Refusal { errno: libc::EOPNOTSUPP, pid: None, place: None });
     }
-    for (pid, link) in order.processes().into_iter().zip(links) {
+    let of_pid = order.processes().into_iter().zip(links).filter(|(of, _)| *of == Some(pid));
+    for (pid, link) in of_pid {
         if !sys::has_lost_its_process(link.as_fd()).map_err(|error| Refusal::of(&error, pid, None))? {
             continue;
         }

@@ -9,7 +9,7 @@
 use super::executable::FileId;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -43,6 +43,13 @@ impl Lease {
     /// The kernel's.
     pub fn id(&self) -> io::Result<FileId> {
         FileId::of(&self.0)
+    }
+}
+
+/// A copy of it holds the lease as well, until it is closed or the lease is dropped.
+impl AsFd for Lease {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -20,8 +20,13 @@ const SIGNAL_STACK: usize = 32 << 10;
 
 /// Offsets from the return address in the frame that the kernel makes for a signal: `rt_sigframe` of
 /// arch/x86/include/asm/sigframe.h, `ucontext` of asm-generic/ucontext.h, `sigcontext` of asm/sigcontext.h.
+const UC_FLAGS: usize = 8;
+const UC_LINK: usize = 8 + 8;
 const UC_STACK: usize = 8 + 16;
 const MCONTEXT: usize = 8 + 40;
+/// Of `uc_flags`, `UC_FP_XSTATE`, `UC_SIGCONTEXT_SS` and `UC_STRICT_RESTORE_SS` (arch/x86/include/uapi/asm/ucontext.h); any
+/// kernel of today sets one of them.
+const ALL_FLAGS: u64 = 7;
 const SIGNAL_BP: usize = MCONTEXT + 10 * 8;
 const SIGNAL_SP: usize = MCONTEXT + 15 * 8;
 const SIGNAL_PC: usize = MCONTEXT + 16 * 8;
@@ -103,9 +108,10 @@ impl Reader<'_> {
         for at in (0..bytes.len()).step_by(8) {
             let word = |offset: usize| u64_at(&bytes, at + offset);
             let place = sp + at as u64;
+            let (Some(flags), Some(link)) = (word(UC_FLAGS), word(UC_LINK)) else { continue };
             let (Some(base), Some(size)) = (word(UC_STACK), word(UC_STACK + 16)) else { continue };
             let on_signal_stack = place.checked_sub(base).is_some_and(|into| into < size);
-            if !on_signal_stack {
+            if !(1..=ALL_FLAGS).contains(&flags) || link != 0 || !on_signal_stack {
                 continue;
             }
             let (Some(pc), Some(sp), Some(bp)) = (word(SIGNAL_PC), word(SIGNAL_SP), word(SIGNAL_BP)) else {
