@@ -61,6 +61,7 @@ const SUITES: &[Suite] = &[
     suite("snapshot", true, false),
     suite("stack_growth", true, false),
     suite("state", true, false),
+    suite("withheld", true, false),
 ];
 
 /// The stages in order.
