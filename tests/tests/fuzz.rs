@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use goflow_tests::repository;
 use goflow_user::target::memory::{Memory, MemoryError, Registers, Run};
 use goflow_user::target::snapshot::reader::{Reader, SnapshotError};
-use goflow_user::target::snapshot::{BlockedOn, Entity, Snapshot, StackEnd};
+use goflow_user::target::snapshot::{BlockedOn, Entity, Snapshot, StackEnd, Unknown};
 
 use fuzz::process::{BIAS, Process, VERSIONS};
 
@@ -115,12 +115,21 @@ fn snapshot_of_seed(name: &str) -> Result<Snapshot> {
     Ok(Reader::new(process.binary, BIAS)?.take(&process.memory, process.options)?)
 }
 
+/// The seeds have one goroutine that runs, whose thread has registers that lead nowhere.
+fn unknown_but_where_one_runs(snapshot: &Snapshot) -> Result<Vec<&Unknown>> {
+    let (runs, others): (Vec<_>, Vec<_>) = snapshot.unknown.iter().partition(|unknown| {
+        matches!(unknown.what, Entity::StackOf(_)) && unknown.why.starts_with("it runs")
+    });
+    ensure!(runs.len() == 1, "{:#?}", snapshot.unknown);
+    Ok(others)
+}
+
 #[test]
 fn the_seeds_of_the_snapshot_lead_to_everything_that_is_read() -> Result<()> {
     for version in VERSIONS {
         let snapshot = snapshot_of_seed(version).with_context(|| version.to_owned())?;
         let said = || format!("{version}: {snapshot:#?}");
-        ensure!(snapshot.unknown.is_empty(), "{}", said());
+        ensure!(unknown_but_where_one_runs(&snapshot)?.is_empty(), "{}", said());
         ensure!((snapshot.goroutines.len(), snapshot.dead) == (20, 1), "{}", said());
         let on = |wanted: fn(BlockedOn) -> bool| {
             let waits = snapshot.goroutines.iter().flat_map(|goroutine| &goroutine.blocked_on);
@@ -162,9 +171,10 @@ fn the_seed_that_leads_in_circles_is_read_as_far_as_it_makes_sense() -> Result<(
 fn of_two_goroutines_with_one_id_nothing_is_told_but_that_they_contradict_each_other() -> Result<()> {
     let snapshot = snapshot_of_seed("one-id-twice")?;
     ensure!((snapshot.goroutines.len(), snapshot.dead) == (16, 1), "{snapshot:#?}");
+    let unknown = unknown_but_where_one_runs(&snapshot)?;
     let contradictions =
-        snapshot.unknown.iter().filter(|unknown| matches!(unknown.what, Entity::Goroutine(_, Some(_))));
-    ensure!(contradictions.count() == 4 && snapshot.unknown.len() == 4, "{:#?}", snapshot.unknown);
+        unknown.iter().filter(|unknown| matches!(unknown.what, Entity::Goroutine(_, Some(_))));
+    ensure!(contradictions.count() == 4 && unknown.len() == 4, "{:#?}", snapshot.unknown);
     // All but the one that waits for the timer's.
     let waiters = snapshot.channels.iter().map(|it| it.senders.len() + it.receivers.len());
     ensure!(waiters.collect::<Vec<_>>() == [1], "{:#?}", snapshot.channels);
