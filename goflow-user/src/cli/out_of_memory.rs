@@ -13,7 +13,7 @@ pub struct Telling;
 static IS_TOLD: AtomicBool = AtomicBool::new(false);
 
 const MESSAGE: &str = "goflow: out of memory\n\
-    help: raise the limit on its memory (`ulimit -v unlimited`, or that of its container); goflow needs about 100 MB of \
+    help: raise the limit on its memory (`ulimit -v unlimited`, or that of its container); goflow needs about 200 MB of \
     addresses, and more with a larger --buffer\n";
 
 fn told(pointer: *mut u8) -> *mut u8 {
