@@ -21,6 +21,10 @@ use thiserror::Error;
 /// `ENOTSUPP`, which the kernel returns for an instruction it cannot probe, and which has no name in libc.
 const ENOTSUPP: i32 = 524;
 
+/// What comes of a process that is ended while it places or removes probes.
+const LEFT_BEHIND: &str = "breakpoints may be left in the target, which cost it some time; the same trace once more takes \
+                           them out";
+
 /// Why probes could not be attached.
 #[derive(Debug, Error)]
 pub enum AttachError {
@@ -53,10 +57,7 @@ pub enum AttachError {
         error: io::Error,
     },
     /// The process that puts the probes in has ended while it did.
-    #[error(
-        "the process that puts the probes in was ended while it did, so that breakpoints may be left in the target, which \
-         cost it some time and do nothing else; the same trace once more takes them out: {0}"
-    )]
+    #[error("the process that puts the probes in was ended while it did: {LEFT_BEHIND} ({0})")]
     KeeperEnded(io::Error),
     /// A program is not there.
     #[error(transparent)]
@@ -245,8 +246,7 @@ impl Drop for Links {
             Self::Kept { keeper, number } => {
                 if !keeper.detach(*number) {
                     tracing::warn!(
-                        "the process that takes the probes out was ended while it did: breakpoints may be left in the target, \
-                         which cost it some time and do nothing else; the same trace once more takes them out"
+                        "the process that takes the probes out was ended while it did: {LEFT_BEHIND}"
                     );
                 }
             }
