@@ -13,7 +13,7 @@ use crate::target::Pid;
 use goflow_common::probe::ProbeId;
 use rustix::thread::{CapabilitySet, capabilities};
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -82,7 +82,7 @@ pub struct Attached {
 
 /// Who holds what the breakpoints hang on.
 enum Links {
-    Here(Vec<OwnedFd>),
+    Here(Option<link::Links>),
     Kept { keeper: Arc<Keeper>, number: u32 },
 }
 
@@ -119,7 +119,7 @@ pub fn attach(
     let (order, programs) = order(programs, plan, if everybody { &Scope::AllProcesses } else { scope })?;
     let links = match keep {
         None => link::create(&order, executable, &programs)
-            .map(Links::Here)
+            .map(|links| Links::Here(Some(links)))
             .map_err(|refusal| explain(refusal, plan))?,
         Some(Keep { keeper, lease }) => {
             let number =
@@ -242,7 +242,7 @@ impl Attached {
 impl Drop for Links {
     fn drop(&mut self) {
         match self {
-            Self::Here(links) => links.clear(),
+            Self::Here(links) => drop(links.take()),
             Self::Kept { keeper, number } => {
                 if !keeper.detach(*number) {
                     tracing::warn!(

@@ -6,7 +6,7 @@
 //! out-of-memory killer end: it is forked before goflow has a second thread, has a session, a name and a few pages of its
 //! own, and takes no signal. When goflow dies, however, the socket ends and the keeper takes the probes out.
 
-use super::link::{self, Order, Refusal};
+use super::link::{self, Links, Order, Refusal};
 use crate::target::signal_mask::SignalMask;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
@@ -55,7 +55,7 @@ type Answer = Result<u32, Refusal>;
 /// What the keeper holds.
 struct Held {
     /// Dropped first: some of the others must outlast the probes.
-    links: Vec<OwnedFd>,
+    links: Links,
     order: Order,
     /// The file, then the programs, then what is only to be held.
     descriptors: Vec<OwnedFd>,
@@ -245,7 +245,10 @@ fn serve(socket: &OwnedFd) -> io::Result<()> {
                 tell::<Answer>(socket, &renewed, &[])?;
             }
             Request::Detach(number) => {
-                held.remove(&number);
+                let mut going = held.remove(&number);
+                if let Some(going) = &mut going {
+                    going.links.take_out();
+                }
                 tell(socket, &(), &[])?;
             }
         }
@@ -254,24 +257,24 @@ fn serve(socket: &OwnedFd) -> io::Result<()> {
 
 impl Held {
     fn attach(order: Order, descriptors: Vec<OwnedFd>) -> Result<Self, Refusal> {
-        let mut held = Self { links: Vec::new(), order, descriptors };
-        held.links = held.with_file(|order, file, programs, _| link::create(order, file, programs))?;
-        Ok(held)
+        let links = with_file(&descriptors, |file, programs| link::create(&order, file, programs))?;
+        Ok(Self { links, order, descriptors })
     }
 
     fn renew(&mut self, pid: u32) -> Result<u32, Refusal> {
-        self.with_file(|order, file, programs, links| link::renew(order, file, programs, links, pid))
+        let Self { links, order, descriptors } = self;
+        with_file(descriptors, |file, programs| link::renew(order, file, programs, links, pid))
     }
+}
 
-    fn with_file<T>(
-        &mut self,
-        work: impl FnOnce(&Order, BorrowedFd<'_>, &[BorrowedFd<'_>], &mut [OwnedFd]) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
-        let borrowed: Vec<_> = self.descriptors.iter().map(AsFd::as_fd).collect();
-        let (file, programs) =
-            borrowed.split_first().ok_or(Refusal { errno: libc::EBADF, pid: None, place: None })?;
-        work(&self.order, *file, programs, &mut self.links)
-    }
+fn with_file<T>(
+    descriptors: &[OwnedFd],
+    work: impl FnOnce(BorrowedFd<'_>, &[BorrowedFd<'_>]) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+    let (file, programs) =
+        borrowed.split_first().ok_or(Refusal { errno: libc::EBADF, pid: None, place: None })?;
+    work(*file, programs)
 }
 
 fn tell<T: Serialize>(socket: &OwnedFd, message: &T, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {

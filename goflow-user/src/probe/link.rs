@@ -1,13 +1,15 @@
 //! The kernel objects that breakpoints hang on.
 //!
-//! In: an [`Order`], the file and the loaded programs; out: descriptors, whose closing takes the breakpoints out again. What
-//! is hard: the kernel writes to the text of the target in the course of the calling thread, and cannot once that thread has
-//! been sent a SIGKILL. Who must survive that lets a [`super::keeper::Keeper`] call this.
+//! In: an [`Order`], the file and the loaded programs; out: [`Links`], whose drop takes the breakpoints out again. What is
+//! hard: the kernel writes to the text of the target in the course of the calling thread, and cannot once that thread has
+//! been sent a SIGKILL. Who must survive that lets a [`super::keeper::Keeper`] call this. And a thread that has just met the
+//! last breakpoint of its process must still be recognised after that has gone: see [`Links`].
 
 use super::load::AttachMethod;
 use super::{feature, sys};
+use rustix::thread::{MembarrierCommand, membarrier};
 use serde::{Deserialize, Serialize};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
@@ -51,6 +53,36 @@ impl Refusal {
     }
 }
 
+/// Probes that are in. Dropping this takes them out.
+///
+/// A thread that has met a breakpoint reaches the kernel a moment later. If the breakpoint has gone by then, the kernel
+/// looks whether the process has uprobes at all (`MMF_HAS_UPROBES`, kernel/events/uprobes.c): if so it lets the thread run
+/// the instruction again, if not it ends the process by SIGTRAP. It takes that mark away as soon as another late thread finds
+/// none of the file's uprobes left, so where the last ones go while two threads are on their way, the second would end the
+/// process. An anchor keeps the mark: one more uprobe of the file, for this process only, which does not run the file, so that
+/// no breakpoint comes of it. It goes when every processor has left the part of the kernel where such a thread may be.
+pub(super) struct Links {
+    of_probes: Vec<OwnedFd>,
+    /// Dropped after the others, as the last thing.
+    _anchor: OwnedFd,
+}
+
+impl Links {
+    /// Takes the breakpoints out. What dropping does beyond that need not be waited for.
+    pub(super) fn take_out(&mut self) {
+        self.of_probes.clear();
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        self.take_out();
+        // A thread between its breakpoint and the kernel's look has interrupts off, and this waits for a grace period of RCU.
+        // Kernels that refuse it (nohz_full) wait for one as they close the links, at least since 6.12.
+        let _ = membarrier(MembarrierCommand::Global);
+    }
+}
+
 /// Puts the probes in.
 ///
 /// # Errors
@@ -59,11 +91,29 @@ pub(super) fn create(
     order: &Order,
     file: BorrowedFd<'_>,
     programs: &[BorrowedFd<'_>],
-) -> Result<Vec<OwnedFd>, Refusal> {
+) -> Result<Links, Refusal> {
     let (path, pids) = (path_of(file)?, order.processes());
+    // The anchor first, since a refusal half-way takes out what is in by then.
+    let mut links = Links { of_probes: Vec::new(), _anchor: anchor(order, &path, programs)? };
+    links.of_probes = match order.method {
+        AttachMethod::UprobeMulti => pids
+            .into_iter()
+            .map(|pid| multi(&order.places, &path, programs, pid))
+            .collect::<Result<_, _>>()?,
+        AttachMethod::PerfEvent => perf_events(order, &path, programs, &pids)?,
+    };
+    Ok(links)
+}
+
+/// At the first place, because that is where the kernel can certainly place one, and in a part of the file that processes run.
+fn anchor(order: &Order, path: &CStr, programs: &[BorrowedFd<'_>]) -> Result<OwnedFd, Refusal> {
+    let own = std::process::id();
+    let first = order.places.get(..1).ok_or(Refusal { errno: libc::EINVAL, pid: None, place: None })?;
     match order.method {
-        AttachMethod::UprobeMulti => pids.into_iter().map(|pid| multi(order, &path, programs, pid)).collect(),
-        AttachMethod::PerfEvent => perf_events(order, &path, programs, &pids),
+        AttachMethod::UprobeMulti => multi(first, path, programs, Some(own)),
+        AttachMethod::PerfEvent => feature::uprobe_pmu()
+            .and_then(|pmu| sys::open_uprobe(pmu, path, first[0].offset, sys::Whose::Process(own)))
+            .map_err(|error| Refusal::of(&error, None, Some(0))),
     }
 }
 
@@ -77,7 +127,7 @@ pub(super) fn renew(
     order: &Order,
     file: BorrowedFd<'_>,
     programs: &[BorrowedFd<'_>],
-    links: &mut [OwnedFd],
+    links: &mut Links,
     pid: u32,
 ) -> Result<u32, Refusal> {
     let path = path_of(file)?;
@@ -89,12 +139,12 @@ pub(super) fn renew(
         // Of a perf event the kernel does not tell whether it has, and a second one would tell everything twice.
         return Err(Refusal { errno: libc::EOPNOTSUPP, pid: None, place: None });
     }
-    let of_pid = order.processes().into_iter().zip(links).filter(|(of, _)| *of == Some(pid));
+    let of_pid = order.processes().into_iter().zip(&mut links.of_probes).filter(|(of, _)| *of == Some(pid));
     for (pid, link) in of_pid {
         if !sys::has_lost_its_process(link.as_fd()).map_err(|error| Refusal::of(&error, pid, None))? {
             continue;
         }
-        match multi(order, &path, programs, pid) {
+        match multi(&order.places, &path, programs, pid) {
             Ok(new) => {
                 *link = new;
                 renewed += 1;
@@ -123,21 +173,21 @@ impl Order {
 }
 
 fn multi(
-    order: &Order,
-    path: &CString,
+    places: &[Place],
+    path: &CStr,
     programs: &[BorrowedFd<'_>],
     pid: Option<u32>,
 ) -> Result<OwnedFd, Refusal> {
     let program = programs.first().ok_or(Refusal { errno: libc::EBADF, pid: None, place: None })?;
-    let offsets: Vec<u64> = order.places.iter().map(|place| place.offset).collect();
-    let cookies: Vec<u64> = order.places.iter().map(|place| place.cookie).collect();
+    let offsets: Vec<u64> = places.iter().map(|place| place.offset).collect();
+    let cookies: Vec<u64> = places.iter().map(|place| place.cookie).collect();
     sys::link_multi_uprobe(*program, path, &offsets, &cookies, pid)
         .map_err(|error| Refusal::of(&error, pid, None))
 }
 
 fn perf_events(
     order: &Order,
-    path: &CString,
+    path: &CStr,
     programs: &[BorrowedFd<'_>],
     pids: &[Option<u32>],
 ) -> Result<Vec<OwnedFd>, Refusal> {
