@@ -50,7 +50,7 @@ fn fifty_sessions_in_a_row_see_events_and_leave_nothing() -> Result<()> {
         // On a machine that is busy with more, the target may not have run at all in that time.
         let cpu_ns = session.summary.target_cpu_ns.context("no CPU time of the target")?;
         let seen = session.events.len() as u64 + session.lost_events();
-        ensure!(seen > 0 || cpu_ns < 2_000_000, "round {round} saw nothing in {cpu_ns} ns of its CPU time");
+        ensure!(seen > 0 || cpu_ns < 10_000_000, "round {round} saw nothing in {cpu_ns} ns of its CPU time");
         total += seen;
         target.assert_text_is_untouched().with_context(|| format!("round {round}"))?;
     }
