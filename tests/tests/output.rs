@@ -181,6 +181,35 @@ fn limited(limit: &str, arguments: &[&str]) -> Result<Command> {
 }
 
 #[test]
+fn a_limit_on_open_files_is_named_wherever_it_is_met() -> Result<()> {
+    let target = storm()?;
+    let pid = target.pid().to_string();
+    for limit in ["6", "16", "22"] {
+        for method in ["auto", "uprobe-multi", "perf"] {
+            let arguments = ["trace", "--duration", "1s", "--attach", method, "--pid", &pid];
+            let finished = Goflow::spawn(&mut limited(&format!("-n {limit}"), &arguments)?)?.finish()?;
+            finished.assert_refused(&[
+                "Too many open files",
+                &format!("open files is {limit}"),
+                "ulimit -n",
+            ])?;
+            ensure!(!finished.stderr.contains("has no multi-uprobe"), "{}", finished.stderr);
+        }
+    }
+    let finished = Goflow::spawn(&mut limited("-n 5", &["doctor"])?)?.finish()?;
+    let report = String::from_utf8_lossy(&finished.stdout);
+    ensure!(finished.status.code() == Some(2) && report.contains("ulimit -n"), "{report}");
+    ensure!(!report.contains("local disk"), "{report}");
+    // A limit that goflow may raise itself is none.
+    let mut soft = Command::new("prlimit");
+    soft.arg("--nofile=16:1024").arg(binary()?).args(["trace", "--duration", "100ms", "--pid", &pid]);
+    let finished = Goflow::spawn(&mut soft)?.finish()?;
+    ensure!(finished.status.success(), "{}", finished.stderr);
+    target.assert_text_is_untouched()?;
+    target.finish()
+}
+
+#[test]
 fn a_limit_on_file_sizes_ends_the_session_with_an_error_and_not_by_a_signal() -> Result<()> {
     let target = storm()?;
     let pid = target.pid().to_string();

@@ -172,7 +172,7 @@ fn of_process(args: &SnapshotArgs, pid: Pid) -> anyhow::Result<()> {
     let process = Process::open(pid)
         .map_err(|error| match error.raw_os_error() {
             Some(libc::ESRCH) => anyhow!("there is no process {pid}"),
-            _ => anyhow!("process {pid} cannot be opened: {error}"),
+            _ => anyhow!(error).context(format!("process {pid} cannot be opened")),
         })
         .advise(|| "`pgrep -l NAME` finds the pid of a program")?;
     let read = read_watched(args, pid);

@@ -52,8 +52,12 @@ const TICK: Duration = Duration::from_millis(100);
 /// A target cannot be analysed or probed, or the output failed. The probes are out in any case.
 pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome> {
     let phases = Phases::start();
+    if !matches!(options.targets, Targets::Command(_)) {
+        // Before the keeper is forked, which holds most of them.
+        host::allow_many_files();
+    }
     let environment = Environment::detect(options, phases)?;
-    let signals = Signals::catch()?;
+    let signals = Signals::catch().context("signals cannot be received")?;
     let mut targets = open(&options.targets)?;
     for (executable, _) in &targets.executables {
         phases.done(&format!("executable read: {}", executable.path().display()));
@@ -139,7 +143,7 @@ fn open_pids(pids: &[Pid]) -> anyhow::Result<Opened> {
     let mut programs: Vec<(FileId, Vec<Pid>)> = Vec::new();
     let mut processes = Vec::new();
     for &pid in pids {
-        let process = Process::open(pid).map_err(|error| no_process(pid, &error))?;
+        let process = Process::open(pid).map_err(|error| no_process(pid, error))?;
         let id =
             Executable::id_of_process(pid).or_else(|_| Executable::of_process(pid).map(|file| file.id()))?;
         if let Some(standstill) = Standstill::of(pid) {
@@ -163,10 +167,10 @@ fn open_pids(pids: &[Pid]) -> anyhow::Result<Opened> {
     Ok(Opened { executables, watch: Watch::of(processes), waiting: None, lease: None })
 }
 
-fn no_process(pid: Pid, error: &io::Error) -> anyhow::Error {
+fn no_process(pid: Pid, error: io::Error) -> anyhow::Error {
     match error.raw_os_error() {
         Some(libc::ESRCH) => anyhow!("there is no process {pid}; `pgrep -l NAME` finds the right one"),
-        _ => anyhow!("process {pid} cannot be opened: {error}"),
+        _ => anyhow!(error).context(format!("process {pid} cannot be opened")),
     }
 }
 

@@ -8,7 +8,6 @@ use crate::target::executable::{Executable, FileId};
 use crate::target::process::{self, Process};
 use crate::target::{Pid, host};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::HashSet;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -163,7 +162,6 @@ impl Watch {
         if !self.watched.is_empty() {
             return Ok(None);
         }
-        allow_many_descriptors();
         let (read, write) = UnixStream::pair()?;
         read.set_nonblocking(true)?;
         write.set_nonblocking(true)?;
@@ -268,14 +266,6 @@ impl Watch {
     pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let bell = self.arrivals.iter().map(|arrivals| arrivals.bell.as_fd());
         self.watched.iter().map(|watched| watched.process.as_fd()).chain(bell)
-    }
-}
-
-/// Each process takes a descriptor, and a shell's usual limit is 1,024. There is no command that would inherit this.
-fn allow_many_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::debug!(%error, "the limit of open files stays as it is");
     }
 }
 

@@ -46,6 +46,7 @@ pub enum AttachError {
         /// How many sites the link had.
         sites: usize,
         /// The kernel's error.
+        #[source]
         error: io::Error,
     },
     /// One perf-event uprobe was refused.
@@ -54,6 +55,7 @@ pub enum AttachError {
         /// The probed function.
         function: &'static str,
         /// The kernel's error.
+        #[source]
         error: io::Error,
     },
     /// The process that puts the probes in has ended while it did.
