@@ -247,7 +247,7 @@ struct Running {
     ingest: JoinHandle<Result<Totals, LoadError>>,
     output: JoinHandle<io::Result<Output>>,
     state: JoinHandle<Vec<ProcessState>>,
-    snapshots: JoinHandle<()>,
+    snapshots: JoinHandle<Vec<Pid>>,
     pulse: Pulse,
     /// Processes whose memory did not answer.
     silent: BTreeSet<Pid>,
@@ -477,9 +477,7 @@ impl Running {
         drop(self.lease.take());
         // Not before: a program that answers no read must not keep its probes for that.
         self.end_snapshots(signals)?;
-        if self.snapshots.is_finished() {
-            join(self.snapshots)?;
-        }
+        let unread = if self.snapshots.is_finished() { join(self.snapshots)? } else { Vec::new() };
         // The sink thread ends with the last of these.
         drop(self.messages);
         self.done.store(true, Ordering::Release);
@@ -506,7 +504,11 @@ impl Running {
             end: self.window.end(),
             state,
             ended: ended.sentence().to_owned(),
-            silence: is_silent.then(|| silence(&alive, &self.files, self.watch.waits_for_arrivals())),
+            silence: is_silent.then(|| match silence(&alive, &self.files, self.watch.waits_for_arrivals()) {
+                // Without a probe there is nothing else to see.
+                Silence::Idle if self.plans.is_empty() && !unread.is_empty() => Silence::Unread,
+                silence => silence,
+            }),
         };
         output.finish(summary).context("the summary could not be written")
     }

@@ -193,6 +193,8 @@ pub enum Silence {
     Idle,
     /// Each has ended.
     Ended,
+    /// They were not read to the end even once.
+    Unread,
     /// Nobody was found to run the file.
     NobodyRuns,
     /// These do not run, and with them none.

@@ -377,6 +377,9 @@ fn of_silence(summary: &Summary, level: &str) -> String {
         Some(Silence::Ended) => {
             "no event before the target ended: trace it from its start, by -- CMD".to_owned()
         }
+        Some(Silence::Unread) => {
+            "the first look at its memory was not over by then; a million goroutines take seconds: trace longer".to_owned()
+        }
         Some(Silence::Idle) | None if level == "snapshot" && summary.processes.is_empty() => {
             "no snapshot could be taken: a message of goflow says why; -v tells more".to_owned()
         }

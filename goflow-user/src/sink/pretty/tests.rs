@@ -716,6 +716,9 @@ fn a_trace_without_an_event_is_explained_by_what_the_target_did() {
         assert_eq!(one, told);
         let two = next(Silence::StandStill(vec![stopped(7), stopped(8)]), duration_ns);
         assert_eq!(two, format!("{told} (and 1 more)"));
+        assert!(
+            next(Silence::Unread, duration_ns).contains("the first look at its memory was not over by then")
+        );
         assert!(next(Silence::Ended, duration_ns).contains("before the target ended"));
         assert!(next(Silence::NobodyRuns, duration_ns).contains("no process was found that runs this file"));
     }
