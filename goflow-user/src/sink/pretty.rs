@@ -56,6 +56,9 @@ const LEGEND_TEXT: usize = 19;
 /// Where what follows the time of a line begins.
 const BESIDE_TIME: usize = 13;
 
+/// Least columns for what an event is about and where it happened: a name and a line number of each.
+const LEAST_BESIDE_KIND: usize = 24;
+
 /// Back to the start of the line, and nothing on it (ECMA-48 CR, EL 2).
 const CLEAR_LINE: &str = "\r\x1b[2K";
 
@@ -288,7 +291,6 @@ impl<W: Write> Pretty<W> {
 
     fn inferred_line(&mut self, inferred: &Inferred, key: Key) {
         self.column_titles();
-        let columns = self.columns();
         let Inferred { pid, until, goid, .. } = *inferred;
         let name = |goid| self.book.goroutine_name(pid, goid);
         let (who, what) = match &inferred.change {
@@ -307,12 +309,7 @@ impl<W: Write> Pretty<W> {
         };
         let site = key.site.map_or("", |site| self.book.full(site));
         let site = if matches!(inferred.change, Change::Readied) { "" } else { site };
-        let line = self
-            .stamp(until, Some(pid))
-            .column(WHO, &cut_end(&who, columns.who), columns.who)
-            .column(BOLD, LABELS[key.kind], 10)
-            .column(PLAIN, &cut_end(&what, columns.what), columns.what.min(40))
-            .text(DIM, cut_start(site, columns.site));
+        let line = self.row(self.stamp(until, Some(pid)), Some(&who), key.kind, &what, site);
         self.line(line);
     }
 
@@ -423,18 +420,32 @@ impl<W: Write> Pretty<W> {
 
     fn event_line(&mut self, event: &Event, key: Key) {
         self.column_titles();
-        let columns = self.columns();
         let who = self.book.goroutine_name(event.pid, event.goid);
         let what = self.what(event, key);
         let site = key.site.map_or("", |site| self.book.full(site));
         let site = if matches!(event.kind, EventKind::Ready { .. }) { "" } else { site };
-        let line = self
-            .stamp(event.t, Some(event.pid))
-            .column(WHO, &cut_end(&who, columns.who), columns.who)
-            .column(BOLD, LABELS[key.kind], 10)
-            .column(PLAIN, &cut_end(&what, columns.what), columns.what.min(40))
-            .text(DIM, cut_start(site, columns.site));
+        let line = self.row(self.stamp(event.t, Some(event.pid)), Some(&who), key.kind, &what, site);
         self.line(line);
+    }
+
+    /// A line of the table that begins with `start`: in columns, or one after the other where the columns would be too narrow
+    /// to say anything.
+    fn row(&self, start: Line, who: Option<&str>, kind: usize, what: &str, site: &str) -> Line {
+        let label = LABELS[kind];
+        let Some(columns) = self.columns() else {
+            let cells = [(WHO, who.unwrap_or("")), (BOLD, label), (PLAIN, what), (DIM, site)];
+            let cells = cells.into_iter().filter(|(_, text)| !text.is_empty());
+            return cells
+                .fold(start, |line, (style, text)| line.column(style, text, 0))
+                .wrapping(BESIDE_TIME);
+        };
+        let (line, site_width) = match who {
+            Some(who) => (start.column(WHO, &cut_end(who, columns.who), columns.who), columns.site),
+            None => (start, columns.site + columns.who),
+        };
+        line.column(BOLD, label, 10)
+            .column(PLAIN, &cut_end(what, columns.what), columns.what.min(40))
+            .text(DIM, cut_start(site, site_width))
     }
 
     /// What one event is about, beside its goroutine, kind and site.
@@ -542,7 +553,6 @@ impl<W: Write> Pretty<W> {
     }
 
     fn fold_row(&mut self, key: Key, row: Row) {
-        let columns = self.columns();
         let what = match (LABELS[key.kind], row.channels) {
             ("chan send" | "chan recv" | "chan close", Channels::None) => "nil channel".to_owned(),
             (_, Channels::One(pid, chan, _)) => self.book.channel_name(pid, chan),
@@ -555,11 +565,8 @@ impl<W: Write> Pretty<W> {
             (_, Channels::None) => self.detail(key.detail),
         };
         let site = key.site.map_or("", |site| self.book.full(site));
-        let line = Line::default()
-            .number(BOLD, &grouped(row.count), 12)
-            .column(BOLD, LABELS[key.kind], 10)
-            .column(PLAIN, &cut_end(&what, columns.what), columns.what.min(40))
-            .text(DIM, cut_start(site, columns.site + columns.who));
+        let count = Line::default().number(BOLD, &grouped(row.count), 12);
+        let line = self.row(count, None, key.kind, &what, site);
         self.line(line);
     }
 
@@ -645,14 +652,16 @@ impl<W: Write> Pretty<W> {
         for text in LEGEND.iter().take(if has_channels { 2 } else { 1 }) {
             self.line(Line::default().text(DIM, *text).wrapping(LEGEND_TEXT));
         }
-        let columns = self.columns();
         let pid = if self.many_processes { format!("{:<8}  ", "pid") } else { String::new() };
-        let line = Line::default()
-            .text(DIM, format!("{:>11}  {pid}", "seconds"))
-            .column(DIM, "goroutine", columns.who)
-            .column(DIM, "event", 10)
-            .column(DIM, "what", columns.what.min(40))
-            .text(DIM, "where");
+        let line = Line::default().text(DIM, format!("{:>11}  {pid}", "seconds"));
+        let line = match self.columns() {
+            Some(columns) => line
+                .column(DIM, "goroutine", columns.who)
+                .column(DIM, "event", 10)
+                .column(DIM, "what", columns.what.min(40))
+                .text(DIM, "where"),
+            None => line.text(DIM, "goroutine  event  what  where").wrapping(BESIDE_TIME),
+        };
         self.line(line);
     }
 
@@ -675,15 +684,16 @@ impl<W: Write> Pretty<W> {
         self.metas.first().map_or(MonotonicNs(0), |meta| meta.start)
     }
 
-    fn columns(&self) -> Columns {
+    /// `None` on a terminal that has no room for columns.
+    fn columns(&self) -> Option<Columns> {
         let Some(width) = self.view.width else {
-            return Columns { who: 24, what: usize::MAX, site: usize::MAX / 2 };
+            return Some(Columns { who: 24, what: usize::MAX, site: usize::MAX / 2 });
         };
         let who = (width / 6).clamp(9, 24);
         let fixed = 11 + 10 + 8 + if self.many_processes { 10 } else { 0 };
         let rest = width.saturating_sub(fixed + who);
-        let what = (rest * 45 / 100).max(8);
-        Columns { who, what, site: rest.saturating_sub(what).max(8) }
+        let what = rest * 45 / 100;
+        (rest >= LEAST_BESIDE_KIND).then_some(Columns { who, what, site: rest - what })
     }
 
     fn progress(&mut self, progress: &Progress) {

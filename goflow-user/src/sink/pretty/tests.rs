@@ -631,6 +631,30 @@ fn on_a_narrow_terminal_nothing_of_header_and_summary_is_cut() {
 }
 
 #[test]
+fn on_a_narrow_terminal_nothing_of_an_event_is_cut() {
+    let mut records = vec![meta(), make(1, 0xc000_0100, 8), create(2, 42)];
+    records.extend((3..200).map(|ms| send(ms, 57)));
+    let kept = |lines: &[String]| lines.concat().split_whitespace().collect::<String>();
+    let whole = kept(&screen(VERY_WIDE, &records, 2_000));
+    for width in [60, 40, 30] {
+        let lines = screen(View { width: Some(width), ..WIDE }, &records, 2_000);
+        assert!(lines.iter().all(|line| line.chars().count() <= width), "{width}: {lines:#?}");
+        assert_eq!(kept(&lines), whole, "{width}: {lines:#?}");
+    }
+    let lines = body(View { width: Some(40), ..WIDE }, [send(5, 57)]);
+    let at = lines.iter().position(|line| line.starts_with("   0.005000")).unwrap();
+    assert_eq!(
+        lines[at..],
+        [
+            "   0.005000  g42  chan send  chan",
+            "             0xc0000100",
+            "             app.(*Pool).Submit",
+            "             pool.go:57",
+        ]
+    );
+}
+
+#[test]
 fn what_is_not_known_of_the_state_is_not_told_as_none() {
     let mut unread = state(Some(Missing::NoSnapshot));
     unread.failure = Some("the memory of process 1 may not be read".to_owned());
