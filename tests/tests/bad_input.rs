@@ -219,7 +219,7 @@ fn survives(finished: &Finished, required: Option<i32>) -> Result<()> {
     let code = status.code().with_context(|| format!("died: {status}; {stderr}"))?;
     ensure!(code == 0 || code == 2, "status {code}: {stderr}");
     ensure!(required.is_none_or(|required| code == required), "status {code}: {stderr}");
-    ensure!(!stderr.contains("panicked"), "{stderr}");
+    ensure!(!stderr.contains("panicked") && !stderr.contains("out of memory"), "{stderr}");
     ensure!(code == 0 || stderr.contains("/"), "refused without naming the file: {stderr}");
     ensure!(*took < Duration::from_secs(1), "took {took:?}");
     Ok(())

@@ -13,6 +13,8 @@ use goflow_tests::script::Script;
 use goflow_tests::stream::Session;
 use goflow_tests::target::Target;
 use goflow_tests::{PATIENCE, until};
+use goflow_user::target::Pid;
+use goflow_user::target::executable::Executable;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -237,6 +239,30 @@ fn sends_by_process(session: &Session) -> BTreeMap<u32, u64> {
     sends
 }
 
+/// Its first thread has ended then, and it has no file until the other threads have ended as well.
+#[test]
+fn a_process_in_the_middle_of_an_exec_is_not_taken_for_one_that_has_ended() -> Result<()> {
+    const TIMES: usize = 150;
+    let program = Program::named("successor").build()?;
+    let itself = program.to_str().context("a path")?;
+    let again = ["thread", "1", itself].repeat(TIMES);
+    let mut child = Command::new(&program).args(again).arg("work").stdin(Stdio::piped()).spawn()?;
+    let pid = Pid(child.id());
+    let is_at_work = || {
+        fs::read(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|line| line.ends_with(b"\0work\0") && line.len() < 1000)
+    };
+    let mut looks = 0;
+    while !is_at_work() {
+        Executable::of_process(pid).with_context(|| format!("after {looks} looks"))?;
+        looks += 1;
+    }
+    ensure!(looks > TIMES, "{looks} looks only");
+    drop(child.stdin.take());
+    ensure!(child.wait()?.success(), "it did not end well");
+    Ok(())
+}
+
 #[test]
 fn a_process_that_executes_its_program_anew_from_any_thread_is_seen_on() -> Result<()> {
     let program = Program::named("successor").build()?;
@@ -252,9 +278,14 @@ fn a_process_that_executes_its_program_anew_from_any_thread_is_seen_on() -> Resu
         })?;
         goflow.signal(Signal::INT)?;
         let finished = goflow.finish()?;
-        let told = finished.stderr.contains("has executed anew from another thread than its first");
+        let told = finished.stderr.contains(&format!("LOST what process {} did since", target.pid()));
         ensure!(told == is_told, "{arguments:?}: {}", finished.stderr);
-        finished.session()?;
+        let session = finished.session()?;
+        ensure!(session.lost.len() == usize::from(is_told), "{arguments:?}: {:?}", session.lost);
+        for gap in &session.lost {
+            ensure!(gap.at == "exec" && gap.pid == Some(target.pid()), "{gap:?}");
+            ensure!((1..1_000_000_000).contains(&(gap.to_ns - gap.from_ns)), "{gap:?}");
+        }
         target.assert_text_is_untouched()?;
     }
     Ok(())

@@ -226,6 +226,19 @@ fn what_cannot_be_read_is_refused_before_anything_is_written() -> Result<()> {
     target.finish()
 }
 
+/// A program of so many goroutines that one look at them takes longer than the trace.
+#[test]
+fn a_trace_that_ends_before_its_first_look_says_so_and_does_not_wait_for_it() -> Result<()> {
+    let target = Target::start(&Program::named("many").build()?, &["300000", "1"])?;
+    let pid = target.pid().to_string();
+    let finished = run(&["trace", "--level", "snapshot", "--duration", "50ms", "--pid", &pid])?;
+    let shown = String::from_utf8_lossy(&finished.stdout);
+    ensure!(finished.status.success() && finished.stderr.is_empty(), "{}", finished.stderr);
+    ensure!(shown.contains("the first look at its memory was not over by then"), "{shown}");
+    ensure!(finished.took < Duration::from_secs(3), "it took {:?}", finished.took);
+    target.finish()
+}
+
 /// Neither BPF nor the right to place probes: memory is all that is needed.
 #[test]
 fn the_right_to_read_memory_is_enough() -> Result<()> {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use goflow_tests::goflow::{Goflow, binary, on_a_terminal, run};
 use goflow_tests::programs::Program;
 use goflow_tests::target::Target;
@@ -181,6 +181,35 @@ fn limited(limit: &str, arguments: &[&str]) -> Result<Command> {
 }
 
 #[test]
+fn a_limit_on_open_files_is_named_wherever_it_is_met() -> Result<()> {
+    let target = storm()?;
+    let pid = target.pid().to_string();
+    for limit in ["6", "16", "22"] {
+        for method in ["auto", "uprobe-multi", "perf"] {
+            let arguments = ["trace", "--duration", "1s", "--attach", method, "--pid", &pid];
+            let finished = Goflow::spawn(&mut limited(&format!("-n {limit}"), &arguments)?)?.finish()?;
+            finished.assert_refused(&[
+                "Too many open files",
+                &format!("open files is {limit}"),
+                "ulimit -n",
+            ])?;
+            ensure!(!finished.stderr.contains("has no multi-uprobe"), "{}", finished.stderr);
+        }
+    }
+    let finished = Goflow::spawn(&mut limited("-n 5", &["doctor"])?)?.finish()?;
+    let report = String::from_utf8_lossy(&finished.stdout);
+    ensure!(finished.status.code() == Some(2) && report.contains("ulimit -n"), "{report}");
+    ensure!(!report.contains("local disk"), "{report}");
+    // A limit that goflow may raise itself is none.
+    let mut soft = Command::new("prlimit");
+    soft.arg("--nofile=16:1024").arg(binary()?).args(["trace", "--duration", "100ms", "--pid", &pid]);
+    let finished = Goflow::spawn(&mut soft)?.finish()?;
+    ensure!(finished.status.success(), "{}", finished.stderr);
+    target.assert_text_is_untouched()?;
+    target.finish()
+}
+
+#[test]
 fn a_limit_on_file_sizes_ends_the_session_with_an_error_and_not_by_a_signal() -> Result<()> {
     let target = storm()?;
     let pid = target.pid().to_string();
@@ -201,7 +230,7 @@ fn a_limit_on_file_sizes_ends_the_session_with_an_error_and_not_by_a_signal() ->
 }
 
 #[test]
-fn a_lack_of_memory_is_told_and_leaves_no_probe() -> Result<()> {
+fn a_lack_of_memory_is_told_with_status_2_and_leaves_no_probe() -> Result<()> {
     let target = storm()?;
     let pid = target.pid().to_string();
     let (mut lacking, mut enough) = (0, 0);
@@ -213,13 +242,11 @@ fn a_lack_of_memory_is_told_and_leaves_no_probe() -> Result<()> {
             Some(0) => enough += 1,
             // The loader of the system, before goflow has begun.
             Some(127) => ensure!(said.contains("error while loading"), "{kilobytes} kB: {said}"),
+            Some(2) if said.contains("goflow: out of memory\nhelp: raise") => lacking += 1,
             Some(2) => ensure!(said.contains("goflow: "), "{kilobytes} kB: {said}"),
-            _ => {
-                ensure!(said.contains("goflow: out of memory\nhelp: raise"), "{kilobytes} kB: {said}");
-                lacking += 1;
-            }
+            _ => bail!("{kilobytes} kB: {}: {said}", finished.status),
         }
-        // What is aborted leaves the probes to the process that holds them.
+        // Who lacks memory leaves the probes to the process that holds them.
         until("the text is that of the file", PATIENCE, || {
             Ok(target.altered_text()?.is_empty().then_some(()))
         })

@@ -32,6 +32,7 @@ use crate::probe::attach::AttachError;
 use crate::probe::load::LoadError;
 use crate::sink::printable::printable;
 use crate::target::executable::{self, ExecutableError};
+use crate::target::host;
 use crate::target::refusal::Refusal;
 
 /// Exit status of every error, also of wrong usage.
@@ -247,10 +248,28 @@ fn print_error(error: &anyhow::Error) -> io::Result<()> {
         || error.chain().find_map(|link| link.downcast_ref::<BinaryError>()).map(|of| of.advice().to_owned());
     let mut stderr = anstream::stderr().lock();
     writeln!(stderr, "{NAME}goflow{NAME:#}: {}", printable_lines(&messages(error).join(": ")))?;
-    match advice_of(error).map(str::to_owned).or_else(of_binary).or_else(|| advice_by_kind(error)) {
+    let certain = advice_on_files(error);
+    match certain
+        .or_else(|| advice_of(error).map(str::to_owned))
+        .or_else(of_binary)
+        .or_else(|| advice_by_kind(error))
+    {
         Some(advice) => writeln!(stderr, "{HELP}help{HELP:#}: {}", printable_lines(&advice)),
         None => Ok(()),
     }
+}
+
+/// What helps where no more files may be opened, whatever it was that needed one.
+fn advice_on_files(error: &anyhow::Error) -> Option<String> {
+    let mut errors = error.chain().filter_map(|link| link.downcast_ref::<io::Error>());
+    let error = errors.find(|error| host::is_out_of_files(error))?;
+    if error.raw_os_error() == Some(libc::ENFILE) {
+        return Some("the whole system has no more: raise fs.file-max, or end what holds them".to_owned());
+    }
+    let limit = host::open_files_limits().0.map_or("no limit".to_owned(), |limit| limit.to_string());
+    Some(format!(
+        "the limit on open files is {limit}: raise it (`ulimit -n 1024`, LimitNOFILE= of a systemd unit, nofile of a container)"
+    ))
 }
 
 /// What helps against a whole kind of errors. The rest says in its message what to do.
@@ -306,6 +325,22 @@ mod tests {
         assert_eq!(choice(&["goflow", "--color", "never", "trace"]), clap::ColorChoice::Never);
         assert_eq!(choice(&["goflow", "trace", "--color=always"]), clap::ColorChoice::Always);
         assert_eq!(choice(&["goflow", "trace", "--", "ls", "--color=always"]), clap::ColorChoice::Auto);
+    }
+
+    #[test]
+    fn whatever_needed_a_file_too_many_the_limit_is_named() {
+        let too_many = || io::Error::from_raw_os_error(libc::EMFILE);
+        let refused = AttachError::Refused { sites: 14, error: too_many() };
+        let filled = LoadError::Fill(too_many());
+        for error in [
+            refused.into(),
+            filled.into(),
+            anyhow::Error::from(too_many()).context("signals cannot be received"),
+        ] {
+            let advice = advice_on_files(&error).unwrap_or_else(|| panic!("{error:?}"));
+            assert!(advice.contains("the limit on open files is"), "{advice}");
+        }
+        assert_eq!(advice_on_files(&anyhow::anyhow!("Too many open files")), None);
     }
 
     #[test]

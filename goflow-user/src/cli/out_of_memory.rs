@@ -1,27 +1,39 @@
 //! The system's allocator, with a word to the user where it has no more.
 //!
-//! Without memory goflow is aborted, and the kernel takes its probes out with it. What is hard is that nothing may be
-//! allocated to say so.
+//! Without memory goflow ends as with any error, and its keeper takes the probes out. What is hard is that nothing may be
+//! allocated to say so, and that a null that is passed on would end it by SIGABRT.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Says once, on standard error, that there is no more memory, and what to do.
+/// Ends goflow when there is no more memory, with what to do on standard error.
 pub struct Telling;
 
 static IS_TOLD: AtomicBool = AtomicBool::new(false);
 
-const MESSAGE: &str = "goflow: out of memory\n\
+const MESSAGE: &[u8] = b"goflow: out of memory\n\
     help: raise the limit on its memory (`ulimit -v unlimited`, or that of its container); goflow needs about 200 MB of \
     addresses, and more with a larger --buffer\n";
 
 fn told(pointer: *mut u8) -> *mut u8 {
-    if pointer.is_null() && !IS_TOLD.swap(true, Ordering::Relaxed) {
-        // Unbuffered. There is nobody else to tell.
-        let _ = io::stderr().write_all(MESSAGE.as_bytes());
+    if pointer.is_null() { tell_and_exit() } else { pointer }
+}
+
+#[cold]
+fn tell_and_exit() -> ! {
+    if IS_TOLD.swap(true, Ordering::Relaxed) {
+        loop {
+            // Another thread is about to end the process, and must not be cut short.
+            // SAFETY: it takes nothing and touches nothing.
+            unsafe { libc::pause() };
+        }
     }
-    pointer
+    // Not by the standard library: whoever holds its lock may be the one that wants memory.
+    // SAFETY: the message lives for ever, and neither call returns to code that has run out of memory.
+    unsafe {
+        libc::write(libc::STDERR_FILENO, MESSAGE.as_ptr().cast(), MESSAGE.len());
+        libc::_exit(super::EXIT_ERROR.into());
+    }
 }
 
 // SAFETY: every call is passed on as it is to the system's allocator, which keeps the contract.

@@ -47,10 +47,10 @@ Examples:
       How many goroutines wait for what.
   sudo goflow snapshot --pid 1234 --group-by creation --top 10
       Where the most goroutines were created: who leaks them.
-  sudo goflow snapshot --pid 1234 --format json | jq -r '.channels[] | select(.senders | length > 0)'
+  sudo goflow snapshot --pid 1234 --format json | jq '.channels[] | select(.senders | length > 0)'
       Channels that somebody cannot send to.
-  sudo goflow snapshot --pid 1234 --format pprof --output goroutines.pb.gz && go tool pprof -top goroutines.pb.gz
-      As a profile.
+  sudo goflow snapshot --pid 1234 --format pprof --output goroutines.pb.gz
+      As a profile, which `go tool pprof -top goroutines.pb.gz` shows.
   goflow snapshot --core core.1234 --binary ./svc
       Of a process that is gone.
 
@@ -172,10 +172,10 @@ fn of_process(args: &SnapshotArgs, pid: Pid) -> anyhow::Result<()> {
     let process = Process::open(pid)
         .map_err(|error| match error.raw_os_error() {
             Some(libc::ESRCH) => anyhow!("there is no process {pid}"),
-            _ => anyhow!("process {pid} cannot be opened: {error}"),
+            _ => anyhow!(error).context(format!("process {pid} cannot be opened")),
         })
         .advise(|| "`pgrep -l NAME` finds the pid of a program")?;
-    let read = read_watched(args, pid);
+    let read = process::despite_exec(|| read_watched(args, pid), |error| is_of_absence(error).then_some(pid));
     // Whatever fails when the process is about to end fails for that reason.
     let patience = if read.is_err() { TO_END } else { Duration::ZERO };
     if process.ends_within(patience) {
@@ -194,6 +194,18 @@ fn of_process(args: &SnapshotArgs, pid: Pid) -> anyhow::Result<()> {
         wall_clock_offset_ns: Some(wall_clock_offset_ns()),
     };
     write(args, &snapshot, executable.binary(), bias, origin)
+}
+
+/// Whether an error says that there is nothing to read, or nothing yet of the program.
+fn is_of_absence(error: &anyhow::Error) -> bool {
+    error.chain().any(|link| {
+        let io = link.downcast_ref::<io::Error>().map(io::Error::kind);
+        let absent = matches!(
+            link.downcast_ref::<SnapshotError>(),
+            Some(SnapshotError::Memory(MemoryError::Ended(_)) | SnapshotError::OtherProgram { .. })
+        );
+        absent || io == Some(io::ErrorKind::NotFound)
+    })
 }
 
 /// Reads on a thread of its own, because a read that never returns keeps its thread; that ends with goflow.

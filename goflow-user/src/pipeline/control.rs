@@ -9,7 +9,7 @@ use super::state;
 use super::watch::{Watch, Watched};
 use super::{BoxedSink, Message, Outcome, ProcessExit, Targets, TraceOptions};
 use crate::advice::Advise as _;
-use crate::ingest::event::{LossPoint, MonotonicNs};
+use crate::ingest::event::{Gap, LossPoint, MonotonicNs};
 use crate::probe::attach::{Attached, Scope};
 use crate::probe::cost::estimated_ns_per_hit;
 use crate::probe::keeper::Keeper;
@@ -52,8 +52,12 @@ const TICK: Duration = Duration::from_millis(100);
 /// A target cannot be analysed or probed, or the output failed. The probes are out in any case.
 pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome> {
     let phases = Phases::start();
+    if !matches!(options.targets, Targets::Command(_)) {
+        // Before the keeper is forked, which holds most of them.
+        host::allow_many_files();
+    }
     let environment = Environment::detect(options, phases)?;
-    let signals = Signals::catch()?;
+    let signals = Signals::catch().context("signals cannot be received")?;
     let mut targets = open(&options.targets)?;
     for (executable, _) in &targets.executables {
         phases.done(&format!("executable read: {}", executable.path().display()));
@@ -139,7 +143,7 @@ fn open_pids(pids: &[Pid]) -> anyhow::Result<Opened> {
     let mut programs: Vec<(FileId, Vec<Pid>)> = Vec::new();
     let mut processes = Vec::new();
     for &pid in pids {
-        let process = Process::open(pid).map_err(|error| no_process(pid, &error))?;
+        let process = Process::open(pid).map_err(|error| no_process(pid, error))?;
         let id =
             Executable::id_of_process(pid).or_else(|_| Executable::of_process(pid).map(|file| file.id()))?;
         if let Some(standstill) = Standstill::of(pid) {
@@ -163,10 +167,10 @@ fn open_pids(pids: &[Pid]) -> anyhow::Result<Opened> {
     Ok(Opened { executables, watch: Watch::of(processes), waiting: None, lease: None })
 }
 
-fn no_process(pid: Pid, error: &io::Error) -> anyhow::Error {
+fn no_process(pid: Pid, error: io::Error) -> anyhow::Error {
     match error.raw_os_error() {
         Some(libc::ESRCH) => anyhow!("there is no process {pid}; `pgrep -l NAME` finds the right one"),
-        _ => anyhow!("process {pid} cannot be opened: {error}"),
+        _ => anyhow!(error).context(format!("process {pid} cannot be opened")),
     }
 }
 
@@ -243,7 +247,7 @@ struct Running {
     ingest: JoinHandle<Result<Totals, LoadError>>,
     output: JoinHandle<io::Result<Output>>,
     state: JoinHandle<Vec<ProcessState>>,
-    snapshots: JoinHandle<()>,
+    snapshots: JoinHandle<Vec<Pid>>,
     pulse: Pulse,
     /// Processes whose memory did not answer.
     silent: BTreeSet<Pid>,
@@ -390,20 +394,21 @@ impl Running {
             // A thread that is gone says why when it is joined.
             let _ = self.requests.send(Request::Exit(ProcessExit { pid, t }));
         }
-        for pid in self.watch.executed_anew() {
-            self.renew(pid);
+        for (pid, since) in self.watch.executed_anew() {
+            self.renew(pid, since);
         }
     }
 
     /// Has the kernel see a process again that it may have lost sight of by an `exec`.
-    fn renew(&self, pid: Pid) {
+    fn renew(&self, pid: Pid, since: MonotonicNs) {
         for (attached, (_, plan)) in self.attached.iter().zip(&self.plans) {
             match attached.renew(plan, pid) {
                 Ok(0) => {}
-                Ok(_) => tracing::warn!(
-                    "process {pid} has executed anew from another thread than its first: its probes are in again, and what it \
-                     did until now is missing"
-                ),
+                Ok(_) => {
+                    let gap = Gap { pid, from: since, to: MonotonicNs(host::monotonic_ns()) };
+                    // A thread that is gone says why when it is joined.
+                    let _ = self.requests.send(Request::Gap(gap));
+                }
                 Err(error) => tracing::warn!(
                     "process {pid} has executed anew; if that was from another thread than its first, nothing more is seen of \
                      it: {error}"
@@ -473,9 +478,7 @@ impl Running {
         drop(self.lease.take());
         // Not before: a program that answers no read must not keep its probes for that.
         self.end_snapshots(signals)?;
-        if self.snapshots.is_finished() {
-            join(self.snapshots)?;
-        }
+        let unread = if self.snapshots.is_finished() { join(self.snapshots)? } else { Vec::new() };
         // The sink thread ends with the last of these.
         drop(self.messages);
         self.done.store(true, Ordering::Release);
@@ -494,6 +497,7 @@ impl Running {
             detach_ns: detach.as_nanos() as u64,
             counts,
             lost: lost(&totals),
+            gaps: output.gaps(),
             hits: probe_hits(&self.plans, &totals),
             cost_ns: cost_ns(&self.plans, &totals.hits_in_window),
             target_cpu_ns: self.watch.cpu_ns(),
@@ -502,7 +506,11 @@ impl Running {
             end: self.window.end(),
             state,
             ended: ended.sentence().to_owned(),
-            silence: is_silent.then(|| silence(&alive, &self.files, self.watch.waits_for_arrivals())),
+            silence: is_silent.then(|| match silence(&alive, &self.files, self.watch.waits_for_arrivals()) {
+                // Without a probe there is nothing else to see.
+                Silence::Idle if self.plans.is_empty() && !unread.is_empty() => Silence::Unread,
+                silence => silence,
+            }),
         };
         output.finish(summary).context("the summary could not be written")
     }

@@ -19,7 +19,6 @@ use crate::sink::record::{Meta, ProbeMeta, Unavailable};
 use crate::target::executable::Executable;
 use crate::target::lease::Lease;
 use crate::target::memory::{Memory as _, MemoryError, ProcessMemory};
-use crate::target::process::Process;
 use crate::target::refusal::Refusal;
 use crate::target::snapshot::reader::{Options, Reader};
 use crate::target::{Pid, host, process};
@@ -31,7 +30,6 @@ use std::os::fd::AsFd;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
-use std::time::Duration;
 
 /// The machine and the choices that hold for every binary of a session.
 pub(super) struct Environment {
@@ -239,7 +237,10 @@ impl Loaded {
         let lease = lease.map(AsFd::as_fd);
         let keep = environment.keeper.as_ref().map(|keeper| Keep { keeper, lease });
         let (file, kernel) = (executable.as_fd(), environment.kernel_version);
-        let mut attached = despite_exec(|| attach::attach(&programs, &plan, file, scope, kernel, keep))?;
+        let mut attached = process::despite_exec(
+            || attach::attach(&programs, &plan, file, scope, kernel, keep),
+            |error| if let AttachError::Gone(pid) = error { Some(*pid) } else { None },
+        )?;
         environment.phases.done(&format!("probes in: {}", executable.path().display()));
         attached.remember_goids(&plan, goid_memory)?;
         let meta = Meta {
@@ -262,20 +263,6 @@ impl Loaded {
         let probes = Some(Probes { plan, attached, reader });
         Ok(Traced { executable, probes, meta, processes, wanted, search: false })
     }
-}
-
-/// In the middle of an `exec` the kernel says of a process that there is none.
-fn despite_exec(attach: impl Fn() -> Result<Attached, AttachError>) -> Result<Attached, AttachError> {
-    const ATTEMPTS: u32 = 10;
-    const PAUSE: Duration = Duration::from_millis(5);
-    let is_there = |pid| Process::open(pid).is_ok_and(|process| !process.has_ended());
-    for _ in 1..ATTEMPTS {
-        match attach() {
-            Err(AttachError::Gone(pid)) if is_there(pid) => thread::sleep(PAUSE),
-            done => return done,
-        }
-    }
-    attach()
 }
 
 /// A binary of which only the memory of its processes is read.

@@ -165,6 +165,8 @@ pub(super) struct Snapshots {
     /// What has been complained of.
     told: HashSet<String>,
     rest_until: Instant,
+    /// Processes whose first reading was given up because nobody waited for it any more.
+    unread: Vec<Pid>,
 }
 
 /// Where processes come from when no probe tells of them.
@@ -198,18 +200,20 @@ impl Snapshots {
             search,
             told: HashSet::new(),
             rest_until: now,
+            unread: Vec::new(),
         }
     }
 
-    /// The thread's body: until it is stopped, or nobody is there to ask.
-    pub(super) fn run(mut self) {
+    /// The thread's body: until it is stopped, or nobody is there to ask. Returns the processes whose first reading that has
+    /// ended.
+    pub(super) fn run(mut self) -> Vec<Pid> {
         loop {
             let next = self.next_due();
             let wait = next.map_or(Duration::from_secs(3600), |(due, _)| {
                 due.max(self.rest_until).saturating_duration_since(Instant::now())
             });
             match self.asked.recv_timeout(wait) {
-                Ok(Ask::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Ask::Stop) | Err(RecvTimeoutError::Disconnected) => return self.unread,
                 Ok(ask) => self.take(ask),
                 Err(RecvTimeoutError::Timeout) => match next {
                     Some((_, Some(pid))) => self.look(pid),
@@ -281,8 +285,9 @@ impl Snapshots {
                 looked.due = Instant::now() + AFTER_LOSS;
                 self.request(Request::Replaced(pid));
             }
-            // Nobody waits for it any more.
-            Seen::Failed(_) if self.pulse.is_cancelled() => {}
+            Seen::Failed(SnapshotError::Memory(MemoryError::Unwanted)) => {
+                self.unread.extend(looked.has_told_nothing().then_some(pid));
+            }
             Seen::Failed(error) => self.failed(pid, &error, took),
         }
     }
@@ -299,7 +304,9 @@ impl Snapshots {
             SnapshotError::Offsets(_)
             | SnapshotError::Global(_)
             | SnapshotError::Memory(MemoryError::Refused { .. }) => true,
-            SnapshotError::Memory(MemoryError::Failed { .. } | MemoryError::OutOfTime(_))
+            SnapshotError::Memory(
+                MemoryError::Failed { .. } | MemoryError::OutOfTime(_) | MemoryError::Unwanted,
+            )
             | SnapshotError::OtherProgram { .. }
             | SnapshotError::List(_)
             | SnapshotError::CutShort(_) => false,
@@ -401,6 +408,11 @@ impl Looked {
         self.ended = Some(snapshot.ended);
         self.on_the_way.push(Arc::downgrade(&snapshot));
         Seen::Taken(Box::new(Taken { pid, snapshot, start, since }))
+    }
+
+    /// There was neither a snapshot yet nor a word on why there is none.
+    fn has_told_nothing(&self) -> bool {
+        self.ended.is_none() && self.failures == 0
     }
 
     /// Makes a reader for this run of the program.

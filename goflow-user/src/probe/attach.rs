@@ -46,6 +46,7 @@ pub enum AttachError {
         /// How many sites the link had.
         sites: usize,
         /// The kernel's error.
+        #[source]
         error: io::Error,
     },
     /// One perf-event uprobe was refused.
@@ -54,8 +55,12 @@ pub enum AttachError {
         /// The probed function.
         function: &'static str,
         /// The kernel's error.
+        #[source]
         error: io::Error,
     },
+    /// The kernel was not asked.
+    #[error("the probes cannot be attached: {0}")]
+    NotAsked(String),
     /// The process that puts the probes in has ended while it did.
     #[error("the process that puts the probes in was ended while it did: {LEFT_BEHIND} ({0})")]
     KeeperEnded(io::Error),
@@ -165,15 +170,19 @@ fn told(error: KeeperError, plan: &Plan) -> AttachError {
 }
 
 fn explain(refusal: Refusal, plan: &Plan) -> AttachError {
-    match (refusal.errno, refusal.pid) {
+    let sites = plan.sites.len();
+    let Refusal::Kernel { errno, pid, place } = refusal else {
+        return AttachError::NotAsked(refusal.to_string());
+    };
+    match (errno, pid) {
         (libc::EPERM | libc::EACCES, _) => AttachError::Permission(why_not()),
         (libc::ESRCH, Some(pid)) => AttachError::Gone(Pid(pid)),
-        (ENOTSUPP, _) => AttachError::Unprobeable { sites: plan.sites.len() },
+        (ENOTSUPP, _) => AttachError::Unprobeable { sites },
         _ => {
-            let error = refusal.error();
-            match refusal.place.and_then(|place| plan.sites.get(place)) {
+            let error = io::Error::from_raw_os_error(errno);
+            match place.and_then(|place| plan.sites.get(place)) {
                 Some(planned) => AttachError::PerfEvent { function: planned.function, error },
-                None => AttachError::Refused { sites: plan.sites.len(), error },
+                None => AttachError::Refused { sites, error },
             }
         }
     }

@@ -151,6 +151,7 @@ impl Keeper {
         tell(&self.socket, request, descriptors).map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => KeeperError::Ended(error),
             // It did not get there: more processes than a message holds.
+            io::ErrorKind::ArgumentListTooLong => KeeperError::Refused(Refusal::TooLong),
             _ => KeeperError::Refused(Refusal::of(&error, None, None)),
         })?;
         match hear::<Answer>(&self.socket) {
@@ -272,15 +273,14 @@ fn with_file<T>(
     work: impl FnOnce(BorrowedFd<'_>, &[BorrowedFd<'_>]) -> Result<T, Refusal>,
 ) -> Result<T, Refusal> {
     let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-    let (file, programs) =
-        borrowed.split_first().ok_or(Refusal { errno: libc::EBADF, pid: None, place: None })?;
+    let (file, programs) = borrowed.split_first().ok_or(Refusal::Incomplete)?;
     work(*file, programs)
 }
 
 fn tell<T: Serialize>(socket: &OwnedFd, message: &T, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let bytes = serde_json::to_vec(message)?;
     if bytes.len() > MOST_BYTES {
-        return Err(io::Error::from_raw_os_error(libc::E2BIG));
+        return Err(io::ErrorKind::ArgumentListTooLong.into());
     }
     if descriptors.is_empty() {
         retry_on_intr(|| send(socket, &bytes, SendFlags::NOSIGNAL))?;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use thiserror::Error;
 
 /// What is to be probed.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,24 +33,32 @@ pub(super) struct Place {
     pub(super) program: usize,
 }
 
-/// The kernel's no.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Refusal {
-    pub(super) errno: i32,
-    /// For which process, where there was a choice.
-    pub(super) pid: Option<u32>,
-    /// For which of the places, where that is known.
-    pub(super) place: Option<usize>,
+/// Why the probes are not in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+pub(super) enum Refusal {
+    /// The kernel's no.
+    #[error("{}", io::Error::from_raw_os_error(*errno))]
+    Kernel {
+        errno: i32,
+        /// For which process, where there was a choice.
+        pid: Option<u32>,
+        /// For which of the places, where that is known.
+        place: Option<usize>,
+    },
+    /// The kernel was not asked: the request has no file, no place or no program.
+    #[error("the request came without its file or a program; this is a defect of goflow")]
+    Incomplete,
+    /// The kernel was not asked: the request is longer than a message.
+    #[error("it is too much for one request; trace fewer processes, or --binary")]
+    TooLong,
+    /// The kernel was not asked: perf events are not put in anew.
+    #[error("a perf event does not tell whether it has lost its process")]
+    NotAnew,
 }
 
 impl Refusal {
     pub(super) fn of(error: &io::Error, pid: Option<u32>, place: Option<usize>) -> Self {
-        Self { errno: error.raw_os_error().unwrap_or(libc::EIO), pid, place }
-    }
-
-    /// What the kernel said.
-    pub(super) fn error(self) -> io::Error {
-        io::Error::from_raw_os_error(self.errno)
+        Self::Kernel { errno: error.raw_os_error().unwrap_or(libc::EIO), pid, place }
     }
 }
 
@@ -108,7 +117,7 @@ pub(super) fn create(
 /// At the first place, because that is where the kernel can certainly place one, and in a part of the file that processes run.
 fn anchor(order: &Order, path: &CStr, programs: &[BorrowedFd<'_>]) -> Result<OwnedFd, Refusal> {
     let own = std::process::id();
-    let first = order.places.get(..1).ok_or(Refusal { errno: libc::EINVAL, pid: None, place: None })?;
+    let first = order.places.get(..1).ok_or(Refusal::Incomplete)?;
     match order.method {
         AttachMethod::UprobeMulti => multi(first, path, programs, Some(own)),
         AttachMethod::PerfEvent => feature::uprobe_pmu()
@@ -137,7 +146,7 @@ pub(super) fn renew(
     }
     if order.method != AttachMethod::UprobeMulti {
         // Of a perf event the kernel does not tell whether it has, and a second one would tell everything twice.
-        return Err(Refusal { errno: libc::EOPNOTSUPP, pid: None, place: None });
+        return Err(Refusal::NotAnew);
     }
     let of_pid = order.processes().into_iter().zip(&mut links.of_probes).filter(|(of, _)| *of == Some(pid));
     for (pid, link) in of_pid {
@@ -149,7 +158,7 @@ pub(super) fn renew(
                 *link = new;
                 renewed += 1;
             }
-            Err(refusal) if refusal.errno == libc::ESRCH => {}
+            Err(Refusal::Kernel { errno: libc::ESRCH, .. }) => {}
             Err(refusal) => return Err(refusal),
         }
     }
@@ -178,7 +187,7 @@ fn multi(
     programs: &[BorrowedFd<'_>],
     pid: Option<u32>,
 ) -> Result<OwnedFd, Refusal> {
-    let program = programs.first().ok_or(Refusal { errno: libc::EBADF, pid: None, place: None })?;
+    let program = programs.first().ok_or(Refusal::Incomplete)?;
     let offsets: Vec<u64> = places.iter().map(|place| place.offset).collect();
     let cookies: Vec<u64> = places.iter().map(|place| place.cookie).collect();
     sys::link_multi_uprobe(*program, path, &offsets, &cookies, pid)
@@ -194,8 +203,7 @@ fn perf_events(
     let pmu = feature::uprobe_pmu().map_err(|error| Refusal::of(&error, None, None))?;
     let mut events = Vec::with_capacity(order.places.len() * pids.len());
     for (index, place) in order.places.iter().enumerate() {
-        let no_program = Refusal { errno: libc::EBADF, pid: None, place: Some(index) };
-        let program = programs.get(place.program).ok_or(no_program)?;
+        let program = programs.get(place.program).ok_or(Refusal::Incomplete)?;
         for &pid in pids {
             let whose = pid.map_or(sys::Whose::Everybodys, sys::Whose::Process);
             let event = sys::open_uprobe(pmu, path, place.offset, whose)

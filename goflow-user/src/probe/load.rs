@@ -8,9 +8,9 @@ use super::buffer::{EventBuffer, Rings};
 use super::plan::Plan;
 use super::{multi, sys};
 use crate::target::Pid;
-use crate::target::host::monotonic_ns;
+use crate::target::host::{is_out_of_files, monotonic_ns};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
-use aya::programs::UProbe;
+use aya::programs::{ProgramError, UProbe};
 use aya::{Ebpf, EbpfLoader};
 use goflow_common::LAYOUT_VERSION;
 use goflow_common::config::ProbeConfig;
@@ -61,16 +61,17 @@ pub enum LoadError {
     Map(#[from] aya::maps::MapError),
     /// What a map holds from the start could not be put there.
     #[error("an eBPF map could not be filled: {0}")]
-    Fill(io::Error),
+    Fill(#[source] io::Error),
     /// The rings could not be mapped into this process.
     #[error("the event buffers cannot be mapped; a smaller --buffer may help")]
     Mapping(#[source] io::Error),
     /// The kernel refused a program.
-    #[error("the kernel refused the eBPF program {program}: {error}\n{log}")]
+    #[error("the kernel refused the eBPF program {program}: {error}{}{log}", if .log.is_empty() { "" } else { "\n" })]
     Verifier {
         /// Which program.
         program: &'static str,
         /// The kernel's error.
+        #[source]
         error: io::Error,
         /// The end of the verifier's log.
         log: String,
@@ -81,7 +82,7 @@ pub enum LoadError {
         /// Which program.
         program: &'static str,
         /// The kernel's error.
-        source: aya::programs::ProgramError,
+        source: ProgramError,
     },
 }
 
@@ -252,9 +253,19 @@ fn load_per_probe(ebpf: &mut Ebpf, plan: &Plan) -> Result<(), LoadError> {
     wanted.dedup();
     for program in wanted {
         let uprobe = uprobe_mut(ebpf, program)?;
-        uprobe.load().map_err(|source| LoadError::Program { program, source })?;
+        uprobe.load().map_err(|source| refused(program, source))?;
     }
     Ok(())
+}
+
+/// What the verifier has to say of a program matters only where it is the one who refused it.
+fn refused(program: &'static str, source: ProgramError) -> LoadError {
+    match source {
+        ProgramError::LoadError { io_error: error, .. } if is_out_of_files(&error) => {
+            LoadError::Verifier { program, error, log: String::new() }
+        }
+        source => LoadError::Program { program, source },
+    }
 }
 
 fn uprobe_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut UProbe, LoadError> {

@@ -25,7 +25,7 @@ use self::state::Looks;
 use super::printable::printable;
 use super::record::{BinaryName, Meta, Names, Progress, Record, Sink};
 use super::words;
-use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, LossPoint, Lost, MonotonicNs, Pid};
+use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, Gap, LossPoint, Lost, MonotonicNs, Pid};
 use crate::model::{Change, Inferred};
 use crate::target::snapshot::Snapshot;
 
@@ -55,6 +55,9 @@ const LEGEND_TEXT: usize = 19;
 
 /// Where what follows the time of a line begins.
 const BESIDE_TIME: usize = 13;
+
+/// Least columns for what an event is about and where it happened: a name and a line number of each.
+const LEAST_BESIDE_KIND: usize = 24;
 
 /// Back to the start of the line, and nothing on it (ECMA-48 CR, EL 2).
 const CLEAR_LINE: &str = "\r\x1b[2K";
@@ -194,6 +197,8 @@ struct Window {
     fold: Fold,
     /// By place.
     lost: BTreeMap<LossPoint, u64>,
+    /// Processes that were not seen for a time.
+    gaps: u64,
     /// New processes, and those that have ended.
     started: u64,
     ended: u64,
@@ -288,7 +293,6 @@ impl<W: Write> Pretty<W> {
 
     fn inferred_line(&mut self, inferred: &Inferred, key: Key) {
         self.column_titles();
-        let columns = self.columns();
         let Inferred { pid, until, goid, .. } = *inferred;
         let name = |goid| self.book.goroutine_name(pid, goid);
         let (who, what) = match &inferred.change {
@@ -307,12 +311,7 @@ impl<W: Write> Pretty<W> {
         };
         let site = key.site.map_or("", |site| self.book.full(site));
         let site = if matches!(inferred.change, Change::Readied) { "" } else { site };
-        let line = self
-            .stamp(until, Some(pid))
-            .column(WHO, &cut_end(&who, columns.who), columns.who)
-            .column(BOLD, LABELS[key.kind], 10)
-            .column(PLAIN, &cut_end(&what, columns.what), columns.what.min(40))
-            .text(DIM, cut_start(site, columns.site));
+        let line = self.row(self.stamp(until, Some(pid)), Some(&who), key.kind, &what, site);
         self.line(line);
     }
 
@@ -367,6 +366,7 @@ impl<W: Write> Pretty<W> {
         self.window.from = None;
         self.window.lines = 0;
         self.window.lost.clear();
+        self.window.gaps = 0;
         self.window.started = 0;
         self.window.ended = 0;
         self.window.is_folding = folded > LINES_PER_SECOND;
@@ -423,18 +423,32 @@ impl<W: Write> Pretty<W> {
 
     fn event_line(&mut self, event: &Event, key: Key) {
         self.column_titles();
-        let columns = self.columns();
         let who = self.book.goroutine_name(event.pid, event.goid);
         let what = self.what(event, key);
         let site = key.site.map_or("", |site| self.book.full(site));
         let site = if matches!(event.kind, EventKind::Ready { .. }) { "" } else { site };
-        let line = self
-            .stamp(event.t, Some(event.pid))
-            .column(WHO, &cut_end(&who, columns.who), columns.who)
-            .column(BOLD, LABELS[key.kind], 10)
-            .column(PLAIN, &cut_end(&what, columns.what), columns.what.min(40))
-            .text(DIM, cut_start(site, columns.site));
+        let line = self.row(self.stamp(event.t, Some(event.pid)), Some(&who), key.kind, &what, site);
         self.line(line);
+    }
+
+    /// A line of the table that begins with `start`: in columns, or one after the other where the columns would be too narrow
+    /// to say anything.
+    fn row(&self, start: Line, who: Option<&str>, kind: usize, what: &str, site: &str) -> Line {
+        let label = LABELS[kind];
+        let Some(columns) = self.columns() else {
+            let cells = [(WHO, who.unwrap_or("")), (BOLD, label), (PLAIN, what), (DIM, site)];
+            let cells = cells.into_iter().filter(|(_, text)| !text.is_empty());
+            return cells
+                .fold(start, |line, (style, text)| line.column(style, text, 0))
+                .wrapping(BESIDE_TIME);
+        };
+        let (line, site_width) = match who {
+            Some(who) => (start.column(WHO, &cut_end(who, columns.who), columns.who), columns.site),
+            None => (start, columns.site + columns.who),
+        };
+        line.column(BOLD, label, 10)
+            .column(PLAIN, &cut_end(what, columns.what), columns.what.min(40))
+            .text(DIM, cut_start(site, site_width))
     }
 
     /// What one event is about, beside its goroutine, kind and site.
@@ -521,7 +535,8 @@ impl<W: Write> Pretty<W> {
             let alarm = if n == 0 { " LOST" } else { "" };
             format!("{}{alarm} in the {}", grouped(*lost), words::loss_point(*at))
         });
-        let lost = places.collect::<Vec<_>>().join(", ");
+        let hidden = (window.gaps > 0).then(|| format!("LOST around {}", counted(window.gaps, "exec")));
+        let lost = places.chain(hidden).collect::<Vec<_>>().join(", ");
         let (lost, lost_style) = if lost.is_empty() { ("none lost".to_owned(), DIM) } else { (lost, ALARM) };
         let mut processes = String::new();
         if window.started > 0 {
@@ -542,7 +557,6 @@ impl<W: Write> Pretty<W> {
     }
 
     fn fold_row(&mut self, key: Key, row: Row) {
-        let columns = self.columns();
         let what = match (LABELS[key.kind], row.channels) {
             ("chan send" | "chan recv" | "chan close", Channels::None) => "nil channel".to_owned(),
             (_, Channels::One(pid, chan, _)) => self.book.channel_name(pid, chan),
@@ -555,11 +569,8 @@ impl<W: Write> Pretty<W> {
             (_, Channels::None) => self.detail(key.detail),
         };
         let site = key.site.map_or("", |site| self.book.full(site));
-        let line = Line::default()
-            .number(BOLD, &grouped(row.count), 12)
-            .column(BOLD, LABELS[key.kind], 10)
-            .column(PLAIN, &cut_end(&what, columns.what), columns.what.min(40))
-            .text(DIM, cut_start(site, columns.site + columns.who));
+        let count = Line::default().number(BOLD, &grouped(row.count), 12);
+        let line = self.row(count, None, key.kind, &what, site);
         self.line(line);
     }
 
@@ -628,6 +639,18 @@ impl<W: Write> Pretty<W> {
         }
     }
 
+    /// Tells what was not seen, which is rare enough for a line of its own at any time.
+    fn gap(&mut self, Gap { pid, from, to }: Gap) {
+        self.window.gaps += 1;
+        let why = "it executed its program anew from another thread than its first, and is seen again";
+        let line = self
+            .stamp(to, None)
+            .text(ALARM, format!("LOST what process {} did", pid.0))
+            .text(PLAIN, format!(" since {} s: {why}", self.seconds(from)))
+            .wrapping(BESIDE_TIME);
+        self.line(line);
+    }
+
     /// After the last header.
     fn say_until(&mut self) {
         if std::mem::take(&mut self.is_until_due) {
@@ -645,14 +668,16 @@ impl<W: Write> Pretty<W> {
         for text in LEGEND.iter().take(if has_channels { 2 } else { 1 }) {
             self.line(Line::default().text(DIM, *text).wrapping(LEGEND_TEXT));
         }
-        let columns = self.columns();
         let pid = if self.many_processes { format!("{:<8}  ", "pid") } else { String::new() };
-        let line = Line::default()
-            .text(DIM, format!("{:>11}  {pid}", "seconds"))
-            .column(DIM, "goroutine", columns.who)
-            .column(DIM, "event", 10)
-            .column(DIM, "what", columns.what.min(40))
-            .text(DIM, "where");
+        let line = Line::default().text(DIM, format!("{:>11}  {pid}", "seconds"));
+        let line = match self.columns() {
+            Some(columns) => line
+                .column(DIM, "goroutine", columns.who)
+                .column(DIM, "event", 10)
+                .column(DIM, "what", columns.what.min(40))
+                .text(DIM, "where"),
+            None => line.text(DIM, "goroutine  event  what  where").wrapping(BESIDE_TIME),
+        };
         self.line(line);
     }
 
@@ -675,15 +700,16 @@ impl<W: Write> Pretty<W> {
         self.metas.first().map_or(MonotonicNs(0), |meta| meta.start)
     }
 
-    fn columns(&self) -> Columns {
+    /// `None` on a terminal that has no room for columns.
+    fn columns(&self) -> Option<Columns> {
         let Some(width) = self.view.width else {
-            return Columns { who: 24, what: usize::MAX, site: usize::MAX / 2 };
+            return Some(Columns { who: 24, what: usize::MAX, site: usize::MAX / 2 });
         };
         let who = (width / 6).clamp(9, 24);
         let fixed = 11 + 10 + 8 + if self.many_processes { 10 } else { 0 };
         let rest = width.saturating_sub(fixed + who);
-        let what = (rest * 45 / 100).max(8);
-        Columns { who, what, site: rest.saturating_sub(what).max(8) }
+        let what = rest * 45 / 100;
+        (rest >= LEAST_BESIDE_KIND).then_some(Columns { who, what, site: rest - what })
     }
 
     fn progress(&mut self, progress: &Progress) {
@@ -724,6 +750,7 @@ impl<W: Write> Sink for Pretty<W> {
             Record::Event(event) => self.event(event, names),
             Record::Inferred(inferred) => self.inferred(inferred, names),
             Record::Lost(lost) => self.lost(lost),
+            Record::Gap(gap) => self.gap(*gap),
             Record::ProcessStart { pid, binary } => self.process(*pid, binary),
             Record::Progress(progress) => self.progress(progress),
             Record::Snapshot { pid, snapshot } => {

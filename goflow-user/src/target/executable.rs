@@ -2,7 +2,7 @@
 //! whatever is renamed or replaced in the meantime.
 
 use super::Pid;
-use super::process::Fileless;
+use super::process::{Fileless, despite_exec};
 use super::refusal::Refusal;
 use crate::binary::{BinaryError, GoBinary};
 use memmap2::Mmap;
@@ -61,6 +61,16 @@ pub enum ExecutableError {
     },
 }
 
+impl ExecutableError {
+    fn is_absence(&self) -> bool {
+        match self {
+            Self::Open { error, .. } => error.kind() == io::ErrorKind::NotFound,
+            Self::Ended(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// Which file it is, whatever it is called. On overlayfs two paths of one lower file differ here although the kernel
 /// probes the same inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -109,7 +119,8 @@ impl Executable {
     /// As [`Executable::open`]; `NotFound` when there is no such process.
     pub fn of_process(pid: Pid) -> Result<Self, ExecutableError> {
         let link = PathBuf::from(format!("/proc/{pid}/exe"));
-        let file = File::open(&link).map_err(|error| without_file(pid, &link, error))?;
+        let open = || File::open(&link).map_err(|error| without_file(pid, &link, error));
+        let file = despite_exec(open, |error| error.is_absence().then_some(pid))?;
         let id = FileId::of(&file).map_err(|error| ExecutableError::Open { path: link.clone(), error })?;
         let (path, is_deleted) = name_of(pid, std::fs::read_link(&link).unwrap_or(link), id);
         Self::analyse(file, path, is_deleted)

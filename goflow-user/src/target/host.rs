@@ -1,6 +1,8 @@
 //! The machine goflow runs on, as far as a session must know it.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 
 /// Inode of the initial pid namespace, fixed by the kernel (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
@@ -33,6 +35,28 @@ pub fn run_before_others() {
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
         tracing::debug!(%error, "goflow waits for its turns like everybody");
     }
+}
+
+/// How many files goflow may have open at a time (`ulimit -n`), and how many it could allow itself; `None` is unlimited.
+#[must_use]
+pub fn open_files_limits() -> (Option<u64>, Option<u64>) {
+    let limit = getrlimit(Resource::Nofile);
+    (limit.current, limit.maximum)
+}
+
+/// Raises that limit as far as it may be: each process that is traced takes a descriptor or two, each perf event one, and a
+/// shell's usual limit is 1,024. Not for a goflow that starts a command, which would inherit it.
+pub fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// Whether it is this limit, or that of the whole system, which an error is about.
+#[must_use]
+pub fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// CPU time that goflow itself has used, all threads, user and system, in nanoseconds.

@@ -54,6 +54,9 @@ pub enum MemoryError {
     /// The reads took longer than they were given, see [`Limited`].
     #[error("reading was ended after {}", humantime::format_duration(*.0))]
     OutOfTime(Duration),
+    /// [`Pulse::cancel`] was called.
+    #[error("nobody waits for it any more")]
+    Unwanted,
 }
 
 /// Where a thread stands.
@@ -328,7 +331,7 @@ impl Pulse {
         pid.filter(|_| began.elapsed() >= NO_ANSWER)
     }
 
-    /// Nobody wants the answer any more: the next read through a [`Limited`] ends with [`MemoryError::OutOfTime`].
+    /// Nobody wants the answer any more: the next read through a [`Limited`] ends with [`MemoryError::Unwanted`].
     pub fn cancel(&self) {
         self.is_cancelled.store(true, Ordering::Release);
     }
@@ -372,7 +375,10 @@ impl Memory for Limited<'_> {
 
     fn read_runs(&self, runs: &mut [Run<'_>]) -> Result<(), MemoryError> {
         let now = Instant::now();
-        if now - self.began >= self.limit || self.pulse.is_cancelled() {
+        if self.pulse.is_cancelled() {
+            return Err(MemoryError::Unwanted);
+        }
+        if now - self.began >= self.limit {
             return Err(MemoryError::OutOfTime(self.limit));
         }
         self.pulse.set(Some(UnderWay { began: now, pid: self.pid }));
@@ -428,7 +434,7 @@ mod tests {
         assert_eq!(unlimited.registers(7).map(|registers| registers.pc), Some(7));
         assert!(unlimited.read(RuntimeAddr(1), &mut [0]).unwrap());
         pulse.cancel();
-        assert!(matches!(unlimited.read(RuntimeAddr(1), &mut [0]), Err(MemoryError::OutOfTime(_))));
+        assert!(matches!(unlimited.read(RuntimeAddr(1), &mut [0]), Err(MemoryError::Unwanted)));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::thread;
 use std::time::Duration;
 
 /// A process that existed when this was opened.
@@ -128,6 +129,25 @@ fn is_thread(tid: Pid, of: Pid) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
+/// Tries again while an attempt fails because a process has nothing to look at, although it lives: in the middle of an
+/// `exec` the kernel says of it that there is none, and of one that another thread than its first executes a program in, for
+/// as long as the other threads take to end, that it has no file. `absent` says which process an error is about.
+pub fn despite_exec<T, E>(
+    attempt: impl Fn() -> Result<T, E>,
+    absent: impl Fn(&E) -> Option<Pid>,
+) -> Result<T, E> {
+    const ATTEMPTS: u32 = 10;
+    const PAUSE: Duration = Duration::from_millis(5);
+    let lives = |pid| Process::open(pid).is_ok_and(|process| !process.has_ended());
+    for _ in 1..ATTEMPTS {
+        match attempt() {
+            Err(error) if absent(&error).is_some_and(lives) => thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
+    attempt()
+}
+
 /// What runs no file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fileless {
@@ -150,7 +170,9 @@ impl Fileless {
         if fields.nth(5)?.parse::<u32>().ok()? & PF_KTHREAD != 0 {
             return Some(Self::KernelThread);
         }
-        matches!(state, "Z" | "X").then_some(Self::Zombie)
+        // That is its first thread's. Others may run, and one of them may be about to take its place by an `exec`.
+        let has_ended = || Process::open(pid).is_ok_and(|process| process.has_ended());
+        (matches!(state, "Z" | "X") && has_ended()).then_some(Self::Zombie)
     }
 }
 
@@ -226,7 +248,10 @@ pub fn load_bias(pid: Pid, lowest_segment: LinkAddr) -> io::Result<LoadBias> {
     let maps = fs::read(format!("/proc/{pid}/maps"))?;
     first_mapping(&maps, executable.as_os_str().as_bytes())
         .map(|start| LoadBias::between(page_floor(lowest_segment), start))
-        .ok_or_else(|| io::Error::other(format!("process {pid} does not map its executable")))
+        .ok_or_else(|| {
+            let message = format!("process {pid} does not map its executable");
+            io::Error::new(io::ErrorKind::NotFound, message)
+        })
 }
 
 /// The lowest address at which `file` is mapped by /proc/PID/maps.

@@ -46,6 +46,8 @@ pub(super) struct Facts {
     pub(super) container: Option<&'static str>,
     /// Soft limit of locked memory in bytes; `None` is unlimited.
     pub(super) memlock: Option<u64>,
+    /// How many files goflow may have open, and how many it could allow itself; `None` is unlimited.
+    pub(super) open_files: (Option<u64>, Option<u64>),
     /// `kernel.perf_event_paranoid`.
     pub(super) perf_event_paranoid: Option<i64>,
     /// `kernel.unprivileged_bpf_disabled`.
@@ -80,6 +82,7 @@ pub(super) fn gather() -> Facts {
         in_initial_pid_namespace: host::in_initial_pid_namespace(),
         container: container(),
         memlock: getrlimit(Resource::Memlock).current,
+        open_files: host::open_files_limits(),
         perf_event_paranoid: number(read("/proc/sys/kernel/perf_event_paranoid")),
         unprivileged_bpf_disabled: number(read("/proc/sys/kernel/unprivileged_bpf_disabled")),
         ptrace_scope: number(read("/proc/sys/kernel/yama/ptrace_scope")),

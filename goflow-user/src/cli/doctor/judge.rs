@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::facts::Facts;
 use crate::probe::feature::{self, Support, TRIAL_HITS};
 use crate::probe::load::AttachMethod;
-use crate::target::host::kernel_version;
+use crate::target::host::{is_out_of_files, kernel_version};
 
 /// The first kernel with multi-uprobe links, for a caller who may not ask it.
 const MULTI_UPROBE_SINCE: (u32, u32) = (6, 6);
@@ -25,6 +25,9 @@ pub(super) struct Least {
     pub(super) setcap: &'static str,
     kubernetes: &'static str,
     container: &'static str,
+    /// Measured for one process on Linux 6.18; each further one takes two at most.
+    open_files: u64,
+    open_files_needed: &'static str,
 }
 
 const LEAST_BY_LINK: Least = Least {
@@ -33,6 +36,8 @@ const LEAST_BY_LINK: Least = Least {
     setcap: "cap_bpf,cap_perfmon,cap_sys_ptrace",
     kubernetes: "in the pod's spec: securityContext: {runAsUser: 0, capabilities: {add: [BPF, PERFMON, SYS_PTRACE]}}",
     container: "start the container as root with --cap-add BPF --cap-add PERFMON --cap-add SYS_PTRACE",
+    open_files: 30,
+    open_files_needed: "30 to trace one process, and one or two for each more",
 };
 
 const LEAST_BY_PERF_EVENT: Least = Least {
@@ -41,6 +46,8 @@ const LEAST_BY_PERF_EVENT: Least = Least {
     setcap: "cap_sys_admin,cap_sys_ptrace",
     kubernetes: "in the pod's spec: securityContext: {runAsUser: 0, capabilities: {add: [SYS_ADMIN, SYS_PTRACE]}}",
     container: "start the container as root with --cap-add SYS_ADMIN --cap-add SYS_PTRACE",
+    open_files: 40,
+    open_files_needed: "40 to trace one process, and one for each probe in each more",
 };
 
 /// The least privilege that works on this kernel.
@@ -150,6 +157,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Check> {
         btf(facts),
         jit(facts),
         memory_reads(facts),
+        open_files(facts),
     ];
     checks.extend(
         [memlock(facts), paranoid(facts), lockdown(facts), seccomp(facts), hidepid(facts)]
@@ -247,9 +255,14 @@ fn feature(id: &'static str, support: &Support, needed: &'static str, facts: &Fa
         Support::Unknown(error) => {
             let status = if is_seccomp_refusal(error, facts) { Status::Fail } else { Status::Unknown };
             let check = Check::new(id, status, format!("the kernel would not say: {error}"), needed);
-            check.mend(if status == Status::Fail { NO_SECCOMP } else { AS_ROOT })
+            check.mend(if status == Status::Fail { NO_SECCOMP } else { how_to_ask(error) })
         }
     }
+}
+
+/// What lets the kernel be asked.
+fn how_to_ask(error: &io::Error) -> &'static str {
+    if is_out_of_files(error) { "see open files" } else { AS_ROOT }
 }
 
 const NO_SECCOMP: &str = "start the container with --security-opt seccomp=unconfined, or privileged";
@@ -294,6 +307,9 @@ fn trial(facts: &Facts) -> Check {
             let fix = if is_seccomp_refusal(error, facts) { NO_SECCOMP } else { "see capabilities" };
             check(Status::Fail, format!("refused: {error}")).mend(fix)
         }
+        Err(error) if is_out_of_files(error) => {
+            check(Status::Fail, format!("not tried: {error}")).mend("see open files")
+        }
         Err(error) => check(Status::Fail, format!("refused: {error}"))
             .mend("is the executable on a file system without page cache? copy goflow to a local disk"),
     }
@@ -307,7 +323,7 @@ fn multi_uprobe(facts: &Facts) -> Check {
             .mend("nothing needs mending; Linux 6.6 or later attaches faster"),
         Support::Unknown(error) => {
             Check::new("multi-uprobe", Status::Unknown, format!("the kernel would not say: {error}"), needed)
-                .mend(AS_ROOT)
+                .mend(how_to_ask(error))
         }
     }
 }
@@ -358,6 +374,26 @@ fn memory_reads(facts: &Facts) -> Check {
     }
     Check::new("memory reads", Status::Warn, "only processes of this user", needed)
         .mend("run goflow with sudo, or give it CAP_SYS_PTRACE")
+}
+
+/// A trace of processes raises its own limit as far as it may; one that starts a command leaves it as that is to have it.
+fn open_files(facts: &Facts) -> Check {
+    let least = least(facts);
+    let is_enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= least.open_files);
+    let (soft, hard) = facts.open_files;
+    let status = match (is_enough(soft), is_enough(hard)) {
+        (true, _) => Status::Ok,
+        (false, true) => Status::Warn,
+        (false, false) => Status::Fail,
+    };
+    let found = soft.map_or("unlimited".to_owned(), |limit| limit.to_string());
+    let fix = match status {
+        Status::Warn => {
+            "ulimit -n 1024, for `goflow trace -- CMD`; a trace of running processes allows itself more"
+        }
+        _ => "ulimit -n 1024; LimitNOFILE= of a systemd unit, nofile of a container",
+    };
+    Check::new("open files", status, found, least.open_files_needed).mend(fix)
 }
 
 fn memlock(facts: &Facts) -> Option<Check> {
@@ -436,6 +472,7 @@ mod tests {
             in_initial_pid_namespace: Some(true),
             container: None,
             memlock: Some(8 << 20),
+            open_files: (Some(1024), Some(1 << 20)),
             perf_event_paranoid: Some(2),
             unprivileged_bpf_disabled: Some(2),
             ptrace_scope: Some(1),
@@ -472,6 +509,27 @@ mod tests {
         let checks = judge(facts);
         let wrong = checks.iter().filter(|check| check.status != Status::Ok);
         (verdict(&checks), wrong.map(|check| (check.id, check.status)).collect())
+    }
+
+    #[test]
+    fn a_limit_on_open_files_is_what_is_to_be_mended() {
+        let too_many = || io::Error::from_raw_os_error(libc::EMFILE);
+        let limited = Facts { trial: Err(too_many()), open_files: (Some(4), Some(4)), ..healthy() };
+        assert_eq!(
+            outcome(&limited),
+            (Verdict::No, vec![("trial", Status::Fail), ("open files", Status::Fail)])
+        );
+        assert_eq!(check(&limited, "trial").fix.as_deref(), Some("see open files"));
+        assert!(check(&limited, "open files").fix.unwrap().contains("ulimit -n 1024"));
+        let for_links =
+            |soft, hard| check(&Facts { open_files: (soft, hard), ..healthy() }, "open files").status;
+        assert_eq!(for_links(Some(29), Some(29)), Status::Fail);
+        assert_eq!(for_links(Some(29), None), Status::Warn);
+        assert_eq!(for_links(Some(30), Some(30)), Status::Ok);
+        let without = Facts { multi_uprobe: Support::No, open_files: (Some(30), Some(30)), ..healthy() };
+        assert_eq!(check(&without, "open files").status, Status::Fail);
+        let unasked = Facts { multi_uprobe: Support::Unknown(too_many()), ..limited };
+        assert_eq!(check(&unasked, "multi-uprobe").fix.as_deref(), Some("see open files"));
     }
 
     #[test]

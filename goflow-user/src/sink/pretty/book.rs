@@ -64,6 +64,8 @@ struct Site {
 struct Place {
     site: SiteId,
     origin: Origin,
+    /// The compiler wrote it: there is no source to look at.
+    is_generated: bool,
 }
 
 /// Whose code it is; what explains more comes first.
@@ -75,6 +77,10 @@ enum Origin {
     Library,
     /// Packages that any blocking operation passes through.
     Machinery,
+    /// The Go runtime, in which its own goroutines are.
+    Runtime,
+    /// What any wait in the runtime itself passes through.
+    Waiting,
 }
 
 #[derive(Default)]
@@ -114,7 +120,8 @@ impl Book {
     }
 
     /// The position in a stack that explains most: the innermost one of the program, else of the standard library, else
-    /// the outermost one of all.
+    /// the outermost one of the packages that waits pass through, else the one in the runtime that waits. Code without a
+    /// source explains nothing.
     pub(super) fn site_of_stack(
         &mut self,
         pid: Pid,
@@ -127,13 +134,14 @@ impl Book {
             if self.full(place.site).starts_with("runtime.goexit ") {
                 break;
             }
-            let explains_more = |best: Place| {
-                place.origin < best.origin || place.origin == best.origin && place.origin == Origin::Machinery
-            };
-            if best.is_none_or(explains_more) {
+            let rank = |place: Place| (place.is_generated, place.origin);
+            let is_outermost_best = matches!(place.origin, Origin::Machinery | Origin::Waiting);
+            if best
+                .is_none_or(|best| rank(place) < rank(best) || rank(place) == rank(best) && is_outermost_best)
+            {
                 best = Some(place);
             }
-            if place.origin == Origin::Program {
+            if rank(place) == (false, Origin::Program) {
                 break;
             }
         }
@@ -326,11 +334,12 @@ impl Book {
             Some((origin, frame)) => {
                 let position = position_of(frame);
                 let full = format!("{} {position}", short_function(frame.function));
-                Place { site: self.intern_site(full, position), origin }
+                Place { site: self.intern_site(full, position), origin, is_generated: frame.is_generated() }
             }
             None => {
                 let address = pc.to_string();
-                Place { site: self.intern_site(address.clone(), address), origin: Origin::Machinery }
+                let site = self.intern_site(address.clone(), address);
+                Place { site, origin: Origin::Machinery, is_generated: false }
             }
         };
         self.remembered += 1;
@@ -386,9 +395,26 @@ fn short_function(function: &str) -> String {
 /// Whose code a function is. The standard library's packages are those without a dot in their first element, unless the
 /// main module has no dot either.
 fn origin(frame: &Frame<'_>, modules: &[String]) -> Origin {
-    const MACHINERY: [&str; 9] =
-        ["runtime", "sync", "syscall", "time", "net", "os", "io", "bufio", "crypto/tls"];
+    const MACHINERY: [&str; 8] = ["sync", "syscall", "time", "net", "os", "io", "bufio", "crypto/tls"];
+    /// src/runtime/proc.go, chan.go, select.go and sema.go.
+    const WAITING: [&str; 11] = [
+        "gopark",
+        "goparkunlock",
+        "chanrecv",
+        "chanrecv1",
+        "chanrecv2",
+        "chansend",
+        "chansend1",
+        "selectgo",
+        "block",
+        "semacquire",
+        "semacquire1",
+    ];
     let package = frame.package();
+    if package == "runtime" {
+        let is_waiting = frame.function.strip_prefix("runtime.").is_some_and(|name| WAITING.contains(&name));
+        return if is_waiting { Origin::Waiting } else { Origin::Runtime };
+    }
     if MACHINERY.contains(&package)
         || ["runtime/", "internal/", "sync/"].iter().any(|parent| package.starts_with(parent))
     {
@@ -423,9 +449,11 @@ mod tests {
     fn whose_code_it_is_follows_from_the_package_and_not_from_its_spelling() {
         let modules = ["app".to_owned()];
         for (expected, functions) in [
+            (Origin::Runtime, ["runtime.bgsweep", "runtime.main", "runtime.(*timer).f", "runtime.block.f"]),
+            (Origin::Waiting, ["runtime.gopark", "runtime.chanrecv1", "runtime.block", "runtime.semacquire"]),
             (
                 Origin::Machinery,
-                ["runtime.gopark", "internal/poll.(*FD).Read", "sync.(*Mutex).Lock", "internal/sync.x"],
+                ["runtime/pprof.f", "internal/poll.(*FD).Read", "sync.(*Mutex).Lock", "internal/sync.x"],
             ),
             (
                 Origin::Library,
@@ -443,7 +471,8 @@ mod tests {
         }
     }
 
-    /// `0xNN`: the digits are frames, innermost first, all inlined into the last: 1 runtime, 2 library, 3 program.
+    /// `0xNN`: the digits are frames, innermost first, all inlined into the last: 1 what waits in the runtime, 2 library, 3
+    /// program, 5 and 6 runtime, 7 a wrapper, 8 and 9 what any wait passes through.
     struct ByDigit;
 
     impl Names for ByDigit {
@@ -452,6 +481,11 @@ mod tests {
                 '1' => "runtime.chanrecv1",
                 '2' => "net/http.(*conn).serve",
                 '3' => "main.worker",
+                '5' => "runtime.bgsweep",
+                '6' => "runtime.gcenable.gowrap1",
+                '7' => "main.(*T).Lock",
+                '8' => "sync.(*Mutex).Lock",
+                '9' => "internal/poll.(*FD).Read",
                 _ => "runtime.goexit",
             };
             let digits = format!("{:x}", pc.0);
@@ -459,7 +493,7 @@ mod tests {
                 .chars()
                 .map(|digit| Frame {
                     function: frame(digit),
-                    file: None,
+                    file: (digit == '7').then_some("<autogenerated>"),
                     line: None,
                     inlined: false,
                     wrapper: false,
@@ -484,6 +518,15 @@ mod tests {
             (&[0x1, 0x23, 0x4], Some("main.worker ?")),
             (&[0x1, 0x2, 0x4], Some("http.(*conn).serve ?")),
             (&[0x1, 0x1, 0x4], Some("runtime.chanrecv1 ?")),
+            // The runtime's own goroutines: not where they were created.
+            (&[0x1, 0x5, 0x6, 0x4], Some("runtime.bgsweep ?")),
+            (&[0x15, 0x6, 0x4], Some("runtime.bgsweep ?")),
+            (&[0x1, 0x8, 0x9, 0x6, 0x4], Some("poll.(*FD).Read ?")),
+            // A wrapper is passed over for who called it, and for what it called.
+            (&[0x1, 0x8, 0x7, 0x3, 0x4], Some("main.worker ?")),
+            (&[0x1, 0x8, 0x7, 0x2, 0x4], Some("http.(*conn).serve ?")),
+            (&[0x1, 0x8, 0x7, 0x4], Some("sync.(*Mutex).Lock ?")),
+            (&[0x7, 0x4], Some("main.(*T).Lock <autogenerated>")),
             (&[0x4], None),
             (&[], None),
         ] {
