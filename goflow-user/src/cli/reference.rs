@@ -41,8 +41,31 @@ pub(super) struct ManArgs {
 pub(super) fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut visible(&super::command()), "goflow", &mut script);
-    io::stdout().write_all(&script).context("the script could not be written")?;
+    let script = with_pids(args.shell, &String::from_utf8(script)?);
+    io::stdout().write_all(script.as_bytes()).context("the script could not be written")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Offers running processes where a pid is wanted, for which clap_complete has no word. Other shells offer nothing there.
+fn with_pids(shell: Shell, script: &str) -> String {
+    match shell {
+        Shell::Bash => {
+            let files = r#"COMPREPLY=($(compgen -f "${cur}"))"#;
+            let pids = r#"COMPREPLY=($(compgen -W "$(cd /proc && echo [0-9]*)" -- "${cur}"))"#;
+            let mut pieces = script.split("--pid)\n");
+            let first = pieces.next().unwrap_or_default().to_owned();
+            pieces.fold(first, |out, piece| out + "--pid)\n" + &piece.replacen(files, pids, 1))
+        }
+        Shell::Zsh => script.replace(":PID:_default'", ":PID:_pids'"),
+        Shell::Fish => {
+            let with_pids = |line: &str| {
+                let is_pid = line.contains(" -l pid ") && line.ends_with(" -r");
+                line.to_owned() + if is_pid { " -f -a '(__fish_complete_pids)'\n" } else { "\n" }
+            };
+            script.lines().map(with_pids).collect()
+        }
+        _ => script.to_owned(),
+    }
 }
 
 /// The command line without what is hidden: clap_complete offers everything it is given.
@@ -81,7 +104,7 @@ fn write_man_page(command: &clap::Command, out: &Path) -> io::Result<()> {
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
+    page.extend_from_slice(synopsis_section(command).as_bytes());
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     if command.get_subcommands().any(|command| !command.is_hide_set()) {
@@ -109,6 +132,13 @@ fn without_first_line(command: &clap::Command) -> clap::Command {
     }
 }
 
+/// How the command is used as its help says it, where clap_mangen leaves out what an option wants.
+fn synopsis_section(command: &clap::Command) -> String {
+    let usage = command.clone().render_usage().to_string();
+    let lines = usage.lines().map(|line| line.strip_prefix("Usage: ").unwrap_or(line).trim());
+    lines.fold(".SH SYNOPSIS\n".to_owned(), |section, line| section + &escaped(line) + "\n.br\n")
+}
+
 /// A section whose lines stay as they are: examples are to be copied, and their columns line up.
 fn verbatim_section(text: &str) -> String {
     let (title, body) = match text.split_once(":\n") {
@@ -117,13 +147,17 @@ fn verbatim_section(text: &str) -> String {
     };
     let mut section = format!(".SH {title}\n.nf\n");
     for line in body.lines() {
-        // groff_char(7): these four mean something else unless they are spelled out.
-        let escaped =
-            line.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq").replace('`', "\\(ga");
-        let guard = if escaped.starts_with('.') { "\\&" } else { "" };
-        let _ = writeln!(section, "{guard}{escaped}");
+        let _ = writeln!(section, "{}", escaped(line));
     }
     section + ".fi\n"
+}
+
+/// A line of text for roff(7).
+fn escaped(line: &str) -> String {
+    // groff_char(7): these four mean something else unless they are spelled out.
+    let escaped = line.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq").replace('`', "\\(ga");
+    let guard = if escaped.starts_with('.') { "\\&" } else { "" };
+    format!("{guard}{escaped}")
 }
 
 /// The page `docs/cli.md`: the long help of every command that is not hidden.
@@ -157,6 +191,46 @@ fn section(page: &mut String, command: &mut clap::Command) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn completions_offer_the_processes_that_run_where_a_pid_is_wanted() {
+        for (shell, word) in
+            [(Shell::Bash, "cd /proc"), (Shell::Zsh, ":PID:_pids'"), (Shell::Fish, "__fish_complete_pids")]
+        {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut visible(&crate::cli::command()), "goflow", &mut script);
+            let script = with_pids(shell, std::str::from_utf8(&script).unwrap());
+            // Of trace and of snapshot.
+            assert_eq!(script.matches(word).count(), 2, "{shell}: {script}");
+            assert!(script.contains("--output") || script.contains("-l output"), "{shell}: {script}");
+        }
+    }
+
+    #[test]
+    fn the_synopsis_names_the_value_of_each_option_that_is_needed() {
+        let mut root = crate::cli::command().disable_help_subcommand(true);
+        root.build();
+        let synopsis = |name| synopsis_section(root.find_subcommand(name).unwrap());
+        assert_eq!(
+            synopsis("snapshot"),
+            ".SH SYNOPSIS\ngoflow snapshot [OPTIONS] <\\-\\-pid <PID>|\\-\\-core <FILE>>\n.br\n"
+        );
+        assert!(synopsis("trace").contains("<\\-\\-pid PID | \\-\\-binary PATH"), "{}", synopsis("trace"));
+    }
+
+    #[test]
+    fn each_example_is_one_line_of_a_page_and_so_one_to_copy() {
+        let mut root = crate::cli::command();
+        root.build();
+        let commands: Vec<&clap::Command> = [&root].into_iter().chain(root.get_subcommands()).collect();
+        for text in commands.iter().filter_map(|command| command.get_after_long_help()) {
+            for line in
+                text.to_string().lines().filter(|line| line.contains("goflow ") && line.starts_with("  "))
+            {
+                assert!(line.chars().count() <= PAGE_WIDTH, "{line}");
+            }
+        }
+    }
 
     #[test]
     fn completions_offer_what_help_shows_and_nothing_that_is_hidden() {

@@ -47,10 +47,10 @@ Examples:
       How many goroutines wait for what.
   sudo goflow snapshot --pid 1234 --group-by creation --top 10
       Where the most goroutines were created: who leaks them.
-  sudo goflow snapshot --pid 1234 --format json | jq -r '.channels[] | select(.senders | length > 0)'
+  sudo goflow snapshot --pid 1234 --format json | jq '.channels[] | select(.senders | length > 0)'
       Channels that somebody cannot send to.
-  sudo goflow snapshot --pid 1234 --format pprof --output goroutines.pb.gz && go tool pprof -top goroutines.pb.gz
-      As a profile.
+  sudo goflow snapshot --pid 1234 --format pprof --output goroutines.pb.gz
+      As a profile, which `go tool pprof -top goroutines.pb.gz` shows.
   goflow snapshot --core core.1234 --binary ./svc
       Of a process that is gone.
 
