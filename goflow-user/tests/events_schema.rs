@@ -178,6 +178,7 @@ fn summary(target_cpu_ns: Result<u64, String>) -> Record {
         detach_ns: 2,
         counts: KINDS.map(|kind| (kind, 3)).to_vec(),
         lost: vec![(LossPoint::Ring, 1)],
+        gaps: 1,
         hits: ProbeId::ALL.map(hits).to_vec(),
         cost_ns: 4,
         target_cpu_ns,

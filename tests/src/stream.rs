@@ -243,10 +243,16 @@ pub struct Taken {
 /// Events that are missing.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Lost {
-    /// `ring`, `sink` or `decode`.
+    /// `ring`, `sink`, `decode` or `exec`.
     pub at: String,
-    /// How many.
-    pub count: u64,
+    /// How many, where that is known.
+    pub count: Option<u64>,
+    /// Nothing was lost before.
+    pub from_ns: u64,
+    /// Nor afterwards.
+    pub to_ns: u64,
+    /// Whose, at `exec`.
+    pub pid: Option<u32>,
 }
 
 /// The totals.
@@ -262,6 +268,8 @@ pub struct Summary {
     pub counts: BTreeMap<String, u64>,
     /// Losses by place.
     pub lost: BTreeMap<String, u64>,
+    /// How often a process was not seen for a time.
+    pub gaps: u64,
     /// Hits by probe.
     pub hits: Vec<Hits>,
     /// Estimated cost to the targets in that time.
@@ -439,11 +447,19 @@ impl Session {
 
     fn losses_add_up(&self) -> Result<()> {
         for (place, total) in &self.summary.lost {
-            let lines: u64 = self.lost.iter().filter(|lost| lost.at == *place).map(|lost| lost.count).sum();
+            let lines: u64 =
+                self.lost.iter().filter(|lost| lost.at == *place).filter_map(|lost| lost.count).sum();
             ensure!(lines == *total, "the summary lost {total} at {place}, the lost lines say {lines}");
         }
-        let known = |place: &str| self.summary.lost.contains_key(place);
-        ensure!(self.lost.iter().all(|lost| known(&lost.at)), "a lost line names another place");
+        let (gaps, others): (Vec<&Lost>, Vec<&Lost>) = self.lost.iter().partition(|lost| lost.at == "exec");
+        ensure!(
+            gaps.len() as u64 == self.summary.gaps,
+            "{gaps:?}, and the summary has {}",
+            self.summary.gaps
+        );
+        ensure!(gaps.iter().all(|gap| gap.count.is_none() && gap.pid.is_some()), "{gaps:?}");
+        let known = |lost: &&Lost| self.summary.lost.contains_key(&lost.at) && lost.count.is_some();
+        ensure!(others.iter().all(known), "a lost line names another place: {others:?}");
         Ok(())
     }
 
@@ -525,7 +541,7 @@ mod tests {
 
     fn summary(exits: u64, hits: u64, lost: u64) -> String {
         format!(
-            r#"{{"type":"summary","ended":"x","duration_ns":1,"detach_ns":1,"counts":{{"goroutine_exit":{exits}}},"lost":{{"ring":{lost}}},"hits":[{{"probe":"goexit0","hits":{hits},"eventless":0,"cost_ns":1}}],"cost_ns":1,"target_cpu_ns":null,"goflow_cpu_ns":1,"processes":[1],"state":[]}}"#
+            r#"{{"type":"summary","ended":"x","duration_ns":1,"detach_ns":1,"counts":{{"goroutine_exit":{exits}}},"lost":{{"ring":{lost}}},"gaps":0,"hits":[{{"probe":"goexit0","hits":{hits},"eventless":0,"cost_ns":1}}],"cost_ns":1,"target_cpu_ns":null,"goflow_cpu_ns":1,"processes":[1],"state":[]}}"#
         )
     }
 

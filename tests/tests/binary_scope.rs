@@ -278,9 +278,14 @@ fn a_process_that_executes_its_program_anew_from_any_thread_is_seen_on() -> Resu
         })?;
         goflow.signal(Signal::INT)?;
         let finished = goflow.finish()?;
-        let told = finished.stderr.contains("has executed anew from another thread than its first");
+        let told = finished.stderr.contains(&format!("LOST what process {} did since", target.pid()));
         ensure!(told == is_told, "{arguments:?}: {}", finished.stderr);
-        finished.session()?;
+        let session = finished.session()?;
+        ensure!(session.lost.len() == usize::from(is_told), "{arguments:?}: {:?}", session.lost);
+        for gap in &session.lost {
+            ensure!(gap.at == "exec" && gap.pid == Some(target.pid()), "{gap:?}");
+            ensure!((1..1_000_000_000).contains(&(gap.to_ns - gap.from_ns)), "{gap:?}");
+        }
         target.assert_text_is_untouched()?;
     }
     Ok(())

@@ -116,6 +116,17 @@ pub struct Lost {
     pub count: u64,
 }
 
+/// A time in which the kernel did not see a process. What it did is missing, and nobody knows how much that was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The process.
+    pub pid: Pid,
+    /// It was seen until then.
+    pub from: MonotonicNs,
+    /// It is seen from then on.
+    pub to: MonotonicNs,
+}
+
 /// Where events can be lost; each place counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LossPoint {

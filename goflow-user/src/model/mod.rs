@@ -42,7 +42,7 @@ pub use self::process::{Process, Tally};
 pub use self::runtime::{Fields, Runtime};
 pub use self::waits::{Edge, Object, WaitGraph};
 
-use crate::ingest::event::{Event, LossPoint, Lost};
+use crate::ingest::event::{Event, Gap, LossPoint, Lost};
 use crate::target::Pid;
 use crate::target::id::MonotonicNs;
 use crate::target::snapshot::Snapshot;
@@ -123,6 +123,13 @@ impl Model {
             }
             // The output lost it, not the model.
             LossPoint::Sink => {}
+        }
+    }
+
+    /// Events of one process are missing.
+    pub fn miss(&mut self, gap: Gap) {
+        if let Some(process) = self.processes.get_mut(&gap.pid) {
+            process.lose(gap.to);
         }
     }
 

@@ -9,7 +9,7 @@ use super::state;
 use super::watch::{Watch, Watched};
 use super::{BoxedSink, Message, Outcome, ProcessExit, Targets, TraceOptions};
 use crate::advice::Advise as _;
-use crate::ingest::event::{LossPoint, MonotonicNs};
+use crate::ingest::event::{Gap, LossPoint, MonotonicNs};
 use crate::probe::attach::{Attached, Scope};
 use crate::probe::cost::estimated_ns_per_hit;
 use crate::probe::keeper::Keeper;
@@ -394,20 +394,21 @@ impl Running {
             // A thread that is gone says why when it is joined.
             let _ = self.requests.send(Request::Exit(ProcessExit { pid, t }));
         }
-        for pid in self.watch.executed_anew() {
-            self.renew(pid);
+        for (pid, since) in self.watch.executed_anew() {
+            self.renew(pid, since);
         }
     }
 
     /// Has the kernel see a process again that it may have lost sight of by an `exec`.
-    fn renew(&self, pid: Pid) {
+    fn renew(&self, pid: Pid, since: MonotonicNs) {
         for (attached, (_, plan)) in self.attached.iter().zip(&self.plans) {
             match attached.renew(plan, pid) {
                 Ok(0) => {}
-                Ok(_) => tracing::warn!(
-                    "process {pid} has executed anew from another thread than its first: its probes are in again, and what it \
-                     did until now is missing"
-                ),
+                Ok(_) => {
+                    let gap = Gap { pid, from: since, to: MonotonicNs(host::monotonic_ns()) };
+                    // A thread that is gone says why when it is joined.
+                    let _ = self.requests.send(Request::Gap(gap));
+                }
                 Err(error) => tracing::warn!(
                     "process {pid} has executed anew; if that was from another thread than its first, nothing more is seen of \
                      it: {error}"
@@ -496,6 +497,7 @@ impl Running {
             detach_ns: detach.as_nanos() as u64,
             counts,
             lost: lost(&totals),
+            gaps: output.gaps(),
             hits: probe_hits(&self.plans, &totals),
             cost_ns: cost_ns(&self.plans, &totals.hits_in_window),
             target_cpu_ns: self.watch.cpu_ns(),

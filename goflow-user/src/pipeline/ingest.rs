@@ -8,7 +8,7 @@ use super::watch::Doorbell;
 use super::{Message, ProcessExit};
 use crate::binary::addr::{LinkAddr, LoadBias};
 use crate::ingest::decode::Decoded;
-use crate::ingest::event::{Event, LossPoint, MonotonicNs};
+use crate::ingest::event::{Event, Gap, LossPoint, MonotonicNs};
 use crate::ingest::order::Orderer;
 use crate::ingest::ring::{Drained, RingReader};
 use crate::model::Seen;
@@ -52,6 +52,8 @@ pub(super) enum Request {
     Exit(ProcessExit),
     /// Tell the model and the sinks, after the events up to the snapshot's end.
     Snapshot(Taken),
+    /// Tell the model and the sinks what was not seen of a process.
+    Gap(Gap),
     /// Tell the model that a process runs another program now.
     Replaced(Pid),
     /// Tell the model why there is no snapshot of a process.
@@ -282,10 +284,16 @@ impl Ingest {
     }
 
     fn answer(&mut self) -> Result<(), LoadError> {
+        let mut has_gap = false;
         for request in self.requests.try_iter() {
             match request {
                 Request::Exit(exit) => self.ending.push(exit),
                 Request::Snapshot(taken) => self.taken.push(taken),
+                Request::Gap(gap) => {
+                    has_gap = true;
+                    self.feed.gap(gap);
+                    self.outbox.push(Message::Gap(gap));
+                }
                 Request::Replaced(pid) => self.feed.ended(pid),
                 Request::NoSnapshot(pid, why) => self.feed.no_snapshot(pid, why),
                 Request::Tally(answer) => {
@@ -293,6 +301,9 @@ impl Ingest {
                     let _ = answer.send(self.tally()?);
                 }
             }
+        }
+        if has_gap {
+            self.ask(Ask::Lost);
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ mod snapshots;
 mod state;
 mod watch;
 
-use crate::ingest::event::{Event, Lost, MonotonicNs};
+use crate::ingest::event::{Event, Gap, Lost, MonotonicNs};
 use crate::model::Inferred;
 use crate::probe::catalog::Level;
 use crate::probe::load::AttachMethod;
@@ -96,6 +96,7 @@ enum Message {
     Inferred(Vec<Inferred>),
     Snapshot(Pid, Arc<Snapshot>),
     Lost(Lost),
+    Gap(Gap),
     Progress(Progress),
 }
 

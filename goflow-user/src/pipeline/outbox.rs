@@ -133,6 +133,7 @@ fn events_in(message: &Message) -> usize {
         | Message::Inferred(_)
         | Message::Snapshot(..)
         | Message::Lost(_)
+        | Message::Gap(_)
         | Message::Progress(_) => 0,
     }
 }
@@ -167,6 +168,7 @@ mod tests {
                 | Message::Exit(_)
                 | Message::Inferred(_)
                 | Message::Snapshot(..)
+                | Message::Gap(_)
                 | Message::Progress(_) => {}
             }
         }

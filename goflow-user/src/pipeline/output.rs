@@ -19,6 +19,7 @@ pub(super) struct Output {
     sink: BoxedSink,
     processes: Processes,
     counts: [u64; KINDS.len()],
+    gaps: u64,
     phases: Phases,
     has_snapshot: bool,
     has_event: bool,
@@ -27,7 +28,15 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn new(sink: BoxedSink, phases: Phases) -> Self {
         let processes = Processes::default();
-        Self { sink, processes, counts: [0; KINDS.len()], phases, has_snapshot: false, has_event: false }
+        Self {
+            sink,
+            processes,
+            counts: [0; KINDS.len()],
+            gaps: 0,
+            phases,
+            has_snapshot: false,
+            has_event: false,
+        }
     }
 
     /// Writes until every sender is gone.
@@ -78,6 +87,10 @@ impl Output {
             }
             Message::Snapshot(pid, snapshot) => self.record(&Record::Snapshot { pid, snapshot }),
             Message::Lost(lost) => self.record(&Record::Lost(lost)),
+            Message::Gap(gap) => {
+                self.gaps += 1;
+                self.record(&Record::Gap(gap))
+            }
             Message::Progress(progress) => self.record(&Record::Progress(progress)),
         }
     }
@@ -98,6 +111,11 @@ impl Output {
 
     fn flush(&mut self) -> io::Result<()> {
         self.sink.flush(MonotonicNs(host::monotonic_ns()))
+    }
+
+    /// Times in which a process was not seen, as told so far.
+    pub(super) fn gaps(&self) -> u64 {
+        self.gaps
     }
 
     /// Events written so far, by the name of their kind.
@@ -121,6 +139,7 @@ fn has_events(message: &Message) -> bool {
         | Message::Exit(_)
         | Message::Snapshot(..)
         | Message::Lost(_)
+        | Message::Gap(_)
         | Message::Progress(_) => false,
     }
 }

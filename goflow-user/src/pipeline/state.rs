@@ -6,7 +6,7 @@
 use super::ingest::Window;
 use super::names::ProcessStart;
 use crate::binary::addr::RuntimeAddr;
-use crate::ingest::event::{Event, LossPoint, Lost, MonotonicNs};
+use crate::ingest::event::{Event, Gap, LossPoint, Lost, MonotonicNs};
 use crate::model::{Limits, Model, Outlook, Overview, Process, Runtime};
 use crate::probe::catalog::Level;
 use crate::sink::record::ProcessState;
@@ -33,6 +33,7 @@ pub(super) enum Fact {
     Ended(Pid),
     Events(Vec<Event>),
     Lost(Lost),
+    Gap(Gap),
     Snapshot(Pid, Arc<Snapshot>),
     /// Why there is none of this process.
     NoSnapshot(Pid, String),
@@ -129,6 +130,11 @@ impl Feed {
         self.tell(Fact::Lost(lost.clone()));
     }
 
+    /// Events of one process are missing.
+    pub(super) fn gap(&mut self, gap: Gap) {
+        self.tell(Fact::Gap(gap));
+    }
+
     /// A snapshot, after the events up to its end.
     pub(super) fn snapshot(&mut self, pid: Pid, snapshot: &Arc<Snapshot>) {
         self.tell_dropped();
@@ -196,6 +202,7 @@ impl State {
                 self.model.expire(events.last().map_or(MonotonicNs(0), |event| event.t));
             }
             Fact::Lost(lost) => self.model.lose(&lost),
+            Fact::Gap(gap) => self.model.miss(gap),
             Fact::Snapshot(pid, snapshot) => {
                 self.model.reconcile(pid, &snapshot);
                 self.model.expire(snapshot.ended);
@@ -243,7 +250,7 @@ mod tests {
             Fact::Events(events) => format!("{} events", events.len()),
             Fact::Lost(lost) => format!("{} lost {}..{}", lost.count, lost.from.0, lost.to.0),
             Fact::Snapshot(..) => "snapshot".to_owned(),
-            Fact::Started(..) | Fact::Ended(_) | Fact::NoSnapshot(..) => "other".to_owned(),
+            Fact::Started(..) | Fact::Ended(_) | Fact::NoSnapshot(..) | Fact::Gap(_) => "other".to_owned(),
         };
         state.facts.try_iter().map(word).collect()
     }

@@ -4,12 +4,14 @@
 //! out: ends, and a sum. The hard thing: the clock of a process that has ended can be read only until its parent takes
 //! note of the end. A process that was gone too early for a reading that tells makes the sum unknown, not wrong.
 
+use crate::ingest::event::MonotonicNs;
 use crate::target::executable::{Executable, FileId};
 use crate::target::process::{self, Process};
 use crate::target::{Pid, host};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::collections::HashSet;
 use std::io::{self, Read as _, Write as _};
+use std::mem;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -26,6 +28,8 @@ pub(super) struct Watched {
     has_run: bool,
     /// Where its stack began when it was last seen to run that file.
     stack: Option<u64>,
+    /// When that was.
+    seen: MonotonicNs,
     cpu: Option<CpuSpan>,
 }
 
@@ -33,7 +37,7 @@ impl Watched {
     /// A process that runs `file`.
     pub(super) fn new(process: Process, file: FileId) -> Self {
         let stack = process::stack_start(process.pid());
-        Self { process, file: Some(file), has_run: true, stack, cpu: None }
+        Self { process, file: Some(file), has_run: true, stack, seen: now(), cpu: None }
     }
 
     /// A process that will execute `file`.
@@ -48,14 +52,14 @@ impl Watched {
         self.has_run && now != file
     }
 
-    /// Whether it has executed its file once more since this was last asked.
-    fn has_executed_anew(&mut self) -> bool {
-        let pid = self.process.pid();
-        let (Some(file), true, Some(now)) = (self.file, self.has_run, process::stack_start(pid)) else {
-            return false;
-        };
-        let before = self.stack.replace(now);
-        before.is_some_and(|before| before != now) && Executable::id_of_process(pid).ok() == Some(file)
+    /// Whether it has executed its file once more since this was last asked, and if so when it was last seen not to have.
+    fn executed_anew_since(&mut self) -> Option<MonotonicNs> {
+        let (pid, looked) = (self.process.pid(), now());
+        let (Some(file), true) = (self.file, self.has_run) else { return None };
+        let (stack, runs) = (process::stack_start(pid)?, Executable::id_of_process(pid).ok()?);
+        let seen = mem::replace(&mut self.seen, looked);
+        let before = self.stack.replace(stack)?;
+        (before != stack && runs == file).then_some(seen)
     }
 }
 
@@ -203,7 +207,8 @@ impl Watch {
         for Arrival { pid, process, cpu } in arrivals.queue.try_iter() {
             match process {
                 Ok(process) => {
-                    self.watched.push(Watched { process, file: None, has_run: true, stack: None, cpu });
+                    let seen = now();
+                    self.watched.push(Watched { process, file: None, has_run: true, stack: None, seen, cpu });
                 }
                 Err(error) => {
                     self.ended.close(None);
@@ -253,11 +258,12 @@ impl Watch {
         others > 0 && others == self.watched.len()
     }
 
-    /// Those of the processes from the start that have executed their file once more since the last call.
-    pub(super) fn executed_anew(&mut self) -> Vec<Pid> {
+    /// Those of the processes from the start that have executed their file once more since the last call, and when they were
+    /// last seen not to have.
+    pub(super) fn executed_anew(&mut self) -> Vec<(Pid, MonotonicNs)> {
         let anew = self.watched.iter_mut().filter_map(|watched| {
             let pid = watched.process.pid();
-            watched.has_executed_anew().then_some(pid)
+            watched.executed_anew_since().map(|since| (pid, since))
         });
         anew.collect()
     }
@@ -267,6 +273,10 @@ impl Watch {
         let bell = self.arrivals.iter().map(|arrivals| arrivals.bell.as_fd());
         self.watched.iter().map(|watched| watched.process.as_fd()).chain(bell)
     }
+}
+
+fn now() -> MonotonicNs {
+    MonotonicNs(host::monotonic_ns())
 }
 
 impl Doorbell {
@@ -325,8 +335,14 @@ mod tests {
     fn the_clock_of_a_process_that_ended_is_read_while_its_parent_has_not_taken_note() {
         let (mut child, process) = child("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done");
         let pid = process.pid();
-        let mut watch =
-            Watch::of(vec![Watched { process, file: None, has_run: true, stack: None, cpu: None }]);
+        let mut watch = Watch::of(vec![Watched {
+            process,
+            file: None,
+            has_run: true,
+            stack: None,
+            seen: now(),
+            cpu: None,
+        }]);
         watch.open().unwrap();
         while !Process::open(pid).unwrap().has_ended() {
             std::thread::sleep(Duration::from_millis(5));
@@ -340,8 +356,14 @@ mod tests {
     #[test]
     fn a_process_that_was_gone_before_a_telling_reading_makes_the_sum_unknown() {
         let (mut child, process) = child("read line < /dev/null");
-        let mut watch =
-            Watch::of(vec![Watched { process, file: None, has_run: true, stack: None, cpu: None }]);
+        let mut watch = Watch::of(vec![Watched {
+            process,
+            file: None,
+            has_run: true,
+            stack: None,
+            seen: now(),
+            cpu: None,
+        }]);
         watch.open().unwrap();
         child.wait().unwrap();
         std::thread::sleep(Duration::from_millis(50));

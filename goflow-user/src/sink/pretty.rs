@@ -25,7 +25,7 @@ use self::state::Looks;
 use super::printable::printable;
 use super::record::{BinaryName, Meta, Names, Progress, Record, Sink};
 use super::words;
-use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, LossPoint, Lost, MonotonicNs, Pid};
+use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, Gap, LossPoint, Lost, MonotonicNs, Pid};
 use crate::model::{Change, Inferred};
 use crate::target::snapshot::Snapshot;
 
@@ -197,6 +197,8 @@ struct Window {
     fold: Fold,
     /// By place.
     lost: BTreeMap<LossPoint, u64>,
+    /// Processes that were not seen for a time.
+    gaps: u64,
     /// New processes, and those that have ended.
     started: u64,
     ended: u64,
@@ -364,6 +366,7 @@ impl<W: Write> Pretty<W> {
         self.window.from = None;
         self.window.lines = 0;
         self.window.lost.clear();
+        self.window.gaps = 0;
         self.window.started = 0;
         self.window.ended = 0;
         self.window.is_folding = folded > LINES_PER_SECOND;
@@ -532,7 +535,8 @@ impl<W: Write> Pretty<W> {
             let alarm = if n == 0 { " LOST" } else { "" };
             format!("{}{alarm} in the {}", grouped(*lost), words::loss_point(*at))
         });
-        let lost = places.collect::<Vec<_>>().join(", ");
+        let hidden = (window.gaps > 0).then(|| format!("LOST around {}", counted(window.gaps, "exec")));
+        let lost = places.chain(hidden).collect::<Vec<_>>().join(", ");
         let (lost, lost_style) = if lost.is_empty() { ("none lost".to_owned(), DIM) } else { (lost, ALARM) };
         let mut processes = String::new();
         if window.started > 0 {
@@ -635,6 +639,18 @@ impl<W: Write> Pretty<W> {
         }
     }
 
+    /// Tells what was not seen, which is rare enough for a line of its own at any time.
+    fn gap(&mut self, Gap { pid, from, to }: Gap) {
+        self.window.gaps += 1;
+        let why = "it executed its program anew from another thread than its first, and is seen again";
+        let line = self
+            .stamp(to, None)
+            .text(ALARM, format!("LOST what process {} did", pid.0))
+            .text(PLAIN, format!(" since {} s: {why}", self.seconds(from)))
+            .wrapping(BESIDE_TIME);
+        self.line(line);
+    }
+
     /// After the last header.
     fn say_until(&mut self) {
         if std::mem::take(&mut self.is_until_due) {
@@ -734,6 +750,7 @@ impl<W: Write> Sink for Pretty<W> {
             Record::Event(event) => self.event(event, names),
             Record::Inferred(inferred) => self.inferred(inferred, names),
             Record::Lost(lost) => self.lost(lost),
+            Record::Gap(gap) => self.gap(*gap),
             Record::ProcessStart { pid, binary } => self.process(*pid, binary),
             Record::Progress(progress) => self.progress(progress),
             Record::Snapshot { pid, snapshot } => {

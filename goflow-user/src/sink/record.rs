@@ -5,7 +5,7 @@ pub use crate::binary::frame::Frame;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::ingest::event::{Event, LossPoint, Lost, MonotonicNs, Pid, WaitReason};
+use crate::ingest::event::{Event, Gap, LossPoint, Lost, MonotonicNs, Pid, WaitReason};
 use crate::model::{Inferred, Overview};
 use crate::target::process::Standstill;
 use crate::target::snapshot::Snapshot;
@@ -45,6 +45,8 @@ pub enum Record {
     Inferred(Inferred),
     /// Events are missing.
     Lost(Lost),
+    /// All that a process did for a time is missing: it executed its program from another thread than its first.
+    Gap(Gap),
     /// How far the session is, about once a second: for a person who waits, no part of what is recorded.
     Progress(Progress),
     /// The end.
@@ -166,6 +168,8 @@ pub struct Summary {
     pub counts: Vec<(&'static str, u64)>,
     /// Events lost, by place.
     pub lost: Vec<(LossPoint, u64)>,
+    /// Times in which a process was not seen, see [`Record::Gap`].
+    pub gaps: u64,
     /// Hits per probe, also outside the window.
     pub hits: Vec<ProbeHits>,
     /// Estimated CPU time that the hits of the window took from the targets, nanoseconds.

@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::SCHEMA_VERSION;
 use super::state::{self, StateObject};
-use crate::ingest::event::{LossPoint, Lost, MonotonicNs, Pid};
+use crate::ingest::event::{Gap, LossPoint, Lost, MonotonicNs, Pid};
 use crate::sink::record::{BinaryName, Meta, Names, ProbeHits, ProbeMeta, Summary, Unavailable};
 use crate::sink::words;
 use crate::target::snapshot::Snapshot;
@@ -87,7 +87,11 @@ struct LostLine {
     from_ns: u64,
     to_ns: u64,
     at: &'static str,
-    count: u64,
+    /// `None` where nobody knows.
+    count: Option<u64>,
+    /// Whose, where they are all of one process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
 }
 
 #[derive(serde::Serialize)]
@@ -98,6 +102,7 @@ struct SummaryLine<'a> {
     detach_ns: u64,
     counts: InOrder<'a>,
     lost: LostByPlace,
+    gaps: u64,
     hits: Vec<HitsLine<'a>>,
     cost_ns: u64,
     target_cpu_ns: Option<u64>,
@@ -200,7 +205,21 @@ pub(super) fn lost(out: &mut Vec<u8>, lost: &Lost) -> io::Result<()> {
         from_ns: lost.from.0,
         to_ns: lost.to.0,
         at: words::loss_point(lost.at),
-        count: lost.count,
+        count: Some(lost.count),
+        pid: None,
+    };
+    Ok(serde_json::to_writer(out, &line)?)
+}
+
+/// Writes a `lost` line for what was not seen of a process, without its line feed.
+pub(super) fn gap(out: &mut Vec<u8>, gap: Gap) -> io::Result<()> {
+    let line = LostLine {
+        r#type: "lost",
+        from_ns: gap.from.0,
+        to_ns: gap.to.0,
+        at: "exec",
+        count: None,
+        pid: Some(gap.pid.0),
     };
     Ok(serde_json::to_writer(out, &line)?)
 }
@@ -220,6 +239,7 @@ pub(super) fn summary(out: &mut Vec<u8>, summary: &Summary, names: &dyn Names) -
             sink: lost_at(LossPoint::Sink),
             decode: lost_at(LossPoint::Decode),
         },
+        gaps: summary.gaps,
         hits: summary.hits.iter().map(hits_line).collect(),
         cost_ns: summary.cost_ns,
         target_cpu_ns: summary.target_cpu_ns.as_ref().ok().copied(),

@@ -1,7 +1,7 @@
 //! Lines as a reader gets them. The schema is held by `tests/events_schema.rs`; here are the values.
 
 use super::*;
-use crate::ingest::event::{LossPoint, Lost, SyncPrimitive, Tid};
+use crate::ingest::event::{Gap, LossPoint, Lost, SyncPrimitive, Tid};
 use crate::sink::record::{Frame, Summary};
 
 struct Fake;
@@ -248,6 +248,7 @@ fn losses_are_lines_of_their_own_and_the_summary_names_every_place() {
         detach_ns: 1,
         counts: vec![("park", 3)],
         lost: vec![(LossPoint::Ring, 2), (LossPoint::Ring, 5)],
+        gaps: 1,
         hits: Vec::new(),
         cost_ns: 9,
         target_cpu_ns: Err("the CPU time of 1 of 1 processes could not be read to their end".to_owned()),
@@ -258,14 +259,17 @@ fn losses_are_lines_of_their_own_and_the_summary_names_every_place() {
         ended: "interrupted".to_owned(),
         silence: None,
     };
-    let text = lines(&[Record::Lost(lost), Record::Summary(Box::new(summary))]);
+    let gap = Gap { pid: Pid(7), from: MonotonicNs(3), to: MonotonicNs(8) };
+    let text = lines(&[Record::Lost(lost), Record::Gap(gap), Record::Summary(Box::new(summary))]);
     assert_eq!(
         text,
         concat!(
             r#"{"type":"lost","from_ns":1,"to_ns":2,"at":"decode","count":4}"#,
             "\n",
+            r#"{"type":"lost","from_ns":3,"to_ns":8,"at":"exec","count":null,"pid":7}"#,
+            "\n",
             r#"{"type":"summary","ended":"interrupted","duration_ns":10,"detach_ns":1,"counts":{"park":3},"#,
-            r#""lost":{"ring":7,"sink":0,"decode":0},"hits":[],"cost_ns":9,"target_cpu_ns":null,"target_cpu_unknown":"the CPU time of 1 of 1 processes could not be read to their end","goflow_cpu_ns":5,"processes":[1],"state":[]}"#,
+            r#""lost":{"ring":7,"sink":0,"decode":0},"gaps":1,"hits":[],"cost_ns":9,"target_cpu_ns":null,"target_cpu_unknown":"the CPU time of 1 of 1 processes could not be read to their end","goflow_cpu_ns":5,"processes":[1],"state":[]}"#,
             "\n",
         )
     );

@@ -199,12 +199,14 @@ fn counts(summary: &Summary, width: Option<usize>) -> Vec<Line> {
 }
 
 fn losses(summary: &Summary) -> Line {
-    if lost(summary) == 0 {
+    if lost(summary) + summary.gaps == 0 {
         return entry("lost").text(PLAIN, "none");
     }
+    let hidden =
+        (summary.gaps > 0).then(|| format!("what was done around {}", counted(summary.gaps, "exec")));
     let places = summary.lost.iter().filter(|(_, count)| *count > 0);
     let texts = places.map(|(at, count)| format!("{} in the {}", grouped(*count), words::loss_point(*at)));
-    entry("lost").text(ALARM, texts.collect::<Vec<_>>().join(", "))
+    entry("lost").text(ALARM, texts.chain(hidden).collect::<Vec<_>>().join(", "))
 }
 
 /// Hits by probe, the costliest first.

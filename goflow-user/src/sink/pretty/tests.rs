@@ -417,6 +417,30 @@ fn loss(ms: u64) -> Record {
 }
 
 #[test]
+fn what_an_exec_hid_is_told_as_lost_where_it_was_and_in_the_summary() {
+    let gap = Record::Gap(Gap { pid: Pid(7), from: MonotonicNs(1_002 * MS), to: MonotonicNs(1_050 * MS) });
+    let lines = body(View { width: None, ..WIDE }, [send(1, 57), gap.clone()]);
+    assert_eq!(
+        lines[1],
+        "   0.050000  LOST what process 7 did since 0.002000 s: it executed its program anew from another thread than its \
+         first, and is seen again"
+    );
+    let busy = (0..100).map(|ms| send(ms, 57)).chain([gap, send(1_500, 57)]);
+    let lines = body(WIDE, busy);
+    assert!(lines.iter().any(|line| line.contains("by kind and site, LOST around 1 exec")), "{lines:#?}");
+    let Record::Summary(summary) = summary_of(0, 0, 0) else { unreachable!() };
+    let told = |lost, gaps| {
+        let lost = vec![(LossPoint::Ring, lost)];
+        let summary = Record::Summary(Box::new(Summary { lost, gaps, ..(*summary).clone() }));
+        let lines = screen(WIDE, &[meta(), summary], 0);
+        lines.into_iter().find(|line| line.starts_with("  lost")).unwrap()
+    };
+    assert_eq!(told(0, 0), "  lost    none");
+    assert_eq!(told(0, 2), "  lost    what was done around 2 execs");
+    assert_eq!(told(5, 1), "  lost    5 in the ring, what was done around 1 exec");
+}
+
+#[test]
 fn a_loss_stands_where_it_happened_or_in_the_fold_of_its_second() {
     let lines = body(View { width: None, ..WIDE }, [send(1, 57), loss(2)]);
     assert_eq!(
@@ -514,6 +538,7 @@ fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
         detach_ns: 22 * MS,
         counts: vec![("park", counts / 4), ("chan_send", counts - counts / 4)],
         lost: vec![(LossPoint::Ring, lost), (LossPoint::Sink, 0)],
+        gaps: 0,
         hits: vec![
             ProbeHits {
                 binary: "/srv/app".into(),
