@@ -58,6 +58,9 @@ pub enum AttachError {
         #[source]
         error: io::Error,
     },
+    /// The kernel was not asked.
+    #[error("the probes cannot be attached: {0}")]
+    NotAsked(io::Error),
     /// The process that puts the probes in has ended while it did.
     #[error("the process that puts the probes in was ended while it did: {LEFT_BEHIND} ({0})")]
     KeeperEnded(io::Error),
@@ -167,6 +170,9 @@ fn told(error: KeeperError, plan: &Plan) -> AttachError {
 }
 
 fn explain(refusal: Refusal, plan: &Plan) -> AttachError {
+    if refusal.is_own() {
+        return AttachError::NotAsked(refusal.error());
+    }
     match (refusal.errno, refusal.pid) {
         (libc::EPERM | libc::EACCES, _) => AttachError::Permission(why_not()),
         (libc::ESRCH, Some(pid)) => AttachError::Gone(Pid(pid)),

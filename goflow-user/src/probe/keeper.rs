@@ -6,7 +6,7 @@
 //! out-of-memory killer end: it is forked before goflow has a second thread, has a session, a name and a few pages of its
 //! own, and takes no signal. When goflow dies, however, the socket ends and the keeper takes the probes out.
 
-use super::link::{self, Order, Refusal};
+use super::link::{self, Order, Refusal, own};
 use crate::target::signal_mask::SignalMask;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
@@ -151,6 +151,9 @@ impl Keeper {
         tell(&self.socket, request, descriptors).map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => KeeperError::Ended(error),
             // It did not get there: more processes than a message holds.
+            io::ErrorKind::ArgumentListTooLong => {
+                KeeperError::Refused(Refusal { errno: own::TOO_LONG, pid: None, place: None })
+            }
             _ => KeeperError::Refused(Refusal::of(&error, None, None)),
         })?;
         match hear::<Answer>(&self.socket) {
@@ -269,7 +272,7 @@ impl Held {
     ) -> Result<T, Refusal> {
         let borrowed: Vec<_> = self.descriptors.iter().map(AsFd::as_fd).collect();
         let (file, programs) =
-            borrowed.split_first().ok_or(Refusal { errno: libc::EBADF, pid: None, place: None })?;
+            borrowed.split_first().ok_or(Refusal { errno: own::INCOMPLETE, pid: None, place: None })?;
         work(&self.order, *file, programs, &mut self.links)
     }
 }
@@ -277,7 +280,7 @@ impl Held {
 fn tell<T: Serialize>(socket: &OwnedFd, message: &T, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let bytes = serde_json::to_vec(message)?;
     if bytes.len() > MOST_BYTES {
-        return Err(io::Error::from_raw_os_error(libc::E2BIG));
+        return Err(io::ErrorKind::ArgumentListTooLong.into());
     }
     if descriptors.is_empty() {
         retry_on_intr(|| send(socket, &bytes, SendFlags::NOSIGNAL))?;

@@ -30,7 +30,17 @@ pub(super) struct Place {
     pub(super) program: usize,
 }
 
-/// The kernel's no.
+/// What goflow itself refuses, in place of a number of the kernel's.
+pub(super) mod own {
+    /// A request without the file or without a program.
+    pub(in super::super) const INCOMPLETE: i32 = -1;
+    /// A request that is longer than a message.
+    pub(in super::super) const TOO_LONG: i32 = -2;
+    /// Perf events that are to be put in anew.
+    pub(in super::super) const NOT_ANEW: i32 = -3;
+}
+
+/// The kernel's no, or goflow's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Refusal {
     pub(super) errno: i32,
@@ -45,9 +55,23 @@ impl Refusal {
         Self { errno: error.raw_os_error().unwrap_or(libc::EIO), pid, place }
     }
 
-    /// What the kernel said.
+    /// The kernel was not asked.
+    pub(super) fn is_own(self) -> bool {
+        self.errno < 0
+    }
+
+    /// What the kernel said, or why it was not asked.
     pub(super) fn error(self) -> io::Error {
-        io::Error::from_raw_os_error(self.errno)
+        match self.errno {
+            own::INCOMPLETE => {
+                io::Error::other("the request came without its file or a program; this is a defect of goflow")
+            }
+            own::TOO_LONG => {
+                io::Error::other("it is too much for one request; trace fewer processes, or --binary")
+            }
+            own::NOT_ANEW => io::Error::other("a perf event does not tell whether it has lost its process"),
+            errno => io::Error::from_raw_os_error(errno),
+        }
     }
 }
 
@@ -87,7 +111,7 @@ pub(super) fn renew(
     }
     if order.method != AttachMethod::UprobeMulti {
         // Of a perf event the kernel does not tell whether it has, and a second one would tell everything twice.
-        return Err(Refusal { errno: libc::EOPNOTSUPP, pid: None, place: None });
+        return Err(Refusal { errno: own::NOT_ANEW, pid: None, place: None });
     }
     let of_pid = order.processes().into_iter().zip(links).filter(|(of, _)| *of == Some(pid));
     for (pid, link) in of_pid {
@@ -128,7 +152,7 @@ fn multi(
     programs: &[BorrowedFd<'_>],
     pid: Option<u32>,
 ) -> Result<OwnedFd, Refusal> {
-    let program = programs.first().ok_or(Refusal { errno: libc::EBADF, pid: None, place: None })?;
+    let program = programs.first().ok_or(Refusal { errno: own::INCOMPLETE, pid: None, place: None })?;
     let offsets: Vec<u64> = order.places.iter().map(|place| place.offset).collect();
     let cookies: Vec<u64> = order.places.iter().map(|place| place.cookie).collect();
     sys::link_multi_uprobe(*program, path, &offsets, &cookies, pid)
@@ -144,7 +168,7 @@ fn perf_events(
     let pmu = feature::uprobe_pmu().map_err(|error| Refusal::of(&error, None, None))?;
     let mut events = Vec::with_capacity(order.places.len() * pids.len());
     for (index, place) in order.places.iter().enumerate() {
-        let no_program = Refusal { errno: libc::EBADF, pid: None, place: Some(index) };
+        let no_program = Refusal { errno: own::INCOMPLETE, pid: None, place: Some(index) };
         let program = programs.get(place.program).ok_or(no_program)?;
         for &pid in pids {
             let whose = pid.map_or(sys::Whose::Everybodys, sys::Whose::Process);
@@ -155,4 +179,25 @@ fn perf_events(
         }
     }
     Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goflow_refuses_itself_is_not_told_as_the_kernels_word() {
+        let refusal = |errno| Refusal { errno, pid: None, place: None };
+        for (errno, word) in [
+            (own::INCOMPLETE, "defect of goflow"),
+            (own::TOO_LONG, "fewer processes"),
+            (own::NOT_ANEW, "perf event"),
+        ] {
+            assert!(refusal(errno).is_own());
+            let error = refusal(errno).error();
+            assert!(error.raw_os_error().is_none() && error.to_string().contains(word), "{error}");
+        }
+        assert!(!refusal(libc::EBADF).is_own());
+        assert_eq!(refusal(libc::EBADF).error().raw_os_error(), Some(libc::EBADF));
+    }
 }
