@@ -36,6 +36,10 @@ use thiserror::Error;
 /// Most goroutines, dead ones included, that are read.
 const MOST_GOROUTINES: u64 = 1 << 24;
 
+/// Most goroutines for which room is kept, which for so many is some 100 MB. Above, they are read too seldom for that to pay,
+/// and the model wants memory for them as well.
+const MOST_WITH_ROOM: usize = 1 << 18;
+
 /// Why there is no snapshot.
 #[derive(Debug, Error)]
 pub enum SnapshotError {
@@ -107,7 +111,7 @@ pub struct Reader<'b> {
     room: Room,
 }
 
-/// What is empty between two snapshots.
+/// What is empty between two snapshots. Of more goroutines than [`MOST_WITH_ROOM`] nothing is kept.
 #[derive(Default)]
 struct Room {
     waits: Waits,
@@ -200,6 +204,9 @@ impl<'b> Reader<'b> {
         }
         sync_objects(&session, &mut snapshot);
         self.room.waits = session.waits;
+        if snapshot.goroutines.len() > MOST_WITH_ROOM {
+            self.room = Room::default();
+        }
         snapshot.unknown.sort_by_key(|unknown| unknown.what);
         snapshot.ended = MonotonicNs(monotonic_ns());
         Ok(snapshot)
