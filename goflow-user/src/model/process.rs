@@ -29,7 +29,9 @@ pub struct Process {
     pid: Pid,
     runtime: Runtime,
     limits: Limits,
-    goroutines: HashMap<Goid, Goroutine>,
+    /// Boxed: a table is up to half empty, and two tables exist while it grows, which for a million of 400 bytes each is a
+    /// gigabyte.
+    goroutines: HashMap<Goid, Box<Goroutine>>,
     channels: Objects<ChanAddr, Channel>,
     sync: Objects<(SyncPrimitive, RuntimeAddr), SyncObject>,
     /// Ended goroutines, in the order in which they leave.
@@ -85,12 +87,12 @@ impl Process {
     /// A goroutine, also one that ended not long ago.
     #[must_use]
     pub fn goroutine(&self, goid: Goid) -> Option<&Goroutine> {
-        self.goroutines.get(&goid)
+        self.goroutines.get(&goid).map(Box::as_ref)
     }
 
     /// Every goroutine, also those that ended not long ago, in no order.
     pub fn goroutines(&self) -> impl Iterator<Item = &Goroutine> {
-        self.goroutines.values()
+        self.goroutines.values().map(Box::as_ref)
     }
 
     /// The goroutines that `parent` created.
@@ -291,7 +293,7 @@ impl Process {
         if self.goroutines.len() >= self.limits.goroutines && !self.goroutines.contains_key(&goid) {
             self.make_room();
         }
-        self.goroutines.entry(goid).or_insert_with(|| Goroutine::new(goid, at))
+        self.goroutines.entry(goid).or_insert_with(|| Box::new(Goroutine::new(goid, at)))
     }
 
     /// The ended ones leave first; where that is not enough, those that nothing was heard of for longest.

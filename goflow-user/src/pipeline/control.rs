@@ -489,7 +489,8 @@ impl Running {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             Err(error) => return Err(anyhow!(error).context("the output could not be written")),
         };
-        let state = join_unless_signalled(self.state, signals, UNREAD)?;
+        tell_when_late(&self.state);
+        let state = join_unless_signalled(self.state, signals, UNFINISHED)?;
         let counts = output.counts();
         let is_silent = counts.iter().all(|(_, count)| *count == 0);
         let summary = Summary {
@@ -596,8 +597,26 @@ fn join<T>(handle: JoinHandle<T>) -> anyhow::Result<T> {
 /// Why the threads behind the output may not end.
 const UNREAD: &str = "its reader does not take it";
 
+/// Why the thread that keeps the state may not.
+const UNFINISHED: &str = "what the target was doing is still being put together";
+
+/// How long whoever waits for that waits without a word.
+const LATE: Duration = Duration::from_secs(1);
+
 /// How often it is looked whether a thread has ended.
 const LOOK: Duration = Duration::from_millis(2);
+
+/// Waits a little for the state, and says so when it is not there by then.
+fn tell_when_late(state: &JoinHandle<Vec<ProcessState>>) {
+    let late = Instant::now() + LATE;
+    while !state.is_finished() {
+        if Instant::now() >= late {
+            tracing::warn!("the trace is over; {UNFINISHED}, which takes seconds for a million goroutines");
+            return;
+        }
+        thread::sleep(LOOK);
+    }
+}
 
 /// Waits for a thread that may itself wait for others, which may be for ever: a signal ends that, and `why` is told.
 fn join_unless_signalled<T>(
