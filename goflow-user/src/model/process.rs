@@ -544,7 +544,8 @@ impl Process {
             wait.since = wait.since.min(seen.wait_since.unwrap_or(began));
         }
         if !unread.contains(&seen.goid) {
-            wait.on.clone_from(&seen.blocked_on);
+            wait.on.clear();
+            wait.on.extend_from_slice(&seen.blocked_on);
         }
         if !seen.stack.frames.is_empty() {
             wait.stack.clone_from(&seen.stack.frames);

@@ -377,7 +377,8 @@ fn an_overview_counts_everybody_once_and_shows_the_longest_waits() {
     );
 
     // 8 differs from 5 in its id, 9 in its channel too, 10 in where it was created.
-    let elsewhere = |goid| seen::Goroutine { blocked_on: vec![receiving(0xe0)], ..parked(goid, 60) };
+    let elsewhere =
+        |goid| seen::Goroutine { blocked_on: seen::Few::one(receiving(0xe0)), ..parked(goid, 60) };
     let seen =
         vec![parked(5, 40), parked(8, 45), elsewhere(9), seen::Goroutine { created: None, ..parked(10, 70) }];
     model.reconcile(PID, &snapshot(101, 102, seen));

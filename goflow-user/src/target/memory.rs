@@ -102,6 +102,8 @@ const BATCH: usize = 1 << 18;
 thread_local! {
     /// Where a batch goes. Fresh memory would be cleared by the kernel page by page, which takes longer than to fill it.
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// What is wanted, in its order.
+    static ORDER: Cell<Vec<Piece>> = const { Cell::new(Vec::new()) };
 }
 
 /// Neighbours this far apart are read as one run. Less than a page, so that no page is touched that holds neither.
@@ -121,8 +123,9 @@ pub fn read_each(
     if addresses.is_empty() {
         return Ok(());
     }
-    let mut order: Vec<Piece> =
-        (0..).zip(addresses).map(|(index, &address)| Piece { address, index }).collect();
+    let mut order = ORDER.take();
+    order.clear();
+    order.extend((0..).zip(addresses).map(|(index, &address)| Piece { address, index }));
     // Stable, because most of them lie in order already.
     order.sort();
     let mut buffer = BUFFER.take();
@@ -136,6 +139,7 @@ pub fn read_each(
         rest = &rest[batch..];
     }
     BUFFER.set(buffer);
+    ORDER.set(order);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::model::{AlikeWaits, LongWait, Missing, Overview};
 use crate::sink::record::ProcessState;
 use crate::sink::record::{Frame, ProbeHits, ProbeMeta, Silence, Summary, Unavailable};
 use crate::target::process::Standstill;
-use crate::target::snapshot::{self as seen, Blocked, BlockedOn, Direction};
+use crate::target::snapshot::{self as seen, Blocked, BlockedOn, Direction, Few};
 
 const MS: u64 = 1_000_000;
 
@@ -871,7 +871,7 @@ fn seen(goid: u64, created: u64) -> seen::Goroutine {
         m: None,
         tid: None,
         p: None,
-        blocked_on: Vec::new(),
+        blocked_on: Few::default(),
         labels: Vec::new(),
         stack: seen::Stack::default(),
     }

@@ -1,5 +1,6 @@
 //! A goroutine as a snapshot has it: its `g` (src/runtime/runtime2.go), what it waits for, its stack. No logic.
 
+use super::few::Few;
 use crate::binary::addr::RuntimeAddr;
 use crate::target::id::{Goid, MonotonicNs, SyncPrimitive, WaitReason};
 
@@ -38,7 +39,7 @@ pub struct Goroutine {
     pub p: Option<i32>,
     /// What it waits for: one thing, or each case of a select in lock order. Empty when it does not wait, when what it
     /// waits for has no address (the runtime's own reasons), and when it is [`super::Entity::WaitOf`] in `unknown`.
-    pub blocked_on: Vec<Blocked>,
+    pub blocked_on: Few<Blocked>,
     /// Its profiler labels, in the order of the target's memory.
     pub labels: Vec<Label>,
     /// Where it stands.

@@ -11,10 +11,12 @@ pub mod goroutine;
 pub mod reader;
 pub mod sync;
 
+mod few;
 mod found;
 mod labels;
 mod raw;
 mod reason;
+mod room;
 mod semaphore;
 mod stack;
 mod start;
@@ -22,6 +24,7 @@ mod threads;
 mod waits;
 
 pub use self::channel::{ChanTimer, Channel, Waiter};
+pub use self::few::Few;
 pub use self::goroutine::{Blocked, BlockedOn, Direction, Goroutine, Label, Stack, StackEnd, State};
 pub use self::reason::Reason;
 pub use self::start::Start;

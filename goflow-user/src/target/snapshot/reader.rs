@@ -187,6 +187,7 @@ impl<'b> Reader<'b> {
             waits: std::mem::take(&mut self.room.waits),
             labels: Map::default(),
             places: Map::default(),
+            has_sync: false,
         };
         session.waits.clear();
         self.goroutines(&mut session, &mut snapshot)?;
@@ -264,6 +265,8 @@ struct Session<'m> {
     labels: Map<Option<Vec<Label>>>,
     /// Places in the lists of semaphores, by `g`.
     places: Map<u32>,
+    /// A goroutine of the snapshot waits for a sync object.
+    has_sync: bool,
 }
 
 /// `len` words from `at` on; `None` when not all are mapped.

@@ -1,9 +1,10 @@
 //! Reads what belongs to goroutines besides their `g`: sudogs, stacks, labels, and what tells what they wait for.
 //!
-//! In: `g`s as they were read. Out: [`Details`] for each. Everything is read for all of them together, kind by kind.
+//! In: `g`s as they were read. Out: [`Details`] for each, and the [`Evidence`] of what they wait for. Everything is read for all
+//! of them together, kind by kind.
 
 use super::blocked::FEW_FRAMES;
-use super::{Reader, Session};
+use super::{Options, Reader, Session};
 use crate::binary::addr::RuntimeAddr;
 use crate::binary::read::u64_at;
 use crate::target::memory::{Memory, MemoryError, read_each};
@@ -13,16 +14,14 @@ use crate::target::snapshot::reason::Reason;
 use crate::target::snapshot::semaphore;
 use crate::target::snapshot::stack::{self, Walk};
 use crate::target::snapshot::waits::Map;
-use crate::target::snapshot::{Blocked, Label, Stack, State, labels};
+use crate::target::snapshot::{Label, Stack, State, labels, room};
+use std::collections::HashSet;
 
 /// What was read of a goroutine besides its `g`.
 #[derive(Default)]
 pub(super) struct Details {
-    pub(super) blocked_on: Vec<Blocked>,
     pub(super) labels: Vec<Label>,
     pub(super) stack: Stack,
-    /// Why what it waits for is not known.
-    pub(super) wait_unknown: Option<&'static str>,
     pub(super) stack_unknown: Option<&'static str>,
     pub(super) labels_unknown: bool,
     /// It was read in several parts, which belong together only if it has not moved.
@@ -31,19 +30,45 @@ pub(super) struct Details {
     pub(super) own: Option<u32>,
 }
 
-/// What tells what a goroutine waits for.
-pub(super) struct Evidence<'e> {
-    /// Where the goroutine's sudogs are.
-    pub(super) own: Option<u32>,
-    pub(super) walk: Option<&'e Walk>,
-    pub(super) table: &'e semaphore::Table,
-    pub(super) found: &'e Found,
-    pub(super) sleeps: &'e Map<u64>,
+/// What tells what goroutines wait for.
+pub(super) struct Evidence {
+    /// Whose sudogs do not hold together, by where they are.
+    pub(super) breached: HashSet<u32>,
+    /// Stacks that tell, by `g`.
+    pub(super) walked: Map<Walk>,
+    pub(super) table: semaphore::Table,
+    pub(super) found: Found,
+    /// When sleeps end, by timer.
+    pub(super) sleeps: Map<u64>,
 }
 
 pub(super) struct Found {
     pub(super) lists: Map<u64>,
     pub(super) descriptors: Map<Descriptor>,
+}
+
+/// Goroutines by what there is to be read of them. One pass tells: each over all of them costs a hundredth of a snapshot.
+#[derive(Default)]
+struct Kinds<'r> {
+    all: &'r [Raw],
+    waiting: Vec<&'r Raw>,
+    running: Vec<&'r Raw>,
+    /// Those whose stack is wanted, or tells what they wait for.
+    walked: Vec<&'r Raw>,
+    labelled: Vec<&'r Raw>,
+    conds: Vec<&'r Raw>,
+    descriptors: Vec<&'r Raw>,
+    /// Those that sleep, and do not say themselves until when.
+    asleep: Vec<&'r Raw>,
+    /// Some wait for semaphores.
+    semaphores: bool,
+}
+
+impl Kinds<'_> {
+    /// Which of all a goroutine is, that is one of them.
+    fn place(&self, raw: &Raw) -> usize {
+        (std::ptr::from_ref(raw).addr() - self.all.as_ptr().addr()) / size_of::<Raw>()
+    }
 }
 
 impl Reader<'_> {
@@ -53,75 +78,85 @@ impl Reader<'_> {
         session: &mut Session<'_>,
         all: &[Raw],
         details: &mut Vec<Details>,
-    ) -> Result<(), MemoryError> {
+    ) -> Result<Evidence, MemoryError> {
         details.clear();
+        room::reserve(details, all.len());
         details.resize_with(all.len(), Details::default);
-        let waiting: Vec<usize> =
-            (0..all.len()).filter(|&n| matches!(all[n].state, State::Waiting | State::Leaked)).collect();
-        let raws: Vec<&Raw> = waiting.iter().map(|&n| &all[n]).collect();
-        let (first, breached) = session.waits.read(session.memory, &self.offsets, &raws)?;
-        for (own, &n) in (first..).zip(&waiting) {
-            details[n].own = Some(own);
+        let kinds = self.kinds(session.options, all);
+        let (first, breached) = session.waits.read(session.memory, &self.offsets, &kinds.waiting)?;
+        for (own, raw) in (first..).zip(&kinds.waiting) {
+            let has_parts = raw.waiting != 0 || self.reason(raw) != Reason::Other;
+            let details = &mut details[kinds.place(raw)];
+            (details.own, details.has_parts) = (Some(own), has_parts);
         }
-        let walked = self.walks(session, all, details)?;
-        let table = self.semaphores(session.memory, &raws)?;
-        let found = self.found(session, &raws, first, &walked)?;
-        let sleeps = self.sleeps(session.memory, &raws)?;
-        for (at, &n) in waiting.iter().enumerate() {
-            let raw = &all[n];
-            details[n].has_parts |= raw.waiting != 0 || self.reason(raw) != Reason::Other;
-            if breached.contains(&at) {
-                details[n].wait_unknown = Some("its list of waits does not hold together");
-                continue;
+        let walked = self.walks(session, &kinds, details)?;
+        for raw in &kinds.running {
+            self.running(session, raw, &mut details[kinds.place(raw)])?;
+        }
+        let table = self.semaphores(session.memory, kinds.semaphores)?;
+        let found = self.found(session, &kinds, details, &walked)?;
+        let sleeps = self.sleeps(session.memory, &kinds.asleep)?;
+        for raw in &kinds.labelled {
+            self.labels(session, raw, &mut details[kinds.place(raw)])?;
+        }
+        Ok(Evidence { breached, walked, table, found, sleeps })
+    }
+
+    /// Sorts goroutines by what there is to be read of them.
+    fn kinds<'r>(&self, options: Options, all: &'r [Raw]) -> Kinds<'r> {
+        let mut kinds = Kinds { all, waiting: Vec::with_capacity(all.len()), ..Kinds::default() };
+        for raw in all {
+            let reason = self.reason(raw);
+            match raw.state {
+                State::Waiting | State::Leaked => kinds.waiting.push(raw),
+                State::Running => kinds.running.push(raw),
+                State::Idle | State::Runnable | State::Syscall | State::CopyStack | State::Preempted => {}
             }
-            let (walk, own) = (walked.get(&raw.addr), details[n].own);
-            let evidence = Evidence { own, walk, table: &table, found: &found, sleeps: &sleeps };
-            match self.blocked_on(session, raw, &evidence) {
-                Ok(blocked_on) => details[n].blocked_on = blocked_on,
-                Err(why) => details[n].wait_unknown = Some(why),
+            let has_stack = !matches!(raw.state, State::Running | State::Idle | State::CopyStack);
+            if has_stack && (options.stacks || reason.needs_stack()) {
+                kinds.walked.push(raw);
+            }
+            if options.labels && raw.labels != 0 {
+                kinds.labelled.push(raw);
+            }
+            match reason {
+                Reason::Semaphore(_) => kinds.semaphores = true,
+                Reason::Cond => kinds.conds.push(raw),
+                Reason::Descriptor => kinds.descriptors.push(raw),
+                Reason::Sleep if raw.timer != 0 && raw.sleep_when.is_none() => kinds.asleep.push(raw),
+                _ => {}
             }
         }
-        for (raw, details) in all.iter().zip(details) {
-            if session.options.labels && raw.labels != 0 {
-                self.labels(session, raw, details)?;
-            }
-        }
-        Ok(())
+        kinds
     }
 
     /// Walks the stacks that are wanted, and those that tell what a goroutine waits for.
     fn walks(
         &self,
         session: &Session<'_>,
-        all: &[Raw],
+        kinds: &Kinds<'_>,
         details: &mut [Details],
     ) -> Result<Map<Walk>, MemoryError> {
         let mut walked = Map::default();
         let stacks = session.options.stacks;
-        let wanted = |raw: &Raw| match raw.state {
-            State::Running | State::Idle | State::CopyStack => false,
-            _ => stacks || self.reason(raw).needs_stack(),
-        };
-        let chosen: Vec<usize> = (0..all.len()).filter(|&n| wanted(&all[n])).collect();
-        let raws: Vec<&Raw> = chosen.iter().map(|&n| &all[n]).collect();
         let most = if stacks { session.options.frames } else { FEW_FRAMES };
         let keep = |raw: &Raw| matches!(self.reason(raw), Reason::Cond | Reason::Descriptor);
         let depth_at = |pc| self.depth_at(pc);
         let program = self.program(&depth_at, most);
-        let walks = stack::walk(session.memory, &raws, &keep, &program)?;
-        for (&n, mut walk) in chosen.iter().zip(walks) {
-            details[n].has_parts = true;
-            let is_evidence = self.reason(&all[n]).needs_stack();
+        let walks = stack::walk(session.memory, &kinds.walked, &keep, &program)?;
+        for (raw, mut walk) in kinds.walked.iter().zip(walks) {
+            let details = &mut details[kinds.place(raw)];
+            details.has_parts = true;
+            let is_evidence = self.reason(raw).needs_stack();
             if stacks {
                 let frames = if is_evidence { walk.frames.clone() } else { std::mem::take(&mut walk.frames) };
-                details[n].stack =
+                details.stack =
                     Stack { frames: frames.into_iter().map(RuntimeAddr).collect(), end: walk.end };
             }
             if is_evidence {
-                walked.insert(all[n].addr, walk);
+                walked.insert(raw.addr, walk);
             }
         }
-        self.running(session, all, details)?;
         Ok(walked)
     }
 
@@ -140,8 +175,7 @@ impl Reader<'_> {
         stack::Program { depth_at, goexit, injected, most }
     }
 
-    fn semaphores(&self, memory: &dyn Memory, waiting: &[&Raw]) -> Result<semaphore::Table, MemoryError> {
-        let any = waiting.iter().any(|raw| matches!(self.reason(raw), Reason::Semaphore(_)));
+    fn semaphores(&self, memory: &dyn Memory, any: bool) -> Result<semaphore::Table, MemoryError> {
         match self.globals.semtable {
             Some(semtable) if any => semaphore::read(memory, &self.offsets, semtable),
             _ => Ok(semaphore::Table::default()),
@@ -152,21 +186,20 @@ impl Reader<'_> {
     fn found(
         &self,
         session: &Session<'_>,
-        waiting: &[&Raw],
-        first: u32,
+        kinds: &Kinds<'_>,
+        details: &[Details],
         walked: &Map<Walk>,
     ) -> Result<Found, MemoryError> {
-        let of = |reason: Reason| {
-            let raws = (first..).zip(waiting).filter(move |(_, raw)| self.reason(raw) == reason);
-            raws.filter_map(|(own, raw)| {
-                let words = walked.get(&raw.addr)?.words.as_slice();
-                Some((own, Suspect { g: raw.addr, stack: raw.stack, words }))
-            })
+        let suspect = |raw: &&Raw| {
+            let words = walked.get(&raw.addr)?.words.as_slice();
+            Some(Suspect { g: raw.addr, stack: raw.stack, words })
         };
-        let has_address = |own| session.waits.of(Some(own)).any(|sudog| sudog.elem != 0);
-        let conds: Vec<_> =
-            of(Reason::Cond).filter(|&(own, _)| !has_address(own)).map(|(_, suspect)| suspect).collect();
-        let descriptors: Vec<_> = of(Reason::Descriptor).map(|(_, suspect)| suspect).collect();
+        let has_address = |raw: &&Raw| {
+            let own = details[kinds.place(raw)].own;
+            session.waits.of(own).any(|sudog| sudog.elem != 0)
+        };
+        let conds: Vec<_> = kinds.conds.iter().filter(|raw| !has_address(raw)).filter_map(suspect).collect();
+        let descriptors: Vec<_> = kinds.descriptors.iter().filter_map(suspect).collect();
         Ok(Found {
             lists: found::notify_lists(session.memory, &self.offsets, &conds)?,
             descriptors: found::descriptors(session.memory, &self.offsets, &descriptors)?,
@@ -174,9 +207,8 @@ impl Reader<'_> {
     }
 
     /// When each sleep ends, by the timer's address.
-    fn sleeps(&self, memory: &dyn Memory, waiting: &[&Raw]) -> Result<Map<u64>, MemoryError> {
-        let asleep = waiting.iter().filter(|raw| self.reason(raw) == Reason::Sleep && raw.timer != 0);
-        let timers: Vec<u64> = asleep.filter(|raw| raw.sleep_when.is_none()).map(|raw| raw.timer).collect();
+    fn sleeps(&self, memory: &dyn Memory, asleep: &[&Raw]) -> Result<Map<u64>, MemoryError> {
+        let timers: Vec<u64> = asleep.iter().map(|raw| raw.timer).collect();
         let mut ends = Map::default();
         let when = self.offsets.timer.when as usize;
         read_each(memory, &timers, when + 8, |index, bytes| {
