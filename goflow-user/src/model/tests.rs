@@ -397,6 +397,23 @@ fn an_overview_counts_everybody_once_and_shows_the_longest_waits() {
 }
 
 #[test]
+fn who_was_found_in_a_system_call_is_told_apart_until_something_is_heard_of_it() {
+    let mut model = model();
+    let calls = |goid| seen_goroutine(goid, seen::State::Syscall, None);
+    let seen = vec![calls(5), calls(6), seen_goroutine(7, seen::State::Running, None)];
+    model.reconcile(PID, &snapshot(100, 101, seen));
+    let counts = |model: &Model| {
+        let overview = Overview::of(process(model), 9, &ALL);
+        (overview.awake, overview.syscall)
+    };
+    assert_eq!(counts(&model), (3, 2));
+    model.apply(&event(110, 6, EventKind::ChanSend(op(0xc0))));
+    assert_eq!(counts(&model), (3, 1));
+    model.lose(&Lost { from: MonotonicNs(111), to: MonotonicNs(112), at: LossPoint::Ring, count: 1 });
+    assert_eq!(counts(&model), (0, 0));
+}
+
+#[test]
 fn where_no_probe_sees_who_parks_a_snapshot_is_the_last_word_and_nothing_is_certain() {
     let mut model = model();
     model.reconcile(PID, &snapshot(100, 101, vec![seen_goroutine(5, seen::State::Running, None)]));
