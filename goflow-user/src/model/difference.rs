@@ -7,7 +7,7 @@
 use crate::binary::addr::RuntimeAddr;
 use crate::target::Pid;
 use crate::target::id::{Goid, MonotonicNs, WaitReason};
-use crate::target::snapshot::{Blocked, Entity, Goroutine, Snapshot, State};
+use crate::target::snapshot::{Blocked, Entity, Goroutine, Snapshot};
 use foldhash::{HashMap, HashSet};
 
 /// A change that two snapshots differ by.
@@ -178,19 +178,11 @@ impl Unread {
 
 impl Wait {
     fn of(goroutine: &Goroutine) -> Option<Self> {
-        match goroutine.state {
-            State::Waiting | State::Leaked => Some(Self {
-                reason: goroutine.wait_reason,
-                on: goroutine.blocked_on.to_vec(),
-                since: goroutine.wait_since,
-            }),
-            State::Idle
-            | State::Runnable
-            | State::Running
-            | State::Syscall
-            | State::CopyStack
-            | State::Preempted => None,
-        }
+        goroutine.is_parked().then(|| Self {
+            reason: goroutine.wait_reason,
+            on: goroutine.blocked_on.to_vec(),
+            since: goroutine.wait_since,
+        })
     }
 
     /// It is another wait, beyond doubt.
@@ -242,7 +234,7 @@ impl Change {
 mod tests {
     use super::*;
     use crate::target::id::SyncPrimitive;
-    use crate::target::snapshot::{BlockedOn, Direction, Few, Stack, Unknown};
+    use crate::target::snapshot::{BlockedOn, Direction, Few, Stack, State, Unknown};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 

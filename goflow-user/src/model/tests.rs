@@ -414,6 +414,16 @@ fn who_was_found_in_a_system_call_is_told_apart_until_something_is_heard_of_it()
 }
 
 #[test]
+fn a_goroutine_that_waits_on_its_thread_is_not_parked() {
+    // The runtime calls it waiting while its own thread works for it, as in an assist of the collector.
+    let assists = seen::Goroutine { m: Some(3), ..seen_goroutine(5, seen::State::Waiting, None) };
+    let mut model = model();
+    model.reconcile(PID, &snapshot(100, 101, vec![assists, seen_goroutine(6, seen::State::Waiting, None)]));
+    let overview = Overview::of(process(&model), 9, &ALL);
+    assert_eq!((overview.awake, overview.waiting), (1, 1));
+}
+
+#[test]
 fn where_no_probe_sees_who_parks_a_snapshot_is_the_last_word_and_nothing_is_certain() {
     let mut model = model();
     model.reconcile(PID, &snapshot(100, 101, vec![seen_goroutine(5, seen::State::Running, None)]));

@@ -47,6 +47,14 @@ pub struct Goroutine {
 }
 
 impl Goroutine {
+    /// It is parked: whoever makes it runnable wakes it. What the runtime calls waiting although a thread has it is not: that
+    /// thread works for it on the system stack, and it goes on by itself (`casGToWaiting` in src/runtime/proc.go; `dropg` takes
+    /// the thread from who parks).
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        matches!(self.state, State::Waiting | State::Leaked) && self.m.is_none()
+    }
+
     /// Return address of the `go` statement that created it; `None` for the first goroutine, which runs `main` and was made
     /// by assembly before any Go code ran (`rt0_go` in src/runtime/asm_amd64.s; `printcreatedby` in src/runtime/traceback.go
     /// leaves it out too).
