@@ -378,7 +378,7 @@ fn write(
     }
     let left_out = matching - chosen.len();
     if matching == 0 && !args.filter.is_empty() {
-        tell_nothing_matches(&view, snapshot)?;
+        tell_nothing_matches(&view, args.format)?;
     }
     view.chosen = chosen;
     let groups = args.group_by.map(|by| {
@@ -427,11 +427,13 @@ fn tell_left_out(count: usize) -> io::Result<()> {
 }
 
 /// On standard error: whoever filters by a misspelt reason would take nothing for the answer.
-fn tell_nothing_matches(view: &View<'_>, snapshot: &Snapshot) -> anyhow::Result<()> {
-    let reasons: BTreeSet<_> = snapshot.goroutines.iter().filter_map(|it| view.wait_reason(it)).collect();
+fn tell_nothing_matches(view: &View<'_>, format: Format) -> anyhow::Result<()> {
+    // Of those that this form would show.
+    let could = || view.snapshot.goroutines.iter().filter(|it| format == Format::Json || !it.system);
+    let reasons: BTreeSet<_> = could().filter_map(|it| view.wait_reason(it)).collect();
     let reasons: Vec<_> = reasons.into_iter().collect();
-    let (all, reasons) = (snapshot.goroutines.len(), reasons.join(", "));
-    let dead = match snapshot.dead {
+    let (all, reasons) = (could().count(), reasons.join(", "));
+    let dead = match view.snapshot.dead {
         0 => String::new(),
         dead => format!("; {dead} dead ones are only counted"),
     };
