@@ -221,7 +221,7 @@ func profile() []string {
 		for {
 			frame, more := frames.Next()
 			if frame.Function != "runtime.goexit" {
-				names = append([]string{frame.Function}, names...)
+				names = append([]string{nameInProfile(&frame)}, names...)
 			}
 			if !more {
 				break
