@@ -36,6 +36,9 @@ use crate::target::snapshot::{Entity, Snapshot};
 /// How long a process that could not be read is given to end.
 const TO_END: Duration = Duration::from_millis(100);
 
+/// Frames of a stack that are read to count them.
+const TO_COUNT: usize = 1 << 16;
+
 /// How often whoever waits for the reader looks whether it gets answers.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -142,7 +145,12 @@ impl SnapshotArgs {
     }
 
     fn options(&self) -> Options {
-        Options { stacks: !self.no_stacks, ..Options::default() }
+        let options = Options { stacks: !self.no_stacks, ..Options::default() };
+        match (self.format, self.group_by) {
+            // Go prints both ends of a stack and the number of the frames between.
+            (Format::Text, None) => Options { frames: TO_COUNT, ..options },
+            _ => options,
+        }
     }
 }
 
