@@ -805,6 +805,37 @@ fn groups_filters_and_folded_stacks_count_the_same_goroutines() -> Result<()> {
 }
 
 #[test]
+fn where_time_is_short_everybody_is_there_before_every_stack_is() -> Result<()> {
+    let target = Target::start(&Program::named("many").build()?, &["50000".to_owned(), "0".to_owned()])?;
+    let (mut partly, mut times) = (0, Vec::new());
+    for percent in 0..24 {
+        let timeout = format!("{}us", (15_000.0 * 1.2_f64.powi(percent)) as u64);
+        let finished = snapshot(&target, &["--format", "json", "--timeout", &timeout]);
+        // Not even the list may be had in time.
+        let Ok(finished) = finished else { continue };
+        let all: Value = serde_json::from_slice(&finished.stdout)?;
+        let goroutines = list(&all, "goroutines");
+        let waits = |it: &&Value| it["state"] == "waiting" && it["system"] == false;
+        let known = goroutines.iter().filter(waits).filter(|it| !list(it, "blocked_on").is_empty()).count();
+        let unread = goroutines.iter().filter(|it| it["stack_end"] == "not_read").count();
+        let told = list(&all, "unknown").iter().find(|it| it["what"] == "the rest of the snapshot");
+        ensure!((unread > 0) == told.is_some(), "{timeout}: {unread} without a stack, {told:?}");
+        if known == 50_000 && unread > 0 {
+            let why = text(told.context("untold")?, "why");
+            ensure!(
+                why == format!("time ran short: the stacks of {unread} goroutines were not read"),
+                "{why}"
+            );
+            ensure!(finished.stderr.contains("--timeout gives it longer"), "{}", finished.stderr);
+            partly += 1;
+        }
+        times.push((timeout, known, unread));
+    }
+    ensure!(partly > 0, "{times:?}");
+    target.finish()
+}
+
+#[test]
 fn go_tool_pprof_opens_the_profile() -> Result<()> {
     let target = Target::start::<&str>(&Program::named("parked").build()?, &[])?;
     let directory = tempfile::tempdir()?;

@@ -334,7 +334,8 @@ fn take(
     let took = snapshot.ended.0 - snapshot.started.0;
     tracing::info!(goroutines = snapshot.goroutines.len(), took_ns = took, "snapshot");
     if let Some(why) = snapshot.cut_short() {
-        let is_late = u128::from(took) >= args.timeout.as_nanos();
+        // The last part of the time is kept for what comes after the stacks.
+        let is_late = u128::from(took) >= args.timeout.as_nanos() / 4;
         let advice = if is_late { "; --timeout gives it longer" } else { "" };
         tracing::warn!("the snapshot is not complete: {why}{advice}");
     }

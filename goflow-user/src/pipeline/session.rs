@@ -308,7 +308,8 @@ fn tell_plan(plan: &Plan, phases: Phases, path: &dyn fmt::Display) {
 pub(super) fn looks(options: &TraceOptions) -> (Pace, Looks) {
     // The innermost frame of each is that of `gopark`, which is not told.
     let frames = options.stack_depth as usize + 1;
-    let first = Options { stacks: options.stack_depth > 0, frames, labels: false };
+    let stacks = options.stack_depth > 0;
+    let first = Options { stacks, frames, labels: false, ..Options::default() };
     if options.level > Level::Snapshot {
         // Where whoever parks later stands, its event tells.
         return (Pace::Adaptive, Looks { first, later: Options { stacks: false, ..first } });

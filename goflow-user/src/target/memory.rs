@@ -75,6 +75,11 @@ pub trait Memory {
     /// Whether this is of one moment, so that also what ran holds still.
     fn stands_still(&self) -> bool;
 
+    /// How long it can still be read.
+    fn left(&self) -> Duration {
+        Duration::MAX
+    }
+
     /// Reads each run and sets its [`Run::read`].
     ///
     /// # Errors
@@ -374,6 +379,10 @@ impl Memory for Limited<'_> {
         self.memory.stands_still()
     }
 
+    fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.began.elapsed())
+    }
+
     fn read_runs(&self, runs: &mut [Run<'_>]) -> Result<(), MemoryError> {
         let now = Instant::now();
         if now - self.began >= self.limit || self.pulse.is_cancelled() {
@@ -429,6 +438,7 @@ mod tests {
         let quick = Slow(Duration::ZERO);
         let unlimited = Limited::new(&quick, None, Duration::MAX, &pulse);
         assert!(unlimited.stands_still());
+        assert!(unlimited.left() > Duration::from_secs(3600) && limited.left() == Duration::ZERO);
         assert_eq!(unlimited.registers(7).map(|registers| registers.pc), Some(7));
         assert!(unlimited.read(RuntimeAddr(1), &mut [0]).unwrap());
         pulse.cancel();

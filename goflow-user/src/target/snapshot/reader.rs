@@ -31,6 +31,7 @@ use crate::target::host::monotonic_ns;
 use crate::target::id::MonotonicNs;
 use crate::target::memory::{Memory, MemoryError};
 use std::ops::Range;
+use std::time::Duration;
 use thiserror::Error;
 
 /// Most goroutines, dead ones included, that are read.
@@ -75,6 +76,8 @@ pub enum SnapshotError {
 pub struct Options {
     /// The stacks of goroutines that do not run.
     pub stacks: bool,
+    /// Most stacks, of those that have waited longest; the others are [`super::StackEnd::NotRead`].
+    pub most_stacks: usize,
     /// Most frames of a stack.
     pub frames: usize,
     /// Profiler labels.
@@ -83,7 +86,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { stacks: true, frames: 128, labels: true }
+        Self { stacks: true, most_stacks: usize::MAX, frames: 128, labels: true }
     }
 }
 
@@ -188,6 +191,8 @@ impl<'b> Reader<'b> {
             labels: Map::default(),
             places: Map::default(),
             has_sync: false,
+            look: Duration::ZERO,
+            lacks_stacks: false,
         };
         session.waits.clear();
         self.goroutines(&mut session, &mut snapshot)?;
@@ -267,6 +272,10 @@ struct Session<'m> {
     places: Map<u32>,
     /// A goroutine of the snapshot waits for a sync object.
     has_sync: bool,
+    /// How long one look at every goroutine took.
+    look: Duration,
+    /// There was no time for some stacks.
+    lacks_stacks: bool,
 }
 
 /// `len` words from `at` on; `None` when not all are mapped.

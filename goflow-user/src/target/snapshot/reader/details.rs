@@ -53,7 +53,9 @@ struct Kinds<'r> {
     all: &'r [Raw],
     waiting: Vec<&'r Raw>,
     running: Vec<&'r Raw>,
-    /// Those whose stack is wanted, or tells what they wait for.
+    /// Those whose stack tells what they wait for.
+    told_by_stack: Vec<&'r Raw>,
+    /// Those whose stack is wanted for nothing else.
     walked: Vec<&'r Raw>,
     labelled: Vec<&'r Raw>,
     conds: Vec<&'r Raw>,
@@ -62,6 +64,16 @@ struct Kinds<'r> {
     asleep: Vec<&'r Raw>,
     /// Some wait for semaphores.
     semaphores: bool,
+}
+
+/// Keeps `most` of these, those that have waited longest, as far as that is known, in their order.
+fn longest_first(raws: &mut Vec<&Raw>, most: usize) {
+    let order = |raw: &&Raw| (raw.wait_since.wrapping_sub(1), raw.goid);
+    if let Some(beyond) = raws.len().checked_sub(most).filter(|beyond| *beyond > 0) {
+        raws.select_nth_unstable_by_key(most, order);
+        raws.truncate(raws.len() - beyond);
+    }
+    raws.sort_unstable_by_key(order);
 }
 
 impl Kinds<'_> {
@@ -113,7 +125,9 @@ impl Reader<'_> {
                 State::Idle | State::Runnable | State::Syscall | State::CopyStack | State::Preempted => {}
             }
             let has_stack = !matches!(raw.state, State::Running | State::Idle | State::CopyStack);
-            if has_stack && (options.stacks || reason.needs_stack()) {
+            if has_stack && reason.needs_stack() {
+                kinds.told_by_stack.push(raw);
+            } else if has_stack && options.stacks {
                 kinds.walked.push(raw);
             }
             if options.labels && raw.labels != 0 {
@@ -127,13 +141,14 @@ impl Reader<'_> {
                 _ => {}
             }
         }
+        longest_first(&mut kinds.walked, options.most_stacks);
         kinds
     }
 
-    /// Walks the stacks that are wanted, and those that tell what a goroutine waits for.
+    /// Walks the stacks that tell what a goroutine waits for, and then, while there is time, those that are wanted.
     fn walks(
         &self,
-        session: &Session<'_>,
+        session: &mut Session<'_>,
         kinds: &Kinds<'_>,
         details: &mut [Details],
     ) -> Result<Map<Walk>, MemoryError> {
@@ -143,20 +158,29 @@ impl Reader<'_> {
         let keep = |raw: &Raw| matches!(self.reason(raw), Reason::Cond | Reason::Descriptor);
         let depth_at = |pc| self.depth_at(pc);
         let program = self.program(&depth_at, most);
-        let walks = stack::walk(session.memory, &kinds.walked, &keep, &program)?;
-        for (raw, mut walk) in kinds.walked.iter().zip(walks) {
+        let walks = stack::walk(session.memory, &kinds.told_by_stack, &keep, &program)?;
+        for (raw, walk) in kinds.told_by_stack.iter().zip(walks) {
             let details = &mut details[kinds.place(raw)];
             details.has_parts = true;
-            let is_evidence = self.reason(raw).needs_stack();
             if stacks {
-                let frames = if is_evidence { walk.frames.clone() } else { std::mem::take(&mut walk.frames) };
-                details.stack =
-                    Stack { frames: frames.into_iter().map(RuntimeAddr).collect(), end: walk.end };
+                let frames = walk.frames.iter().copied().map(RuntimeAddr).collect();
+                details.stack = Stack { frames, end: walk.end };
             }
-            if is_evidence {
-                walked.insert(raw.addr, walk);
+            walked.insert(raw.addr, walk);
+        }
+        let mut rest = kinds.walked.as_slice();
+        // What follows is another look at every goroutine, and less than one at what they wait for.
+        while !rest.is_empty() && session.memory.left() > session.look * 2 {
+            let (now, later) = rest.split_at(rest.len().min(stack::CHUNK));
+            rest = later;
+            for (raw, walk) in now.iter().zip(stack::walk(session.memory, now, &keep, &program)?) {
+                let details = &mut details[kinds.place(raw)];
+                details.has_parts = true;
+                let frames = walk.frames.into_iter().map(RuntimeAddr).collect();
+                details.stack = Stack { frames, end: walk.end };
             }
         }
+        session.lacks_stacks |= !rest.is_empty();
         Ok(walked)
     }
 
@@ -230,5 +254,48 @@ impl Reader<'_> {
             _ => details.labels_unknown = true,
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(goid: u64, wait_since: u64) -> Raw {
+        Raw {
+            addr: 0x1000 * goid,
+            state: State::Waiting,
+            scanned: false,
+            goid,
+            reason: 0,
+            wait_since,
+            parent: 0,
+            gopc: 0,
+            startpc: 0,
+            waiting: 0,
+            labels: 0,
+            timer: 0,
+            sleep_when: None,
+            m: 0,
+            locked: false,
+            stack: (0, 0),
+            sp: 0,
+            pc: 0,
+            bp: 0,
+        }
+    }
+
+    #[test]
+    fn of_too_many_stacks_those_of_the_longest_waits_are_read() {
+        // Since when 1 and 4 wait is not known.
+        let all = [waiting(4, 0), waiting(3, 70), waiting(1, 0), waiting(2, 50), waiting(5, 60)];
+        let kept = |most| {
+            let mut raws: Vec<&Raw> = all.iter().collect();
+            longest_first(&mut raws, most);
+            raws.iter().map(|raw| raw.goid).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(usize::MAX), [2, 5, 3, 1, 4]);
+        assert_eq!((kept(5), kept(4), kept(2)), (vec![2, 5, 3, 1, 4], vec![2, 5, 3, 1], vec![2, 5]));
+        assert!(kept(0).is_empty());
     }
 }

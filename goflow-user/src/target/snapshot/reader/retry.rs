@@ -14,6 +14,7 @@ use crate::target::snapshot::room;
 use crate::target::snapshot::start::Start;
 use crate::target::snapshot::{Blocked, Entity, Few, Goroutine, Snapshot, StackEnd, State, Unknown};
 use std::collections::HashSet;
+use std::time::Instant;
 
 /// How often a goroutine that moves is read.
 pub(super) const ATTEMPTS: usize = 4;
@@ -73,7 +74,9 @@ impl Reader<'_> {
         snapshot: &mut Snapshot,
         work: &mut Work,
     ) -> Result<(), MemoryError> {
+        let began = Instant::now();
         self.first_look(session.memory, snapshot, work)?;
+        session.look = began.elapsed();
         let Work { pending, details, suspects, .. } = work;
         room::reserve(&mut snapshot.goroutines, pending.len());
         for attempt in 1..=ATTEMPTS {
@@ -173,6 +176,11 @@ impl Reader<'_> {
                 format!(
                     "{why}: {not_read}, and of {alone} goroutines not their stacks and what they wait for"
                 )
+            }
+            None if session.lacks_stacks && unread == 0 => {
+                let has_none = |it: &&Goroutine| it.stack.end == StackEnd::NotRead;
+                let without = snapshot.goroutines.iter().filter(has_none).count();
+                format!("time ran short: the stacks of {without} goroutines were not read")
             }
             None if unread > 0 => {
                 let odd = work.suspects.len();
