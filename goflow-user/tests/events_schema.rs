@@ -241,6 +241,7 @@ fn states() -> Vec<ProcessState> {
         goroutines: 5,
         system: 4,
         awake: 1,
+        syscall: 1,
         waiting: 3,
         unknown: 1,
         reasons: reasons.map(|reason| (reason, 1)).to_vec(),

@@ -26,11 +26,12 @@ const PAIRS: usize = 15;
 const ROUND: Duration = Duration::from_millis(1000);
 
 fn main() -> Result<()> {
-    // `cargo bench` passes `--bench`; anything else selects sections by name.
+    // `cargo bench` passes `--bench`; anything else selects sections by name, and of the times those with so many goroutines.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let run = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
-    if run("time") {
-        time()?;
+    let sizes: Vec<usize> = wanted.iter().filter_map(|word| word.parse().ok()).collect();
+    if run("time") || !sizes.is_empty() {
+        time(&sizes)?;
     }
     if run("cost") {
         cost()?;
@@ -44,13 +45,14 @@ fn many(goroutines: usize, workers: usize) -> Result<Target> {
 }
 
 /// What a snapshot takes, in this process, with everything that is known of the binary at hand.
-fn time() -> Result<()> {
+fn time(sizes: &[usize]) -> Result<()> {
     println!("One snapshot, ms (median and worst of the rounds; of its CPU time the median)\n");
     println!(
         "  {:>10} {:>9} {:>9} {:>9} {:>9}   {:>9} {:>9} {:>9}",
         "goroutines", "promised", "median", "worst", "cpu", "stacks", "worst", "cpu"
     );
-    for (goroutines, rounds, promised) in SIZES {
+    let wanted = |goroutines| sizes.is_empty() || sizes.contains(&goroutines);
+    for (goroutines, rounds, promised) in SIZES.into_iter().filter(|&(goroutines, ..)| wanted(goroutines)) {
         let target = many(goroutines, 0)?;
         let plain = measure(&target, goroutines, rounds, false)?;
         let stacks = measure(&target, goroutines, rounds.min(5), true)?;

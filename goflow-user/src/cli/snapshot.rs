@@ -36,6 +36,9 @@ use crate::target::snapshot::{Entity, Snapshot};
 /// How long a process that could not be read is given to end.
 const TO_END: Duration = Duration::from_millis(100);
 
+/// Frames of a stack that are read to count them.
+const TO_COUNT: usize = 1 << 16;
+
 /// How often whoever waits for the reader looks whether it gets answers.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -142,7 +145,12 @@ impl SnapshotArgs {
     }
 
     fn options(&self) -> Options {
-        Options { stacks: !self.no_stacks, ..Options::default() }
+        let options = Options { stacks: !self.no_stacks, ..Options::default() };
+        match (self.format, self.group_by) {
+            // Go prints both ends of a stack and the number of the frames between.
+            (Format::Text, None) => Options { frames: TO_COUNT, ..options },
+            _ => options,
+        }
     }
 }
 
@@ -338,7 +346,8 @@ fn take(
     let took = snapshot.ended.0 - snapshot.started.0;
     tracing::info!(goroutines = snapshot.goroutines.len(), took_ns = took, "snapshot");
     if let Some(why) = snapshot.cut_short() {
-        let is_late = u128::from(took) >= args.timeout.as_nanos();
+        // The last part of the time is kept for what comes after the stacks.
+        let is_late = u128::from(took) >= args.timeout.as_nanos() / 4;
         let advice = if is_late { "; --timeout gives it longer" } else { "" };
         tracing::warn!("the snapshot is not complete: {why}{advice}");
     }
@@ -390,7 +399,7 @@ fn write(
     }
     let left_out = matching - chosen.len();
     if matching == 0 && !args.filter.is_empty() {
-        tell_nothing_matches(&view, snapshot)?;
+        tell_nothing_matches(&view, args.format)?;
     }
     view.chosen = chosen;
     let groups = args.group_by.map(|by| {
@@ -439,11 +448,13 @@ fn tell_left_out(count: usize) -> io::Result<()> {
 }
 
 /// On standard error: whoever filters by a misspelt reason would take nothing for the answer.
-fn tell_nothing_matches(view: &View<'_>, snapshot: &Snapshot) -> anyhow::Result<()> {
-    let reasons: BTreeSet<_> = snapshot.goroutines.iter().filter_map(|it| view.wait_reason(it)).collect();
+fn tell_nothing_matches(view: &View<'_>, format: Format) -> anyhow::Result<()> {
+    // Of those that this form would show.
+    let could = || view.snapshot.goroutines.iter().filter(|it| format == Format::Json || !it.system);
+    let reasons: BTreeSet<_> = could().filter_map(|it| view.wait_reason(it)).collect();
     let reasons: Vec<_> = reasons.into_iter().collect();
-    let (all, reasons) = (snapshot.goroutines.len(), reasons.join(", "));
-    let dead = match snapshot.dead {
+    let (all, reasons) = (could().count(), reasons.join(", "));
+    let dead = match view.snapshot.dead {
         0 => String::new(),
         dead => format!("; {dead} dead ones are only counted"),
     };

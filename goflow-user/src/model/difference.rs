@@ -7,7 +7,7 @@
 use crate::binary::addr::RuntimeAddr;
 use crate::target::Pid;
 use crate::target::id::{Goid, MonotonicNs, WaitReason};
-use crate::target::snapshot::{Blocked, Entity, Goroutine, Snapshot, State};
+use crate::target::snapshot::{Blocked, Entity, Goroutine, Snapshot};
 use foldhash::{HashMap, HashSet};
 
 /// A change that two snapshots differ by.
@@ -178,19 +178,11 @@ impl Unread {
 
 impl Wait {
     fn of(goroutine: &Goroutine) -> Option<Self> {
-        match goroutine.state {
-            State::Waiting | State::Leaked => Some(Self {
-                reason: goroutine.wait_reason,
-                on: goroutine.blocked_on.clone(),
-                since: goroutine.wait_since,
-            }),
-            State::Idle
-            | State::Runnable
-            | State::Running
-            | State::Syscall
-            | State::CopyStack
-            | State::Preempted => None,
-        }
+        goroutine.is_parked().then(|| Self {
+            reason: goroutine.wait_reason,
+            on: goroutine.blocked_on.to_vec(),
+            since: goroutine.wait_since,
+        })
     }
 
     /// It is another wait, beyond doubt.
@@ -234,7 +226,7 @@ impl Change {
     fn parked(goroutine: &Goroutine) -> Self {
         // The first is where it goes on, in `gopark`.
         let stack = goroutine.stack.frames.iter().skip(1).copied().collect();
-        Self::Parked { reason: goroutine.wait_reason, on: goroutine.blocked_on.clone(), stack }
+        Self::Parked { reason: goroutine.wait_reason, on: goroutine.blocked_on.to_vec(), stack }
     }
 }
 
@@ -242,7 +234,7 @@ impl Change {
 mod tests {
     use super::*;
     use crate::target::id::SyncPrimitive;
-    use crate::target::snapshot::{BlockedOn, Direction, Stack, Unknown};
+    use crate::target::snapshot::{BlockedOn, Direction, Few, Stack, State, Unknown};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -355,13 +347,15 @@ mod tests {
     fn a_lock_whose_kind_was_not_read_once_is_no_other_lock() {
         let waits = |kind, address| {
             let mut goroutine = goroutine(5, Some((2, address)));
-            goroutine.blocked_on[0].on = BlockedOn::Sync(kind);
+            let on = BlockedOn::Sync(kind);
+            goroutine.blocked_on =
+                goroutine.blocked_on.iter().map(|blocked| Blocked { on, ..*blocked }).collect();
             vec![goroutine]
         };
         let mutex = || waits(SyncPrimitive::Mutex, 0xc0);
         assert!(between(mutex(), &snapshot(20, waits(SyncPrimitive::Semaphore, 0xc4))).is_empty());
         assert_eq!(between(mutex(), &snapshot(20, waits(SyncPrimitive::Mutex, 0xd0))).len(), 2);
-        let unread = vec![Goroutine { blocked_on: Vec::new(), ..mutex().remove(0) }];
+        let unread = vec![Goroutine { blocked_on: Few::default(), ..mutex().remove(0) }];
         let mut seen = Seen::of(&snapshot(10, mutex()));
         assert!(seen.advance(PID, &snapshot(20, unread)).is_empty());
         let elsewhere = seen.advance(PID, &snapshot(30, waits(SyncPrimitive::Mutex, 0xd0)));

@@ -8,7 +8,7 @@ use super::process::Process;
 use crate::binary::addr::RuntimeAddr;
 use crate::target::Pid;
 use crate::target::id::{Goid, MonotonicNs, WaitReason};
-use crate::target::snapshot::Blocked;
+use crate::target::snapshot::{self, Blocked};
 use foldhash::HashMap;
 
 /// The state of a process.
@@ -24,6 +24,8 @@ pub struct Overview {
     pub system: u64,
     /// Of `goroutines`, those that run, could run or make a system call.
     pub awake: u64,
+    /// Of `awake`, those that the last snapshot found in a system call and that no event has told of since.
+    pub syscall: u64,
     /// Of `goroutines`, those that are parked.
     pub waiting: u64,
     /// Of `goroutines`, those whose state is not certain.
@@ -102,6 +104,7 @@ impl Overview {
             goroutines: 0,
             system: 0,
             awake: 0,
+            syscall: 0,
             waiting: 0,
             unknown: 0,
             reasons: Vec::new(),
@@ -128,7 +131,10 @@ impl Overview {
                     *reasons.entry(reason).or_default() += 1;
                     waits.extend(goroutine.wait.as_ref().map(|wait| (wait.since, goroutine.goid)));
                 }
-                State::Awake | State::Gone | State::Dead => overview.awake += 1,
+                State::Awake | State::Gone | State::Dead => {
+                    overview.awake += 1;
+                    overview.syscall += u64::from(is_in_syscall(goroutine, process.snapshot()));
+                }
             }
         }
         waits.sort_unstable();
@@ -139,6 +145,14 @@ impl Overview {
         overview.reasons.sort_unstable_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));
         overview
     }
+}
+
+/// Whether what is last known of a goroutine is that it makes a system call, or runs C code. No event tells of that.
+fn is_in_syscall(goroutine: &Goroutine, last: Option<MonotonicNs>) -> bool {
+    goroutine.seen.is_some_and(|(state, began)| {
+        let told_since = goroutine.last_event.is_some_and(|(at, _)| at >= began);
+        state == snapshot::State::Syscall && Some(began) == last && !told_since
+    })
 }
 
 fn long_wait(goroutine: &Goroutine) -> Option<LongWait> {

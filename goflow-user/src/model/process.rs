@@ -495,15 +495,7 @@ impl Process {
         goroutine.created_at = goroutine.created_at.or(seen.created);
         goroutine.start = goroutine.start.or(seen.start);
         goroutine.system = Some(seen.system);
-        let waits = match seen.state {
-            snapshot::State::Waiting | snapshot::State::Leaked => true,
-            snapshot::State::Idle
-            | snapshot::State::Runnable
-            | snapshot::State::Running
-            | snapshot::State::Syscall
-            | snapshot::State::CopyStack
-            | snapshot::State::Preempted => false,
-        };
+        let waits = seen.is_parked();
         let is_sure = goroutine.known_at >= unsure_before;
         if precedence.is_of_event_about_state(goroutine, waits, is_sure) {
             return;
@@ -546,7 +538,8 @@ impl Process {
             wait.since = wait.since.min(seen.wait_since.unwrap_or(began));
         }
         if !unread.contains(&seen.goid) {
-            wait.on.clone_from(&seen.blocked_on);
+            wait.on.clear();
+            wait.on.extend_from_slice(&seen.blocked_on);
         }
         if !seen.stack.frames.is_empty() {
             wait.stack.clone_from(&seen.stack.frames);

@@ -377,7 +377,8 @@ fn an_overview_counts_everybody_once_and_shows_the_longest_waits() {
     );
 
     // 8 differs from 5 in its id, 9 in its channel too, 10 in where it was created.
-    let elsewhere = |goid| seen::Goroutine { blocked_on: vec![receiving(0xe0)], ..parked(goid, 60) };
+    let elsewhere =
+        |goid| seen::Goroutine { blocked_on: seen::Few::from_buf([receiving(0xe0)]), ..parked(goid, 60) };
     let seen =
         vec![parked(5, 40), parked(8, 45), elsewhere(9), seen::Goroutine { created: None, ..parked(10, 70) }];
     model.reconcile(PID, &snapshot(101, 102, seen));
@@ -393,6 +394,33 @@ fn an_overview_counts_everybody_once_and_shows_the_longest_waits() {
     let overview = Overview::of(process(&model), 9, &ALL);
     assert_eq!((overview.goroutines, overview.unknown, overview.waiting), (4, 4, 0));
     assert_eq!((overview.missing, overview.longest), (Some(Missing::Lost), Vec::new()));
+}
+
+#[test]
+fn who_was_found_in_a_system_call_is_told_apart_until_something_is_heard_of_it() {
+    let mut model = model();
+    let calls = |goid| seen_goroutine(goid, seen::State::Syscall, None);
+    let seen = vec![calls(5), calls(6), seen_goroutine(7, seen::State::Running, None)];
+    model.reconcile(PID, &snapshot(100, 101, seen));
+    let counts = |model: &Model| {
+        let overview = Overview::of(process(model), 9, &ALL);
+        (overview.awake, overview.syscall)
+    };
+    assert_eq!(counts(&model), (3, 2));
+    model.apply(&event(110, 6, EventKind::ChanSend(op(0xc0))));
+    assert_eq!(counts(&model), (3, 1));
+    model.lose(&Lost { from: MonotonicNs(111), to: MonotonicNs(112), at: LossPoint::Ring, count: 1 });
+    assert_eq!(counts(&model), (0, 0));
+}
+
+#[test]
+fn a_goroutine_that_waits_on_its_thread_is_not_parked() {
+    // The runtime calls it waiting while its own thread works for it, as in an assist of the collector.
+    let assists = seen::Goroutine { m: Some(3), ..seen_goroutine(5, seen::State::Waiting, None) };
+    let mut model = model();
+    model.reconcile(PID, &snapshot(100, 101, vec![assists, seen_goroutine(6, seen::State::Waiting, None)]));
+    let overview = Overview::of(process(&model), 9, &ALL);
+    assert_eq!((overview.awake, overview.waiting), (1, 1));
 }
 
 #[test]

@@ -291,16 +291,21 @@ fn tell_plan(plan: &Plan, phases: Phases, path: &dyn fmt::Display) {
     }
 }
 
+/// Stacks in the first snapshot of a trace: the summary names the longest waits only, and a million stacks took as long as
+/// everything else twice over.
+const STACKS_OF_OLD_WAITS: usize = 20_000;
+
 /// How often processes are read, and what.
 pub(super) fn looks(options: &TraceOptions) -> (Pace, Looks) {
     // The innermost frame of each is that of `gopark`, which is not told.
     let frames = options.stack_depth as usize + 1;
-    let first = Options { stacks: options.stack_depth > 0, frames, labels: false };
+    let all = Options { stacks: options.stack_depth > 0, frames, labels: false, ..Options::default() };
     if options.level > Level::Snapshot {
         // Where whoever parks later stands, its event tells.
-        return (Pace::Adaptive, Looks { first, later: Options { stacks: false, ..first } });
+        let first = Options { most_stacks: STACKS_OF_OLD_WAITS, ..all };
+        return (Pace::Adaptive, Looks { first, later: Options { stacks: false, ..all } });
     }
-    (Pace::Every(options.interval), Looks { first, later: first })
+    (Pace::Every(options.interval), Looks { first: all, later: all })
 }
 
 /// A process that neither the model nor the sinks know: its first snapshot tells of it. A child that has not executed the

@@ -78,6 +78,11 @@ pub trait Memory {
     /// Whether this is of one moment, so that also what ran holds still.
     fn stands_still(&self) -> bool;
 
+    /// How long it can still be read.
+    fn left(&self) -> Duration {
+        Duration::MAX
+    }
+
     /// Reads each run and sets its [`Run::read`].
     ///
     /// # Errors
@@ -105,6 +110,8 @@ const BATCH: usize = 1 << 18;
 thread_local! {
     /// Where a batch goes. Fresh memory would be cleared by the kernel page by page, which takes longer than to fill it.
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// What is wanted, in its order.
+    static ORDER: Cell<Vec<Piece>> = const { Cell::new(Vec::new()) };
 }
 
 /// Neighbours this far apart are read as one run. Less than a page, so that no page is touched that holds neither.
@@ -124,8 +131,9 @@ pub fn read_each(
     if addresses.is_empty() {
         return Ok(());
     }
-    let mut order: Vec<Piece> =
-        (0..).zip(addresses).map(|(index, &address)| Piece { address, index }).collect();
+    let mut order = ORDER.take();
+    order.clear();
+    order.extend((0..).zip(addresses).map(|(index, &address)| Piece { address, index }));
     // Stable, because most of them lie in order already.
     order.sort();
     let mut buffer = BUFFER.take();
@@ -139,6 +147,7 @@ pub fn read_each(
         rest = &rest[batch..];
     }
     BUFFER.set(buffer);
+    ORDER.set(order);
     Ok(())
 }
 
@@ -373,6 +382,10 @@ impl Memory for Limited<'_> {
         self.memory.stands_still()
     }
 
+    fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.began.elapsed())
+    }
+
     fn read_runs(&self, runs: &mut [Run<'_>]) -> Result<(), MemoryError> {
         let now = Instant::now();
         if self.pulse.is_cancelled() {
@@ -431,6 +444,7 @@ mod tests {
         let quick = Slow(Duration::ZERO);
         let unlimited = Limited::new(&quick, None, Duration::MAX, &pulse);
         assert!(unlimited.stands_still());
+        assert!(unlimited.left() > Duration::from_secs(3600) && limited.left() == Duration::ZERO);
         assert_eq!(unlimited.registers(7).map(|registers| registers.pc), Some(7));
         assert!(unlimited.read(RuntimeAddr(1), &mut [0]).unwrap());
         pulse.cancel();

@@ -161,6 +161,7 @@ impl Process {
         };
         let options = Options {
             stacks: flags & NO_STACKS == 0,
+            most_stacks: usize::MAX,
             frames: if flags & FEW_FRAMES == 0 { 128 } else { 3 },
             labels: true,
         };

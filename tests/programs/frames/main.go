@@ -1,5 +1,6 @@
 // Frames has goroutines that wait below every kind of frame that Go's own tracebacks treat in a way of its own: wrappers,
-// instances of generic functions, panics and faults whose deferred calls block, Goexit, finalizers, calls by reflection.
+// instances of generic functions, panics and faults whose deferred calls block, Goexit, finalizers, calls by reflection, a
+// deep recursion; and one with labels.
 //
 // What one sees: "running" once all are parked, then for each line on stdin one line of JSON: `dump`, what runtime.Stack
 // says of all goroutines, and `profile`, the stacks of runtime.GoroutineProfile as the pprof package names their frames,
@@ -7,10 +8,12 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"reflect"
 	"runtime"
+	"runtime/pprof"
 	"sort"
 	"strings"
 	"syscall"
@@ -145,6 +148,22 @@ func panicsInWrapper() {
 	through(none)
 }
 
+//go:noinline
+func recurse(n int) {
+	if n == 0 {
+		block()
+		return
+	}
+	recurse(n - 1)
+}
+
+func deep() { recurse(300) }
+
+func labelled() {
+	labels := pprof.Labels("job", "nightly", "of", "a \"b\"\n\u00e9")
+	pprof.Do(context.Background(), labels, func(context.Context) { block() })
+}
+
 func exits() {
 	defer block()
 	runtime.Goexit()
@@ -171,7 +190,7 @@ func finalized() {
 func main() {
 	for _, f := range []func(){
 		methodValue, promoted, byPointer, inlined, generic, genericMap, panics, panicsTwice, panicsWithArguments, faults,
-		faultsWithFrame, panicsInWrapper, exits, reflected, reflectedMethod, made,
+		faultsWithFrame, panicsInWrapper, exits, deep, labelled, reflected, reflectedMethod, made,
 	} {
 		go f()
 	}
@@ -221,7 +240,7 @@ func profile() []string {
 		for {
 			frame, more := frames.Next()
 			if frame.Function != "runtime.goexit" {
-				names = append([]string{frame.Function}, names...)
+				names = append([]string{nameInProfile(&frame)}, names...)
 			}
 			if !more {
 				break

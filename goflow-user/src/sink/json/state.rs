@@ -29,6 +29,7 @@ pub(super) struct StateObject<'a> {
 #[derive(serde::Serialize)]
 struct States {
     awake: u64,
+    syscall: u64,
     waiting: u64,
     unknown: u64,
 }
@@ -146,7 +147,12 @@ fn object<'a>(state: &'a ProcessState, t_ns: u64, names: &'a dyn Names) -> State
         snapshots_ns: state.snapshots_ns,
         goroutines: overview.goroutines,
         system: overview.system,
-        states: States { awake: overview.awake, waiting: overview.waiting, unknown: overview.unknown },
+        states: States {
+            awake: overview.awake,
+            syscall: overview.syscall,
+            waiting: overview.waiting,
+            unknown: overview.unknown,
+        },
         wait_reasons: overview.reasons.iter().map(count).collect(),
         longest_waits: overview.longest.iter().map(|wait| long_wait(pid, wait, names)).collect(),
         channels: overview.channels,

@@ -78,6 +78,9 @@ fn counts(title: &str, state: &ProcessState, many: bool, book: &mut Book, names:
         return vec![entry(title).text(ALARM, format!("{}not known: {}", of(state, many), printable(&why)))];
     }
     let mut parts = vec![format!("{} awake", grouped(overview.awake))];
+    if overview.syscall > 0 {
+        parts[0].push_str(&format!(" ({} in a system call)", grouped(overview.syscall)));
+    }
     parts.push(format!("{} waiting", grouped(overview.waiting)));
     if overview.unknown > 0 {
         parts.push(format!("{} unknown", grouped(overview.unknown)));

@@ -11,7 +11,7 @@ use crate::model::{AlikeWaits, LongWait, Missing, Overview};
 use crate::sink::record::ProcessState;
 use crate::sink::record::{Frame, ProbeHits, ProbeMeta, Silence, Summary, Unavailable};
 use crate::target::process::Standstill;
-use crate::target::snapshot::{self as seen, Blocked, BlockedOn, Direction};
+use crate::target::snapshot::{self as seen, Blocked, BlockedOn, Direction, Few};
 
 const MS: u64 = 1_000_000;
 
@@ -923,7 +923,7 @@ fn seen(goid: u64, created: u64) -> seen::Goroutine {
         m: None,
         tid: None,
         p: None,
-        blocked_on: Vec::new(),
+        blocked_on: Few::default(),
         labels: Vec::new(),
         stack: seen::Stack::default(),
     }
@@ -962,6 +962,7 @@ fn state(missing: Option<Missing>) -> ProcessState {
         goroutines: 1_200,
         system: 5,
         awake: 3,
+        syscall: 2,
         waiting: 1_197,
         unknown: 0,
         reasons: vec![(Some(WaitReason(7)), 1_190), (None, 7)],
@@ -1003,7 +1004,7 @@ fn the_summary_tells_who_waits_for_what_and_since_when() {
     assert_eq!(
         lines[from..from + 5],
         [
-            "  state   1,200 goroutines: 3 awake, 1,197 waiting; 5 of the runtime's own, 9 channels",
+            "  state   1,200 goroutines: 3 awake (2 in a system call), 1,197 waiting; 5 of the runtime's own, 9 channels",
             "          waiting for: 1,190 chan receive, 7 unknown reason",
             "              ≥ 7.000 s  g5 chan receive (channel 0xc000) and 1 more at app.(*Pool).Submit pool.go:32, created at app.(*Pool).Submit pool.go:31",
             "                6.000 s  g6 and 1,199 like it: chan receive (channel 0xc000) and 1 more, created at app.(*Pool).Submit pool.go:31",

@@ -1,6 +1,7 @@
 //! A snapshot as folded stacks, one line for each: `outermost;…;innermost count`, as flame-graph tools read them.
 
-use super::View;
+use super::{Named, View};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -14,7 +15,7 @@ pub fn write(view: &View<'_>, out: &mut impl Write) -> io::Result<()> {
     for &goroutine in &view.chosen {
         let stack = view.profiled(goroutine);
         // A semicolon separates frames, and can stand in the name of a type.
-        let names = stack.iter().rev().map(|named| view.name(named).replace(';', ","));
+        let names = stack.iter().rev().map(|named| name(named).replace(';', ","));
         let mut line = names.collect::<Vec<_>>().join(";");
         if line.is_empty() {
             line = format!("[{}]", goroutine.state.name());
@@ -25,4 +26,9 @@ pub fn write(view: &View<'_>, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{stack} {count}")?;
     }
     Ok(())
+}
+
+/// The name of a frame's function as a profile has it, or the frame's address.
+fn name<'a>(named: &Named<'a>) -> Cow<'a, str> {
+    named.frame.map_or_else(|| named.pc.to_string().into(), |frame| frame.function.into())
 }

@@ -148,7 +148,9 @@ impl<'a> View<'a> {
     }
 
     /// The frames of a goroutine that Go's own goroutine profile has: without wrappers and without the `runtime.goexit` that is
-    /// below everything (`tracebackPCs` in src/runtime/traceback.go, `allFrames` in src/runtime/pprof/proto.go).
+    /// below everything (`tracebackPCs` in src/runtime/traceback.go, `allFrames` in src/runtime/pprof/proto.go). Such a profile
+    /// names functions as the binary's table does, with their type arguments (`runtime_FrameSymbolName`, from Go 1.21 on; up
+    /// to Go 1.20 the table itself has `[...]`).
     #[must_use]
     pub fn profiled(&self, goroutine: &Goroutine) -> Vec<Named<'a>> {
         let mut stack = self.stack(goroutine);
@@ -156,13 +158,7 @@ impl<'a> View<'a> {
         stack
     }
 
-    /// The name of a frame's function as Go prints it, or the frame's address.
-    #[must_use]
-    pub fn name(&self, named: &Named<'a>) -> Cow<'a, str> {
-        named.frame.map_or_else(|| named.pc.to_string().into(), |frame| self.printed(frame.function))
-    }
-
-    /// The name of a function as this binary's Go prints it: without type arguments (`funcNamePiecesForPrint` in
+    /// The name of a function as a traceback of this binary's Go has it: without type arguments (`funcNamePiecesForPrint` in
     /// src/runtime/traceback.go; up to Go 1.20 the linker has done that already).
     #[must_use]
     pub fn printed<'n>(&self, function: &'n str) -> Cow<'n, str> {

@@ -147,13 +147,13 @@ impl Tables {
         let mut locations = Vec::new();
         let frames = view.profiled(goroutine);
         for frames in frames.chunk_by(|inner, outer| inner.pc == outer.pc && inner.is_inlined()) {
-            locations.push(self.location(view, frames));
+            locations.push(self.location(frames));
         }
         locations
     }
 
     /// The location of `frames`, which share an address.
-    fn location(&mut self, view: &View<'_>, frames: &[Named<'_>]) -> u64 {
+    fn location(&mut self, frames: &[Named<'_>]) -> u64 {
         let pc = frames.first().map_or(0, |named| named.pc.0);
         if let Some(&id) = self.locations.get(&(pc, frames.len())) {
             return id;
@@ -161,7 +161,7 @@ impl Tables {
         let id = self.profile.location.len() as u64 + 1;
         let mut line = Vec::new();
         for frame in frames.iter().filter_map(|named| named.frame) {
-            let function_id = self.function(&view.printed(frame.function), frame.file.unwrap_or(""));
+            let function_id = self.function(frame.function, frame.file.unwrap_or(""));
             line.push(Line { function_id, line: i64::from(frame.line.unwrap_or(0)) });
         }
         // A profile has the address of the call, a stack that of the instruction behind it.

@@ -6,9 +6,15 @@
 
 use super::group::{Group, reason};
 use super::{Named, View};
-use crate::target::snapshot::{Goroutine, StackEnd, State};
+use crate::binary::frame::Frame;
+use crate::target::snapshot::{Goroutine, Label, StackEnd, State};
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::ops::Range;
+
+/// Frames of a deep stack that are printed at each end (`tracebackInnerFrames`, `tracebackOuterFrames`).
+const INNERMOST: usize = 50;
+const OUTERMOST: usize = 50;
 
 /// Writes the goroutines, with a blank line between two.
 ///
@@ -60,26 +66,97 @@ fn header(view: &View<'_>, goroutine: &Goroutine, out: &mut impl Write) -> io::R
     if goroutine.locked {
         write!(out, ", locked to thread")?;
     }
-    writeln!(out, "]:")
+    write!(out, "]")?;
+    if !goroutine.labels.is_empty() && has_labels(view) {
+        labels(&goroutine.labels, out)?;
+    }
+    writeln!(out, ":")
+}
+
+/// Whether this binary's Go prints labels: from Go 1.27 on, by default only where the module asks for that. A `GODEBUG` in the
+/// environment, which may say otherwise, is not asked.
+fn has_labels(view: &View<'_>) -> bool {
+    let built_in = view.binary().build_info().and_then(|info| info.setting("DefaultGODEBUG"));
+    let off = built_in.is_some_and(|list| list.split(',').any(|it| it == "tracebacklabels=0"));
+    view.at_least((1, 27)) && !off
+}
+
+fn labels(labels: &[Label], out: &mut impl Write) -> io::Result<()> {
+    let pairs = labels.iter().map(|label| format!("{}: {}", quoted(&label.key), quoted(&label.value)));
+    write!(out, " {{{}}}", pairs.collect::<Vec<_>>().join(", "))
+}
+
+/// As `tracebackStringNeedsQuoting` and `printquoted` (src/runtime/print.go) have it.
+fn quoted(text: &str) -> Cow<'_, str> {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '/' | '_');
+    if text.chars().all(is_plain) {
+        return text.into();
+    }
+    let letters = text.chars().map(|letter| match letter {
+        '\n' => "\\n".to_owned(),
+        '\r' => "\\r".to_owned(),
+        '\t' => "\\t".to_owned(),
+        '\\' | '"' => format!("\\{letter}"),
+        ' '..='~' => letter.to_string(),
+        _ if u32::from(letter) < 127 => format!("\\x{:02x}", u32::from(letter)),
+        _ if u32::from(letter) < 0x1_0000 => format!("\\u{:04x}", u32::from(letter)),
+        _ => format!("\\U{:08x}", u32::from(letter)),
+    });
+    format!("\"{}\"", letters.collect::<String>()).into()
 }
 
 fn frames(view: &View<'_>, goroutine: &Goroutine, out: &mut impl Write) -> io::Result<()> {
     if goroutine.stack.end == StackEnd::Running {
         return writeln!(out, "\tgoroutine running on other thread; stack unavailable");
     }
-    let mut is_first = true;
-    for named in view.stack(goroutine).into_iter().filter(|named| !named.elided) {
-        let Some(frame) = named.frame.filter(|frame| is_shown(view, frame.function, is_first)) else {
-            continue;
-        };
-        is_first = false;
-        writeln!(out, "{}(...)", printed(view, frame.function))?;
-        position(frame.file, frame.line, &named, out)?;
+    let (shown, is_whole) = shown(view, goroutine);
+    let elided = elided(shown.len(), is_whole);
+    for (named, frame) in &shown[..elided.start] {
+        call(view, named, frame, out)?;
     }
-    if matches!(goroutine.stack.end, StackEnd::Cut | StackEnd::Broken) {
-        writeln!(out, "...additional frames elided...")?;
+    match elided.len() {
+        0 if is_whole => {}
+        count if is_whole => writeln!(out, "...{count} frames elided...")?,
+        _ => writeln!(out, "...additional frames elided...")?,
+    }
+    for (named, frame) in &shown[elided.end..] {
+        call(view, named, frame, out)?;
     }
     Ok(())
+}
+
+/// The frames that this binary's Go would show of a stack if it were not deep, and whether those are all. Up to Go 1.20 it looks
+/// at the innermost hundred only, the runtime's own and those not shown among them.
+fn shown<'a>(view: &View<'a>, goroutine: &Goroutine) -> (Vec<(Named<'a>, Frame<'a>)>, bool) {
+    let most = if view.at_least((1, 21)) { usize::MAX } else { INNERMOST + OUTERMOST };
+    let mut is_whole = !matches!(goroutine.stack.end, StackEnd::Cut | StackEnd::Broken);
+    let (mut shown, mut calls) = (Vec::new(), 0);
+    for named in view.stack(goroutine) {
+        if calls == most {
+            is_whole = false;
+            break;
+        }
+        calls += usize::from(!named.is_inlined());
+        let is_shown = |frame: &Frame<'_>| is_shown(view, frame.function, shown.is_empty());
+        if let Some(frame) = named.frame.filter(|frame| !named.elided && is_shown(frame)) {
+            shown.push((named, frame));
+        }
+    }
+    (shown, is_whole)
+}
+
+/// Which of so many frames are left out: those in the middle where these are all, else the last ones.
+fn elided(shown: usize, is_whole: bool) -> Range<usize> {
+    match shown.checked_sub(INNERMOST + OUTERMOST) {
+        None => shown..shown,
+        Some(_) if is_whole => INNERMOST..shown - OUTERMOST,
+        Some(_) => INNERMOST + OUTERMOST..shown,
+    }
+}
+
+fn call(view: &View<'_>, named: &Named<'_>, frame: &Frame<'_>, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{}(...)", printed(view, frame.function))?;
+    position(frame.file, frame.line, named, out)
 }
 
 fn position(
@@ -184,5 +261,27 @@ mod tests {
             assert_eq!((old.show(function, true), new.show(function, true)), (before, since), "{function}");
         }
         assert!(new.show(GOPANIC, false) && !new.show(GOPANIC, true));
+    }
+
+    #[test]
+    fn of_a_deep_stack_both_ends_are_printed_where_go_does() {
+        assert_eq!([elided(99, true), elided(100, true), elided(100, false)], [99..99, 50..50, 100..100]);
+        assert_eq!([elided(301, true), elided(301, false)], [50..251, 100..301]);
+    }
+
+    #[test]
+    fn labels_are_quoted_where_go_quotes_them() {
+        let texts = ["nightly", "a/b_c.D9", "", "a-b", "a \"b\"\n", "\u{1}\u{7f}\u{e9}", "\u{1f600}"];
+        let printed = texts.map(|text| quoted(text).into_owned());
+        let expected = [
+            "nightly",
+            "a/b_c.D9",
+            "",
+            r#""a-b""#,
+            r#""a \"b\"\n""#,
+            r#""\x01\u007f\u00e9""#,
+            r#""\U0001f600""#,
+        ];
+        assert_eq!(printed, expected);
     }
 }

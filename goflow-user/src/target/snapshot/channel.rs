@@ -1,5 +1,6 @@
 //! A channel as a snapshot has it: its `hchan` and both wait queues (src/runtime/chan.go). No logic.
 
+use super::Few;
 use crate::binary::addr::RuntimeAddr;
 use crate::target::id::{ChanAddr, Goid, MonotonicNs};
 
@@ -23,9 +24,9 @@ pub struct Channel {
     /// Position in the buffer of the next value received.
     pub recvx: u64,
     /// Who waits to send, in the order in which they will be served.
-    pub senders: Vec<Waiter>,
+    pub senders: Few<Waiter>,
     /// Who waits to receive, in the order in which they will be served.
-    pub receivers: Vec<Waiter>,
+    pub receivers: Few<Waiter>,
     /// The timer or ticker that sends to it, from Go 1.23 on.
     pub timer: Option<ChanTimer>,
 }

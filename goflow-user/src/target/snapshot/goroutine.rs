@@ -1,5 +1,6 @@
 //! A goroutine as a snapshot has it: its `g` (src/runtime/runtime2.go), what it waits for, its stack. No logic.
 
+use super::Few;
 use crate::binary::addr::RuntimeAddr;
 use crate::target::id::{Goid, MonotonicNs, SyncPrimitive, WaitReason};
 
@@ -38,7 +39,7 @@ pub struct Goroutine {
     pub p: Option<i32>,
     /// What it waits for: one thing, or each case of a select in lock order. Empty when it does not wait, when what it
     /// waits for has no address (the runtime's own reasons), and when it is [`super::Entity::WaitOf`] in `unknown`.
-    pub blocked_on: Vec<Blocked>,
+    pub blocked_on: Few<Blocked>,
     /// Its profiler labels, in the order of the target's memory.
     pub labels: Vec<Label>,
     /// Where it stands.
@@ -46,6 +47,14 @@ pub struct Goroutine {
 }
 
 impl Goroutine {
+    /// It is parked: whoever makes it runnable wakes it. What the runtime calls waiting although a thread has it is not: that
+    /// thread works for it on the system stack, and it goes on by itself (`casGToWaiting` in src/runtime/proc.go; `dropg` takes
+    /// the thread from who parks).
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        matches!(self.state, State::Waiting | State::Leaked) && self.m.is_none()
+    }
+
     /// Return address of the `go` statement that created it; `None` for the first goroutine, which runs `main` and was made
     /// by assembly before any Go code ran (`rt0_go` in src/runtime/asm_amd64.s; `printcreatedby` in src/runtime/traceback.go
     /// leaves it out too).

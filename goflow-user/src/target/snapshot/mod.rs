@@ -15,6 +15,7 @@ mod found;
 mod labels;
 mod raw;
 mod reason;
+mod room;
 mod semaphore;
 mod stack;
 mod start;
@@ -29,7 +30,11 @@ pub use self::sync::{SyncObject, SyncWaiter};
 
 use super::id::{ChanAddr, Goid, MonotonicNs};
 use crate::binary::addr::RuntimeAddr;
+use smallvec::SmallVec;
 use std::fmt;
+
+/// A list that nearly always has one entry or none: a piece of the heap for each took an eighth of a snapshot of 100,000.
+pub type Few<T> = SmallVec<[T; 1]>;
 
 /// Everything that was read at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

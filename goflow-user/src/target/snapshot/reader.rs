@@ -31,6 +31,7 @@ use crate::target::host::monotonic_ns;
 use crate::target::id::MonotonicNs;
 use crate::target::memory::{Memory, MemoryError};
 use std::ops::Range;
+use std::time::Duration;
 use thiserror::Error;
 
 /// Most goroutines, dead ones included, that are read.
@@ -79,6 +80,8 @@ pub enum SnapshotError {
 pub struct Options {
     /// The stacks of goroutines that do not run.
     pub stacks: bool,
+    /// Most stacks, of those that have waited longest; the others are [`super::StackEnd::NotRead`].
+    pub most_stacks: usize,
     /// Most frames of a stack.
     pub frames: usize,
     /// Profiler labels.
@@ -87,7 +90,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { stacks: true, frames: 128, labels: true }
+        Self { stacks: true, most_stacks: usize::MAX, frames: 128, labels: true }
     }
 }
 
@@ -191,6 +194,9 @@ impl<'b> Reader<'b> {
             waits: std::mem::take(&mut self.room.waits),
             labels: Map::default(),
             places: Map::default(),
+            has_sync: false,
+            look: Duration::ZERO,
+            lacks_stacks: false,
         };
         session.waits.clear();
         self.goroutines(&mut session, &mut snapshot)?;
@@ -271,6 +277,12 @@ struct Session<'m> {
     labels: Map<Option<Vec<Label>>>,
     /// Places in the lists of semaphores, by `g`.
     places: Map<u32>,
+    /// A goroutine of the snapshot waits for a sync object.
+    has_sync: bool,
+    /// How long one look at every goroutine took.
+    look: Duration,
+    /// There was no time for some stacks.
+    lacks_stacks: bool,
 }
 
 /// `len` words from `at` on; `None` when not all are mapped.

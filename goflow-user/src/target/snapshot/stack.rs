@@ -15,7 +15,7 @@ use std::ops::Range;
 const WINDOW: usize = 512;
 
 /// Windows handled at a time.
-const CHUNK: usize = 4096;
+pub(super) const CHUNK: usize = 4096;
 
 /// One walk.
 pub(super) struct Walk {

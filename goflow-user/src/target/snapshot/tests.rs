@@ -96,7 +96,7 @@ proptest! {
         let raws: Vec<&Raw> = live.iter().collect();
         let mut waits = Waits::default();
         let (first, breached) = waits.read(&memory, &offsets, &raws).unwrap();
-        for (index, raw) in raws.iter().enumerate().filter(|(index, _)| !breached.contains(index)) {
+        for (index, raw) in raws.iter().enumerate().filter(|(index, _)| !breached.contains(&(first + *index as u32))) {
             // A list that holds together begins where the goroutine says, and ends.
             let own = first + u32::try_from(index).unwrap();
             let count = waits.of(Some(own)).count();

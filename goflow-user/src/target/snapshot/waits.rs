@@ -8,6 +8,7 @@
 
 use super::Direction;
 use super::raw::Raw;
+use super::room;
 use crate::binary::addr::RuntimeAddr;
 use crate::binary::offsets::Offsets;
 use crate::binary::read::{array, u8_at, u32_at, u64_at};
@@ -155,30 +156,36 @@ pub(super) struct Waits {
     channels: Vec<(u64, Option<Hchan>)>,
     /// Channels that were read again.
     later: Map<Option<Hchan>>,
+    /// Room for the order of the next snapshot's first attempt.
+    room: Vec<At>,
 }
 
 impl Waits {
     /// Forgets everything, but keeps the room.
     pub(super) fn clear(&mut self) {
         self.own.clear();
-        self.attempts.clear();
+        if let Some(mut order) = self.attempts.drain(..).next() {
+            order.clear();
+            self.room = order;
+        }
         self.channels.clear();
         self.later.clear();
     }
 
     /// Reads the sudogs of the `waiting` goroutines and the channels they stand at. Gives the place of the first one's
-    /// sudog, for [`Waits::of`], the others' following it, and the goroutines, by their place in `waiting`, whose list does
-    /// not hold together.
+    /// sudog, for [`Waits::of`], the others' following it, and the places of those whose list does not hold together.
     pub(super) fn read(
         &mut self,
         memory: &dyn Memory,
         offsets: &Offsets,
         waiting: &[&Raw],
-    ) -> Result<(u32, HashSet<usize>), MemoryError> {
+    ) -> Result<(u32, HashSet<u32>), MemoryError> {
         let mut breached = HashSet::new();
         let from = self.own.len();
+        room::reserve(&mut self.own, waiting.len());
         self.own.resize(from + waiting.len(), Own::NONE);
-        let mut order = Vec::with_capacity(waiting.len());
+        let mut order = std::mem::take(&mut self.room);
+        order.reserve(waiting.len());
         // Which goroutine each address is of, and the place of the sudog that led there.
         let mut addresses: Vec<u64> = Vec::with_capacity(waiting.len());
         let mut steps: Vec<(u32, u32)> = Vec::with_capacity(waiting.len());
@@ -198,11 +205,11 @@ impl Waits {
                 let sudog = bytes.and_then(|bytes| Sudog::decode(bytes, offsets));
                 let cycle = step > 0 && (address == raw.waiting || !seen.insert((index, address)));
                 let Some(sudog) = sudog.filter(|sudog| sudog.g == raw.addr && !cycle) else {
-                    breached.insert(index as usize);
+                    breached.insert(from as u32 + index);
                     return;
                 };
                 if self.own.len() > MOST_SUDOGS {
-                    breached.insert(index as usize);
+                    breached.insert(from as u32 + index);
                     return;
                 }
                 let own = Own::of(address, &sudog);
@@ -226,7 +233,7 @@ impl Waits {
             })?;
             (addresses, steps) = (next, next_steps);
         }
-        breached.extend(steps.into_iter().map(|(index, _)| index as usize));
+        breached.extend(steps.into_iter().map(|(index, _)| from as u32 + index));
         // Stable, because much of it lies in order: allocated one after the other.
         order.sort();
         self.read_channels(memory, offsets, &order)?;
@@ -247,6 +254,7 @@ impl Waits {
         if self.attempts.is_empty() {
             channels = std::mem::take(&mut self.channels);
         }
+        room::reserve(&mut channels, addresses.len());
         channels.extend(addresses.iter().map(|&address| (address, None)));
         read_each(memory, &addresses, offsets.hchan.size as usize, |at, bytes| {
             channels[at].1 = bytes.and_then(|bytes| Hchan::decode(bytes, offsets));
@@ -393,6 +401,11 @@ impl Waits {
         for own in self.own.iter_mut().filter(|own| goids.contains(&Goid(own.goid))) {
             own.goid = 0;
         }
+    }
+
+    /// How many channels the first attempt found: nearly all there are.
+    pub(super) fn channels_of_first(&self) -> usize {
+        self.channels.len()
     }
 
     /// Calls `each` with every channel that a goroutine of the snapshot stands at, by address: what it is, and who stands

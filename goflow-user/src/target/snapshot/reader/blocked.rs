@@ -10,7 +10,7 @@ use crate::target::id::{MonotonicNs, SyncPrimitive};
 use crate::target::snapshot::raw::Raw;
 use crate::target::snapshot::reason::Reason;
 use crate::target::snapshot::semaphore;
-use crate::target::snapshot::{Blocked, BlockedOn, Direction, State};
+use crate::target::snapshot::{Blocked, BlockedOn, Direction, Few, State};
 
 /// Frames that tell what a goroutine waits for.
 pub(super) const FEW_FRAMES: usize = 12;
@@ -34,43 +34,54 @@ impl Reader<'_> {
         }
     }
 
-    /// What a goroutine waits for.
+    /// What a goroutine waits for, whose sudogs are at `own`.
     pub(super) fn blocked_on(
         &mut self,
         session: &mut Session<'_>,
         raw: &Raw,
-        evidence: &Evidence<'_>,
-    ) -> Result<Vec<Blocked>, &'static str> {
+        own: Option<u32>,
+        evidence: &Evidence,
+    ) -> Result<Few<Blocked>, &'static str> {
+        let Some(place) = own else { return Ok(Few::default()) };
+        if evidence.breached.contains(&place) {
+            return Err("its list of waits does not hold together");
+        }
         let one = |on, address, direction| {
-            vec![Blocked { on, address: Some(RuntimeAddr(address)), direction, until: None }]
+            Few::from_buf([Blocked { on, address: Some(RuntimeAddr(address)), direction, until: None }])
         };
         match self.reason(raw) {
-            Reason::NilChannel(direction) => Ok(vec![Blocked {
+            Reason::NilChannel(direction) => Ok(Few::from_buf([Blocked {
                 on: BlockedOn::Channel,
                 address: None,
                 direction: Some(direction),
                 until: None,
-            }]),
+            }])),
             Reason::Channel(direction) => {
-                let blocked = cases(session, evidence, Some(direction));
+                let blocked = cases(session, own, Some(direction));
                 let alone = blocked.len() == 1;
                 if alone { Ok(blocked) } else { Err("it is in the queue of no channel, or of several") }
             }
             Reason::Select => {
-                let blocked = cases(session, evidence, None);
+                let blocked = cases(session, own, None);
                 if blocked.is_empty() { Err("it is in the queue of no channel") } else { Ok(blocked) }
             }
-            Reason::EmptySelect => Ok(Vec::new()),
-            Reason::Other => Ok(cases(session, evidence, None)),
+            Reason::EmptySelect => Ok(Few::default()),
+            Reason::Other => Ok(cases(session, own, None)),
             Reason::Sleep => {
+                if raw.timer == 0 {
+                    return Err("it sleeps without a timer");
+                }
                 let end = raw.sleep_when.or_else(|| evidence.sleeps.get(&raw.timer).copied());
-                let mut blocked = one(BlockedOn::Timer, raw.timer, None);
-                blocked[0].until = end.map(MonotonicNs);
-                if raw.timer == 0 { Err("it sleeps without a timer") } else { Ok(blocked) }
+                Ok(Few::from_buf([Blocked {
+                    on: BlockedOn::Timer,
+                    address: Some(RuntimeAddr(raw.timer)),
+                    direction: None,
+                    until: end.map(MonotonicNs),
+                }]))
             }
-            Reason::Semaphore(kind) => self.semaphore(session, raw, kind, evidence),
+            Reason::Semaphore(kind) => self.semaphore(session, raw, own, kind, evidence),
             Reason::Cond => {
-                let list = session.waits.of(evidence.own).map(|sudog| sudog.elem).find(|&elem| elem != 0);
+                let list = session.waits.of(own).map(|sudog| sudog.elem).find(|&elem| elem != 0);
                 let list = list.or_else(|| evidence.found.lists.get(&raw.addr).copied());
                 let list = list.ok_or("its stack does not lead to the queue that it is in")?;
                 let notify = self.offsets.cond.map_or(0, |cond| cond.notify);
@@ -91,12 +102,13 @@ impl Reader<'_> {
         &mut self,
         session: &mut Session<'_>,
         raw: &Raw,
+        own: Option<u32>,
         kind: Option<(SyncPrimitive, Option<Direction>)>,
-        evidence: &Evidence<'_>,
-    ) -> Result<Vec<Blocked>, &'static str> {
+        evidence: &Evidence,
+    ) -> Result<Few<Blocked>, &'static str> {
         let listed = evidence.table.waiters.get(&raw.addr).copied();
         let own = || {
-            let own = session.waits.of(evidence.own).find(|sudog| sudog.c == 0 && sudog.elem != 0)?;
+            let own = session.waits.of(own).find(|sudog| sudog.c == 0 && sudog.elem != 0)?;
             Some(semaphore::Waiter { semaphore: own.elem, place: u32::MAX })
         };
         let waiter = match (listed.or_else(own), evidence.table.broken) {
@@ -105,19 +117,19 @@ impl Reader<'_> {
             (None, None) => return Err("it is not in the table of semaphores"),
         };
         session.places.insert(raw.addr, waiter.place);
-        let calls = evidence.walk.map_or(&[][..], |walk| &walk.frames);
+        let calls = evidence.walked.get(&raw.addr).map_or(&[][..], |walk| &walk.frames);
         let kind = self.kind_by_stack(calls).or(kind);
         let (primitive, direction) = kind.unwrap_or((SyncPrimitive::Semaphore, None));
         let of_mutex = self.reason(raw) == Reason::Semaphore(Some((SyncPrimitive::Mutex, None)))
             || self.calls_of(calls).contains(&Call::MutexLock);
         let into = self.offset_of_semaphore(primitive, direction, of_mutex);
         let (primitive, into) = into.map_or((SyncPrimitive::Semaphore, 0), |into| (primitive, into));
-        Ok(vec![Blocked {
+        Ok(Few::from_buf([Blocked {
             on: BlockedOn::Sync(primitive),
             address: Some(RuntimeAddr(waiter.semaphore.wrapping_sub(u64::from(into)))),
             direction,
             until: None,
-        }])
+        }]))
     }
 
     /// Where in the object its semaphore is.
@@ -191,8 +203,8 @@ fn call_named(function: &str) -> Option<Call> {
 }
 
 /// The channels of a goroutine's sudogs. In a select the queue that a sudog stands in tells the direction.
-fn cases(session: &Session<'_>, evidence: &Evidence<'_>, direction: Option<Direction>) -> Vec<Blocked> {
-    let at_channels = session.waits.of(evidence.own).filter(|sudog| sudog.c != 0);
+fn cases(session: &Session<'_>, own: Option<u32>, direction: Option<Direction>) -> Few<Blocked> {
+    let at_channels = session.waits.of(own).filter(|sudog| sudog.c != 0);
     let blocked = at_channels.map(|sudog| Blocked {
         on: BlockedOn::Channel,
         address: Some(RuntimeAddr(sudog.c)),

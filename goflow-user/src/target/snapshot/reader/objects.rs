@@ -8,9 +8,10 @@ use crate::binary::addr::RuntimeAddr;
 use crate::binary::read::u64_at;
 use crate::target::id::{ChanAddr, Goid, MonotonicNs, SyncPrimitive};
 use crate::target::memory::{Memory, read_each};
+use crate::target::snapshot::room;
 use crate::target::snapshot::waits::Own;
 use crate::target::snapshot::{
-    BlockedOn, ChanTimer, Channel, Direction, Entity, Snapshot, SyncObject, SyncWaiter, Unknown, Waiter,
+    BlockedOn, ChanTimer, Channel, Direction, Entity, Few, Snapshot, SyncObject, SyncWaiter, Unknown, Waiter,
 };
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ impl Reader<'_> {
         snapshot: &mut Snapshot,
     ) -> Result<(), SnapshotError> {
         let mut timers: Vec<(usize, u64)> = Vec::new();
+        room::reserve(&mut snapshot.channels, session.waits.channels_of_first());
         session.waits.each_channel(|address, hchan, group| {
             let what = Entity::Channel(ChanAddr(address));
             let Some(hchan) = hchan else {
@@ -80,15 +82,16 @@ impl Reader<'_> {
 }
 
 /// The waiters of one direction, of all in the order of the queue.
-fn side(group: &[&Own], direction: Direction) -> Vec<Waiter> {
-    let of_side = || group.iter().filter(|own| own.side == Some(direction));
-    let mut waiters = Vec::with_capacity(of_side().count());
-    waiters.extend(of_side().map(|own| Waiter { goid: Goid(own.goid), select: own.select }));
-    waiters
+fn side(group: &[&Own], direction: Direction) -> Few<Waiter> {
+    let of_side = group.iter().filter(|own| own.side == Some(direction));
+    of_side.map(|own| Waiter { goid: Goid(own.goid), select: own.select }).collect()
 }
 
 /// Sync objects, from what the goroutines wait for.
 pub(super) fn sync_objects(session: &Session<'_>, snapshot: &mut Snapshot) {
+    if !session.has_sync {
+        return;
+    }
     let mut objects: BTreeMap<(SyncPrimitive, RuntimeAddr), Vec<(u32, SyncWaiter)>> = BTreeMap::new();
     for goroutine in &snapshot.goroutines {
         for blocked in &goroutine.blocked_on {

@@ -10,9 +10,11 @@ use crate::target::id::{Goid, MonotonicNs, WaitReason};
 use crate::target::memory::{Memory, MemoryError, read_each};
 use crate::target::snapshot::raw::{Raw, Slot};
 use crate::target::snapshot::reason::Reason;
+use crate::target::snapshot::room;
 use crate::target::snapshot::start::Start;
-use crate::target::snapshot::{Entity, Goroutine, Snapshot, StackEnd, State, Unknown};
+use crate::target::snapshot::{Blocked, Entity, Few, Goroutine, Snapshot, StackEnd, State, Unknown};
 use std::collections::HashSet;
+use std::time::Instant;
 
 /// How often a goroutine that moves is read.
 pub(super) const ATTEMPTS: usize = 4;
@@ -48,7 +50,7 @@ impl Reader<'_> {
         apart(&mut addresses, Raw::span(&self.offsets) as u64, snapshot);
         let mut pending = std::mem::take(&mut self.room.pending);
         pending.clear();
-        pending.reserve(addresses.len().min(1 << 20));
+        room::reserve(&mut pending, addresses.len().min(1 << 20));
         let details = std::mem::take(&mut self.room.details);
         let mut work = Work { addresses, read: 0, pending, details, suspects: Vec::new() };
         let cut_short = match self.settle(session, snapshot, &mut work) {
@@ -72,12 +74,14 @@ impl Reader<'_> {
         snapshot: &mut Snapshot,
         work: &mut Work,
     ) -> Result<(), MemoryError> {
+        let began = Instant::now();
         self.first_look(session.memory, snapshot, work)?;
+        session.look = began.elapsed();
         let Work { pending, details, suspects, .. } = work;
-        snapshot.goroutines.reserve_exact(pending.len());
+        room::reserve(&mut snapshot.goroutines, pending.len());
         for attempt in 1..=ATTEMPTS {
             let last = attempt == ATTEMPTS;
-            self.details(session, pending, details)?;
+            let evidence = self.details(session, pending, details)?;
             let mut now: Vec<u64> = pending.iter().map(|raw| raw.addr).collect();
             now.extend(suspects.iter().map(|&(address, _)| address));
             let later = self.again(session.memory, &now, pending)?;
@@ -85,25 +89,28 @@ impl Reader<'_> {
             let mut again = Vec::new();
             let mut odd = Vec::new();
             let count = pending.len();
-            for (n, (raw, details)) in pending.drain(..).zip(details.drain(..)).enumerate() {
+            for (n, (raw, details)) in pending.iter().zip(details.iter_mut()).enumerate() {
                 match later.next_if(|&(at, _)| at == n).map(|(_, slot)| slot) {
                     Some(Slot::Dead) => snapshot.dead += 1,
                     Some(Slot::Nonsense(why)) => odd.push((raw.addr, why)),
                     Some(Slot::Live(later)) if details.has_parts || !raw.same(&later) => {
                         session.waits.forget(details.own);
                         if last && raw.same(&later) {
-                            self.finish(session, snapshot, &later, self.moving(session, &later));
+                            let (mut details, wait) = self.moving(session, &later);
+                            self.finish(session, snapshot, &later, &mut details, wait);
                         } else {
                             again.push(later);
                         }
                     }
                     // It stands where it stood, or nothing was read that a move could have torn.
-                    None | Some(Slot::Live(_)) if details.wait_unknown.is_none() || last => {
-                        self.finish(session, snapshot, &raw, details);
-                    }
                     None | Some(Slot::Live(_)) => {
-                        session.waits.forget(details.own);
-                        again.push(raw);
+                        let wait = self.blocked_on(session, raw, details.own, &evidence);
+                        if wait.is_ok() || last {
+                            self.finish(session, snapshot, raw, details, wait);
+                        } else {
+                            session.waits.forget(details.own);
+                            again.push(*raw);
+                        }
                     }
                 }
             }
@@ -116,6 +123,7 @@ impl Reader<'_> {
                 }
             }
             suspects.append(&mut odd);
+            pending.clear();
             pending.append(&mut again);
             if pending.is_empty() && suspects.is_empty() {
                 break;
@@ -162,11 +170,17 @@ impl Reader<'_> {
             Some(why) => {
                 let alone = work.pending.len();
                 for raw in std::mem::take(&mut work.pending) {
-                    self.finish(session, snapshot, &raw, Details::default());
+                    let wait = Ok(Few::default());
+                    self.finish(session, snapshot, &raw, &mut Details::default(), wait);
                 }
                 format!(
                     "{why}: {not_read}, and of {alone} goroutines not their stacks and what they wait for"
                 )
+            }
+            None if session.lacks_stacks && unread == 0 => {
+                let has_none = |it: &&Goroutine| it.stack.end == StackEnd::NotRead;
+                let without = snapshot.goroutines.iter().filter(has_none).count();
+                format!("time ran short: the stacks of {without} goroutines were not read")
             }
             None if unread > 0 => {
                 let odd = work.suspects.len();
@@ -227,25 +241,30 @@ impl Reader<'_> {
     }
 
     /// What can be told of a goroutine that never holds still.
-    fn moving(&self, session: &Session<'_>, raw: &Raw) -> Details {
+    fn moving(&self, session: &Session<'_>, raw: &Raw) -> (Details, Result<Few<Blocked>, &'static str>) {
         let mut details = Details::default();
         let why = "it moved each time it was read";
-        if raw.state == State::Waiting && self.reason(raw) != Reason::Other {
-            details.wait_unknown = Some(why);
-        }
+        let waits = raw.state == State::Waiting && self.reason(raw) != Reason::Other;
         if raw.state == State::Running {
             details.stack.end = StackEnd::Running;
         } else if session.options.stacks {
             details.stack_unknown = Some(why);
         }
-        details
+        (details, if waits { Err(why) } else { Ok(Few::default()) })
     }
 
-    /// Enters a goroutine.
-    fn finish(&mut self, session: &mut Session<'_>, snapshot: &mut Snapshot, raw: &Raw, details: Details) {
+    /// Enters a goroutine, with what it waits for, or why that is not known.
+    fn finish(
+        &mut self,
+        session: &mut Session<'_>,
+        snapshot: &mut Snapshot,
+        raw: &Raw,
+        details: &mut Details,
+        wait: Result<Few<Blocked>, &'static str>,
+    ) {
         let goid = Goid(raw.goid);
         let unknown = [
-            (Entity::WaitOf(goid), details.wait_unknown),
+            (Entity::WaitOf(goid), wait.as_ref().err().copied()),
             (Entity::StackOf(goid), details.stack_unknown),
             (Entity::LabelsOf(goid), details.labels_unknown.then_some("they are not as Go lays them out")),
         ];
@@ -253,8 +272,9 @@ impl Reader<'_> {
             snapshot.unknown.extend(why.map(|why| Unknown { what, why: why.to_owned() }));
         }
         let waits = matches!(raw.state, State::Waiting | State::Leaked);
-        if details.wait_unknown.is_none() && waits {
-            let directions = details.blocked_on.iter().map(|blocked| blocked.direction);
+        if let (Ok(blocked_on), true) = (&wait, waits) {
+            session.has_sync |= blocked_on.iter().any(|blocked| blocked.on.is_sync());
+            let directions = blocked_on.iter().map(|blocked| blocked.direction);
             session.waits.enter(details.own, raw.goid, directions);
         }
         let address = |word: u64| (word != 0).then_some(RuntimeAddr(word));
@@ -277,9 +297,9 @@ impl Reader<'_> {
             m: thread.map(|thread| thread.id),
             tid: thread.map(|thread| thread.tid),
             p: thread.and_then(|thread| thread.p),
-            blocked_on: details.blocked_on,
-            labels: details.labels,
-            stack: details.stack,
+            blocked_on: wait.unwrap_or_default(),
+            labels: std::mem::take(&mut details.labels),
+            stack: std::mem::take(&mut details.stack),
         });
     }
 
@@ -328,9 +348,10 @@ fn apart(addresses: &mut Vec<u64>, size: u64, snapshot: &mut Snapshot) {
 
 /// Goroutines in the order of their ids. Two of one id are a contradiction, and neither is believed.
 fn only_once(session: &mut Session<'_>, snapshot: &mut Snapshot) {
-    if !snapshot.goroutines.is_sorted_by_key(|goroutine| goroutine.goid) {
-        snapshot.goroutines.sort_by_cached_key(|goroutine| goroutine.goid);
+    if snapshot.goroutines.is_sorted_by(|a, b| a.goid < b.goid) {
+        return;
     }
+    snapshot.goroutines.sort_by_cached_key(|goroutine| goroutine.goid);
     let twice: HashSet<Goid> = snapshot
         .goroutines
         .windows(2)

@@ -12,7 +12,7 @@ use crate::binary::addr::RuntimeAddr;
 use crate::binary::read::u64_at;
 use crate::target::memory::{Memory, MemoryError, Registers};
 use crate::target::snapshot::raw::Raw;
-use crate::target::snapshot::{Stack, StackEnd, State, stack};
+use crate::target::snapshot::{Stack, StackEnd, stack};
 
 /// Bytes searched for the frame of a signal, up from the stack pointer: the size of a signal stack (`malg(32 * 1024)` in
 /// src/runtime/os_linux.go).
@@ -32,22 +32,20 @@ const SIGNAL_SP: usize = MCONTEXT + 15 * 8;
 const SIGNAL_PC: usize = MCONTEXT + 16 * 8;
 
 impl Reader<'_> {
-    /// The stacks of those of `all` that run.
+    /// The stack of a goroutine that runs.
     pub(super) fn running(
         &self,
         session: &Session<'_>,
-        all: &[Raw],
-        details: &mut [Details],
+        raw: &Raw,
+        details: &mut Details,
     ) -> Result<(), MemoryError> {
-        for (raw, details) in all.iter().zip(details).filter(|(raw, _)| raw.state == State::Running) {
-            details.stack.end = StackEnd::Running;
-            if !session.options.stacks || !session.memory.stands_still() {
-                continue;
-            }
-            match self.caught(session, raw)? {
-                Ok(raw) => details.stack = self.stack_of(session, &raw)?,
-                Err(why) => details.stack_unknown = Some(why),
-            }
+        details.stack.end = StackEnd::Running;
+        if !session.options.stacks || !session.memory.stands_still() {
+            return Ok(());
+        }
+        match self.caught(session, raw)? {
+            Ok(raw) => details.stack = self.stack_of(session, &raw)?,
+            Err(why) => details.stack_unknown = Some(why),
         }
         Ok(())
     }
