@@ -274,7 +274,8 @@ impl Running {
         output: Output,
     ) -> anyhow::Result<Self> {
         let started = Instant::now();
-        let doorbell = watch.open().context("the processes cannot be watched")?;
+        let files: Vec<_> = traced.iter().map(|one| one.executable.id()).collect();
+        let doorbell = watch.open(&files).context("the processes cannot be watched")?;
         let window = Arc::new(Window::open());
         let (messages, received) = bounded(QUEUE);
         let output = spawn("goflow-sink", move || {
@@ -285,7 +286,6 @@ impl Running {
         let state = spawn("goflow-state", move || state.run())?;
         let (asks, asked) = unbounded();
         let (requests, requested) = unbounded();
-        let files = traced.iter().map(|one| one.executable.id()).collect();
         let search = traced.iter().find(|one| one.search).map(|one| Arc::clone(&one.executable));
         let (pace, what) = session::looks(options);
         let pulse = Pulse::default();

@@ -9,7 +9,7 @@ use crate::target::executable::{Executable, FileId};
 use crate::target::process::{self, Process};
 use crate::target::{Pid, host};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read as _, Write as _};
 use std::mem;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -140,6 +140,8 @@ pub(super) struct Doorbell {
     bell: UnixStream,
     /// When all probes were in, since boot.
     opened_ns: u64,
+    /// The clocks of those that ran then: their first event may come much later.
+    present: HashMap<Pid, CpuSpan>,
     /// Who has been announced and has not ended.
     announced: HashSet<Pid>,
 }
@@ -155,11 +157,12 @@ impl Watch {
         Self::of(Vec::new())
     }
 
-    /// From now on CPU time counts. Without processes from the start, returns what announces those that come.
+    /// From now on CPU time counts. Without processes from the start, returns what announces those that come to run one of
+    /// `files`.
     ///
     /// # Errors
     /// The system has no more descriptors.
-    pub(super) fn open(&mut self) -> io::Result<Option<Doorbell>> {
+    pub(super) fn open(&mut self, files: &[FileId]) -> io::Result<Option<Doorbell>> {
         for watched in &mut self.watched {
             watched.cpu = CpuSpan::start(&watched.process);
         }
@@ -175,6 +178,7 @@ impl Watch {
             queue: sender,
             bell: write,
             opened_ns: host::boot_ns(),
+            present: present(files),
             announced: HashSet::new(),
         }))
     }
@@ -279,6 +283,16 @@ fn now() -> MonotonicNs {
     MonotonicNs(host::monotonic_ns())
 }
 
+/// The clocks of the processes that run one of `files`.
+fn present(files: &[FileId]) -> HashMap<Pid, CpuSpan> {
+    let pids = files.iter().flat_map(|&file| process::running(file).0);
+    let clocks = pids.filter_map(|pid| Some((pid, CpuSpan::start(&Process::open(pid).ok()?)?)));
+    clocks.collect()
+}
+
+/// A tick of the clock in which the kernel tells the start of a process (`USER_HZ`, 100 on every architecture of ours).
+const TICK_NS: u64 = 10_000_000;
+
 impl Doorbell {
     /// Tells of a process whose first event has come. Once for each: a process may execute its program anew.
     pub(super) fn announce(&mut self, pid: Pid) {
@@ -297,10 +311,17 @@ impl Doorbell {
         self.announced.remove(&pid);
     }
 
-    /// All that a process has used counts if it started after the probes were in, and else what it uses from now on.
-    fn first_reading(&self, process: &Process) -> Option<CpuSpan> {
+    /// All that a process has used counts if it started after the probes were in, and else what it has used since then; since
+    /// now where it was not found then, as where it runs the same file under another name.
+    fn first_reading(&mut self, process: &Process) -> Option<CpuSpan> {
         let cpu = CpuSpan::start(process)?;
-        let Some(age) = process.started_ns().and_then(|started| started.checked_sub(self.opened_ns)) else {
+        if let Some(mut present) = self.present.remove(&process.pid()) {
+            present.read(process);
+            return Some(present);
+        }
+        // The kernel tells the start in whole ticks: one that started within the same tick was not there either.
+        let started = process.started_ns().map(|started| started + TICK_NS);
+        let Some(age) = started.and_then(|started| started.checked_sub(self.opened_ns)) else {
             return Some(cpu);
         };
         let lived = Duration::from_nanos(host::boot_ns().saturating_sub(self.opened_ns + age));
@@ -311,10 +332,10 @@ impl Doorbell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command;
+    use std::process::{Command, Stdio};
 
     fn child(script: &str) -> (std::process::Child, Process) {
-        let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let child = Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).spawn().unwrap();
         let process = Process::open(Pid(child.id())).unwrap();
         (child, process)
     }
@@ -343,7 +364,7 @@ mod tests {
             seen: now(),
             cpu: None,
         }]);
-        watch.open().unwrap();
+        watch.open(&[]).unwrap();
         while !Process::open(pid).unwrap().has_ended() {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -364,7 +385,7 @@ mod tests {
             seen: now(),
             cpu: None,
         }]);
-        watch.open().unwrap();
+        watch.open(&[]).unwrap();
         child.wait().unwrap();
         std::thread::sleep(Duration::from_millis(50));
         first_end(&mut watch);
@@ -373,9 +394,26 @@ mod tests {
     }
 
     #[test]
+    fn of_a_process_that_was_there_all_counts_that_it_used_since_although_it_is_announced_late() {
+        let (mut child, process) =
+            child("read line; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; read line");
+        let shell = Executable::id_of_process(process.pid()).unwrap();
+        let mut watch = Watch::of_arrivals();
+        let mut doorbell = watch.open(&[shell]).unwrap().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(b"\n").unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        doorbell.announce(process.pid());
+        watch.look();
+        assert!(watch.cpu_ns().unwrap() > 1_000_000, "{:?}", watch.cpu_ns());
+        drop(stdin);
+        child.wait().unwrap();
+    }
+
+    #[test]
     fn a_process_that_comes_later_is_watched_from_its_own_start_to_its_end() {
         let mut watch = Watch::of_arrivals();
-        let mut doorbell = watch.open().unwrap().unwrap();
+        let mut doorbell = watch.open(&[]).unwrap().unwrap();
         assert!(!watch.is_over());
         std::thread::sleep(Duration::from_millis(30));
         let (mut child, process) = child("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 0.2");
