@@ -214,6 +214,13 @@ fn what_could_not_be_printed_is_an_error() {
 }
 
 #[test]
+fn stacks_that_are_left_out_group_nothing() {
+    let output = goflow(&["snapshot", "--pid", "1", "--no-stacks", "--group-by", "stack"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--no-stacks leaves out"), "{}", stderr(&output));
+}
+
+#[test]
 fn the_machine_is_not_blamed_for_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let text = directory.path().join("notes.txt");

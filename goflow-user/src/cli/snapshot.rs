@@ -168,6 +168,10 @@ pub(super) fn run(args: &SnapshotArgs) -> anyhow::Result<ExitCode> {
         return Err(anyhow!("a profile is compressed data, which a terminal cannot show"))
             .advise(|| "give --output FILE, or redirect standard output; `go tool pprof FILE` opens it");
     }
+    if args.no_stacks && args.group_by == Some(GroupBy::Stack) {
+        return Err(anyhow!("--group-by stack needs the stacks that --no-stacks leaves out"))
+            .advise(|| "leave one of the two out");
+    }
     match (args.pid, &args.core) {
         (Some(pid), _) => of_process(args, Pid(pid))?,
         (None, Some(core)) => of_core(args, core)?,
@@ -412,6 +416,7 @@ fn write(
         view.chosen
             .sort_by_key(|goroutine| (goroutine.wait_since.is_none(), goroutine.wait_since, goroutine.goid));
         view.chosen.truncate(top.get());
+        tell_of_unknown_waits(&view)?;
     }
     let inputs: Vec<PathBuf> = args.core.iter().chain(&args.binary).cloned().collect();
     let destination: Box<dyn Write> = match args.file() {
@@ -430,9 +435,21 @@ fn write(
     .context("the snapshot could not be written")?;
     if args.format != Format::Json {
         tell_left_out(left_out)?;
-        tell_unknown(snapshot)?;
+        tell_unknown(&view)?;
     }
     Ok(())
+}
+
+/// On standard error, that the order of the chosen is not that of their waits.
+fn tell_of_unknown_waits(view: &View<'_>) -> io::Result<()> {
+    let count = view.chosen.iter().filter(|goroutine| goroutine.wait_since.is_none()).count();
+    if count == 0 {
+        return Ok(());
+    }
+    writeln!(
+        io::stderr(),
+        "goflow: of {count} of these it is not known since when they wait: Go notes that when it collects garbage"
+    )
 }
 
 /// On standard error, how many goroutines are the runtime's own and therefore not shown.
@@ -466,15 +483,22 @@ fn tell_nothing_matches(view: &View<'_>, format: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// On standard error, what the other forms have no place for.
-fn tell_unknown(snapshot: &Snapshot) -> anyhow::Result<()> {
+/// On standard error, what the other forms have no place for. Nothing of the runtime's own goroutines, which they leave out.
+fn tell_unknown(view: &View<'_>) -> anyhow::Result<()> {
     const SHOWN: usize = 5;
     let mut stderr = io::stderr().lock();
-    let unknown = || snapshot.unknown.iter().filter(|unknown| unknown.what != Entity::Rest);
-    for unknown in unknown().take(SHOWN) {
+    let of_runtime: BTreeSet<_> =
+        view.snapshot.goroutines.iter().filter(|it| it.system).map(|it| it.goid).collect();
+    let concerns = |what: Entity| match what {
+        Entity::Rest => false,
+        Entity::WaitOf(goid) | Entity::StackOf(goid) | Entity::LabelsOf(goid) => !of_runtime.contains(&goid),
+        Entity::Goroutine(..) | Entity::Channel(_) | Entity::SemaphoreTable | Entity::Threads => true,
+    };
+    let unknown: Vec<_> = view.snapshot.unknown.iter().filter(|unknown| concerns(unknown.what)).collect();
+    for unknown in unknown.iter().take(SHOWN) {
         writeln!(stderr, "goflow: unknown: {}: {}", unknown.what, unknown.why)?;
     }
-    if let Some(more @ 1..) = unknown().count().checked_sub(SHOWN) {
+    if let Some(more @ 1..) = unknown.len().checked_sub(SHOWN) {
         writeln!(stderr, "goflow: and {more} more unknown; --format json has them all")?;
     }
     Ok(())

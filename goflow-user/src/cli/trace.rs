@@ -105,7 +105,7 @@ pub(super) struct TraceArgs {
     /// Write events to this file instead of standard output (`-`)
     ///
     /// An existing file is replaced once the trace has started. Under sudo the file belongs to the user who called sudo.
-    /// Header, losses and summary then go to standard error, and if that is a terminal, how far it is once a second.
+    /// Header, losses and summary go to standard error as well, and if that is a terminal, how far it is once a second.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print every event, however fast they come (with --format json this is always so)

@@ -166,7 +166,10 @@ fn long_wait<'a>(pid: Pid, wait: &'a LongWait, names: &'a dyn Names) -> WaitObje
         exact: wait.exact,
         reason: wait_reason(pid, wait.reason, names),
         blocked_on: wait.on.iter().map(BlockedObject::from).collect(),
-        created_at: wait.created_at.map(|pc| Position::of(pid, pc, names)),
+        created_at: wait
+            .created_at
+            .filter(|pc| words::is_go_statement(&names.frames(pid, *pc)))
+            .map(|pc| Position::of(pid, pc, names)),
     }
 }
 

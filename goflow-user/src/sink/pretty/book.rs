@@ -11,6 +11,7 @@ use crate::binary::addr::RuntimeAddr;
 use crate::ingest::event::{ChanAddr, Goid, Pid, WaitReason};
 use crate::sink::printable::printable;
 use crate::sink::record::{Frame, Names};
+use crate::sink::words::is_go_statement;
 use crate::target::snapshot::Goroutine;
 
 /// Entries to remember, over all kinds; some 10 MiB.
@@ -156,9 +157,7 @@ impl Book {
         created_at: RuntimeAddr,
         names: &dyn Names,
     ) -> Option<SiteId> {
-        let frames = names.frames(pid, created_at);
-        let is_wrapper = !frames.is_empty() && frames.iter().all(Frame::is_generated);
-        (!is_wrapper).then(|| self.site(pid, created_at, names))
+        is_go_statement(&names.frames(pid, created_at)).then(|| self.site(pid, created_at, names))
     }
 
     /// The position by which a goroutine is called: where it was created, and if there is no source of that, what it runs.
