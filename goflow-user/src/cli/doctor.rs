@@ -4,6 +4,7 @@
 //! the command that mends it, and one verdict with three answers: yes, no, could not tell. Exit status 0 for a yes, 2
 //! otherwise.
 
+mod cost;
 mod facts;
 mod judge;
 
@@ -16,6 +17,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use self::cost::Cost;
 use self::judge::{Check, Status, Verdict};
 
 /// Check whether this machine can trace Go programs, and how to mend what is missing
@@ -27,11 +29,18 @@ use self::judge::{Check, Status, Verdict};
 Exit status: 0 when tracing would work, 2 when it would not or when that could not be told.
 
 JSON: {\"verdict\": yes, no or unknown, \"checks\": [{\"id\", \"status\": ok, warn, fail or unknown,
-\"found\", \"needed\", \"fix\": null where nothing is to be mended}, …]}")]
+\"found\", \"needed\", \"fix\": null where nothing is to be mended}, …]}
+With --cost also \"cost\": {\"attach_method\", \"emulated\" and \"single_stepped\": {\"trap_ns\": the trap alone,
+\"record_ns\": with a record, \"stack_ns\": and a park's stack}}, null where it could not be measured")]
 pub(super) struct DoctorArgs {
     /// How to print the result
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     format: Format,
+    /// Also measure what a probe costs the program on this machine, by class of instruction
+    ///
+    /// Functions of goflow itself are probed and hit some thousand times, which takes about a quarter of a second.
+    #[arg(long)]
+    cost: bool,
 }
 
 /// How to print the result.
@@ -47,12 +56,16 @@ enum Format {
 struct Report {
     verdict: Verdict,
     checks: Vec<Check>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<Option<Cost>>,
 }
 
 pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    let cost = args.cost.then(cost::measure);
     let facts = facts::gather();
     let checks = judge::judge(&facts);
-    let report = Report { verdict: judge::verdict(&checks), checks };
+    let cost = cost.map(|cost| cost.inspect_err(|error| tracing::warn!("{error:#}")).ok());
+    let report = Report { verdict: judge::verdict(&checks), checks, cost };
     let text = match args.format {
         Format::Text => text(&report, judge::least(&facts).setcap),
         Format::Json => serde_json::to_string(&report)? + "\n",
@@ -86,6 +99,9 @@ fn text(report: &Report, setcap: &str) -> String {
         "The least privilege that works here, with CAP_SYS_PTRACE for the processes of other users:\n  \
          sudo setcap {setcap}+ep $(command -v goflow)"
     );
+    if let Some(Some(cost)) = &report.cost {
+        out += &cost::text(cost);
+    }
     out
 }
 

@@ -11,7 +11,7 @@ use super::{BoxedSink, Message, Outcome, ProcessExit, Targets, TraceOptions};
 use crate::advice::Advise as _;
 use crate::ingest::event::{Gap, LossPoint, MonotonicNs};
 use crate::probe::attach::{Attached, Scope};
-use crate::probe::cost::estimated_ns_per_hit;
+use crate::probe::cost::Costs;
 use crate::probe::keeper::Keeper;
 use crate::probe::load::LoadError;
 use crate::probe::plan::{Plan, PlannedSite};
@@ -545,7 +545,7 @@ fn probe_hits(plans: &[(BinaryName, Plan)], totals: &Totals) -> Vec<ProbeHits> {
                 function: planned.function.to_owned(),
                 hits: hits[probe as usize],
                 eventless: eventless[probe as usize],
-                cost_ns: cost_of(planned, hits),
+                cost_ns: cost_of(planned, plan, hits),
             });
         }
     }
@@ -554,7 +554,7 @@ fn probe_hits(plans: &[(BinaryName, Plan)], totals: &Totals) -> Vec<ProbeHits> {
 
 fn cost_ns(plans: &[(BinaryName, Plan)], hits: &[Hits]) -> u64 {
     let of_plan = |((_, plan), hits): (&(BinaryName, Plan), _)| {
-        probed(plan).map(|planned| cost_of(planned, hits)).sum::<u64>()
+        probed(plan).map(|planned| cost_of(planned, plan, hits)).sum::<u64>()
     };
     plans.iter().zip(hits).map(of_plan).sum()
 }
@@ -565,8 +565,8 @@ fn probed(plan: &Plan) -> impl Iterator<Item = &PlannedSite> {
     ProbeId::ALL.into_iter().filter_map(site_of)
 }
 
-fn cost_of(planned: &PlannedSite, hits: &Hits) -> u64 {
-    hits[planned.spec.probe as usize] * estimated_ns_per_hit(planned.site.class)
+fn cost_of(planned: &PlannedSite, plan: &Plan, hits: &Hits) -> u64 {
+    hits[planned.spec.probe as usize] * Costs::ASSUMED.of_hit(planned, plan.config.stack_depth)
 }
 
 fn lost(totals: &Totals) -> Vec<(LossPoint, u64)> {

@@ -1,15 +1,50 @@
-//! What a hit is estimated to cost the target: constants, not a measurement of this machine.
-//!
-//! Measured on a 2-core x86-64 VM with Linux 6.18 over a paired baseline; the kernel's own figures for bare metal are
-//! about a third. `cargo xtask bench trace` prints this machine's.
+//! What a hit costs the target: numbers by class of instruction, measured by [`super::calibration`] or assumed.
 
+use super::plan::PlannedSite;
 use crate::binary::site::SiteClass;
+use goflow_common::probe::ProbeId;
 
-/// Estimated nanoseconds the target loses to one hit, record included.
-#[must_use]
-pub fn estimated_ns_per_hit(class: SiteClass) -> u64 {
-    match class {
-        SiteClass::Emulated => 1_200,
-        SiteClass::SingleStepped => 5_000,
+/// What one hit costs whoever makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Costs {
+    /// Where the kernel emulates the instruction.
+    pub emulated: HitCost,
+    /// Where it runs a copy of it.
+    pub single_stepped: HitCost,
+}
+
+/// Of one class of instruction, in nanoseconds of CPU time. Each includes the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HitCost {
+    /// The trap alone: an empty program.
+    pub trap_ns: u64,
+    /// With goflow's program and its record.
+    pub record_ns: u64,
+    /// And the stack of a park, of the default depth.
+    pub stack_ns: u64,
+}
+
+impl Costs {
+    /// What to take where nothing was measured: a 2-core x86-64 VM with Linux 6.18, over a paired baseline. The kernel's own
+    /// figures for bare metal are about a third.
+    pub const ASSUMED: Self = Self {
+        emulated: HitCost { trap_ns: 1_000, record_ns: 1_200, stack_ns: 1_450 },
+        single_stepped: HitCost { trap_ns: 4_600, record_ns: 5_000, stack_ns: 5_250 },
+    };
+
+    /// Of a class.
+    #[must_use]
+    pub fn of(&self, class: SiteClass) -> HitCost {
+        match class {
+            SiteClass::Emulated => self.emulated,
+            SiteClass::SingleStepped => self.single_stepped,
+        }
+    }
+
+    /// Of one hit of a planned probe, nanoseconds.
+    #[must_use]
+    pub fn of_hit(&self, planned: &PlannedSite, stack_depth: u32) -> u64 {
+        let cost = self.of(planned.site.class);
+        if planned.spec.probe == ProbeId::Gopark && stack_depth > 0 { cost.stack_ns } else { cost.record_ns }
     }
 }

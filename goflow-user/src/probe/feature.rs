@@ -237,7 +237,7 @@ extern "C" fn trial_target(value: u64) -> u64 {
 }
 
 /// Where in this executable's file the code at `address` comes from.
-fn file_offset_of(address: u64) -> io::Result<u64> {
+pub(super) fn file_offset_of(address: u64) -> io::Result<u64> {
     let maps = fs::read_to_string("/proc/self/maps")?;
     maps.lines()
         .find_map(|line| offset_in_mapping(line, address))

@@ -6,6 +6,7 @@
 //! out-of-memory killer end: it is forked before goflow has a second thread, has a session, a name and a few pages of its
 //! own, and takes no signal. When goflow dies, however, the socket ends and the keeper takes the probes out.
 
+use super::calibration;
 use super::link::{self, Links, Order, Refusal};
 use crate::target::signal_mask::SignalMask;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -47,6 +48,8 @@ enum Request {
     Detach(u32),
     /// Of an earlier answer, for this process, which has executed the file anew.
     Renew(u32, u32),
+    /// A round of hits on functions of its own.
+    Hit,
 }
 
 /// Under which number links are held, or how many were renewed.
@@ -161,6 +164,19 @@ impl Keeper {
         }
     }
 
+    /// Whose process it is.
+    pub(super) fn pid(&self) -> crate::target::Pid {
+        crate::target::Pid(self.process.as_raw_nonzero().get().unsigned_abs())
+    }
+
+    /// Has it make a round of hits for [`calibration`].
+    pub(super) fn hit(&self) -> io::Result<calibration::Round> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wake();
+        tell(&self.socket, &Request::Hit, &[])?;
+        hear(&self.socket)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
     /// Has probes taken out; false when the keeper has ended in the middle of it. If it had ended before, they are out.
     pub(super) fn detach(&self, number: u32) -> bool {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -245,6 +261,7 @@ fn serve(socket: &OwnedFd) -> io::Result<()> {
                 let renewed = held.get_mut(&number).map_or(Ok(0), |held| held.renew(pid));
                 tell::<Answer>(socket, &renewed, &[])?;
             }
+            Request::Hit => tell(socket, &calibration::hit(), &[])?,
             Request::Detach(number) => {
                 let mut going = held.remove(&number);
                 if let Some(going) = &mut going {

@@ -108,8 +108,13 @@ impl AttachMethod {
 
 /// Verified programs that are not attached yet.
 pub enum Programs {
-    /// The one program of a multi-uprobe link.
-    Multi(OwnedFd),
+    /// One for every probe.
+    One {
+        /// The program.
+        program: OwnedFd,
+        /// How it is to be attached.
+        method: AttachMethod,
+    },
     /// Each planned probe's own program, inside aya.
     PerProbe(Box<Ebpf>),
 }
@@ -118,7 +123,7 @@ impl Programs {
     /// How they are to be attached.
     pub(super) fn method(&self) -> AttachMethod {
         match self {
-            Self::Multi(_) => AttachMethod::UprobeMulti,
+            Self::One { method, .. } => *method,
             Self::PerProbe(_) => AttachMethod::PerfEvent,
         }
     }
@@ -126,7 +131,7 @@ impl Programs {
     /// The one that runs at the probe whose program has this name.
     pub(super) fn find(&self, name: &'static str) -> Result<BorrowedFd<'_>, LoadError> {
         match self {
-            Self::Multi(program) => Ok(program.as_fd()),
+            Self::One { program, .. } => Ok(program.as_fd()),
             Self::PerProbe(ebpf) => {
                 let failed = |source| LoadError::Program { program: name, source };
                 let program = ebpf.program(name).ok_or(LoadError::Missing(name))?;
@@ -177,7 +182,7 @@ pub fn load(
         AttachMethod::UprobeMulti => {
             let (program, mut maps) = multi::load(OBJECT, MULTI_PROGRAM, globals, &sizes.entries())?;
             let kernel_side = KernelSide::take(|name| maps.remove(name), method, sizes)?;
-            Ok((Programs::Multi(program), kernel_side))
+            Ok((Programs::One { program, method }, kernel_side))
         }
         AttachMethod::PerfEvent => {
             let mut loader = EbpfLoader::new();
@@ -220,16 +225,16 @@ impl BufferSizes {
     }
 }
 
-/// A program that does nothing, for a multi-uprobe link: what a trap costs before goflow does anything in it.
+/// A program that does nothing: what a trap costs before goflow does anything in it.
 ///
 /// # Errors
 /// The kernel refused it.
-pub fn load_empty() -> Result<Programs, LoadError> {
+pub fn load_empty(method: AttachMethod) -> Result<Programs, LoadError> {
     // r0 = 0; exit (Documentation/bpf/standardization/instruction-set.rst)
     const NOTHING: [u8; 16] = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
     let nothing = aya_obj::copy_instructions(&NOTHING)?;
     sys::load_multi_uprobe_program("empty", &nothing, c"GPL")
-        .map(Programs::Multi)
+        .map(|program| Programs::One { program, method })
         .map_err(|(error, log)| LoadError::Verifier { program: "empty", error, log })
 }
 

@@ -7,6 +7,7 @@
 
 pub mod attach;
 pub mod buffer;
+pub mod calibration;
 pub mod catalog;
 pub mod cost;
 pub mod feature;

@@ -133,7 +133,7 @@ impl Bench {
     }
 
     fn with_empty_program(&mut self) -> Result<f64> {
-        let attached = self.attach(&load::load_empty()?)?;
+        let attached = self.attach(&load::load_empty(AttachMethod::UprobeMulti)?)?;
         let cost = self.cost()?;
         let _ = attached.detach();
         Ok(cost)

@@ -48,6 +48,7 @@ const SUITES: &[Suite] = &[
     suite("bad_input", true, true),
     suite("binary_scope", true, false),
     suite("command", true, true),
+    suite("doctor", true, true),
     suite("go_trace", true, false),
     suite("ground_truth", true, false),
     suite("killed", true, false),
