@@ -78,7 +78,7 @@ pub(super) struct SnapshotArgs {
     #[arg(long, value_name = "FILE")]
     core: Option<PathBuf>,
     /// The executable that the core file is of; without it, the one that the core file names
-    #[arg(long, value_name = "FILE", requires = "core")]
+    #[arg(long, value_name = "FILE", requires = "core", conflicts_with = "pid")]
     binary: Option<PathBuf>,
     /// How to write the goroutines
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]

@@ -266,7 +266,12 @@ impl Reader<'_> {
         let unknown = [
             (Entity::WaitOf(goid), wait.as_ref().err().copied()),
             (Entity::StackOf(goid), details.stack_unknown),
-            (Entity::LabelsOf(goid), details.labels_unknown.then_some("they are not as Go lays them out")),
+            (
+                Entity::LabelsOf(goid),
+                details
+                    .labels_unknown
+                    .then_some("they are not as Go lays them out, or longer than goflow reads"),
+            ),
         ];
         for (what, why) in unknown {
             snapshot.unknown.extend(why.map(|why| Unknown { what, why: why.to_owned() }));
