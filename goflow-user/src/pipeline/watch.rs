@@ -45,6 +45,11 @@ impl Watched {
         Self { has_run: false, stack: None, ..Self::new(process, file) }
     }
 
+    /// A process that was met by an event of its own, whatever it runs by now.
+    fn arrived(process: Process, cpu: Option<CpuSpan>) -> Self {
+        Self { process, file: None, has_run: true, stack: None, seen: now(), cpu }
+    }
+
     fn runs_something_else(&mut self) -> bool {
         let Some(file) = self.file else { return false };
         let Ok(now) = Executable::id_of_process(self.process.pid()) else { return false };
@@ -211,8 +216,7 @@ impl Watch {
         for Arrival { pid, process, cpu } in arrivals.queue.try_iter() {
             match process {
                 Ok(process) => {
-                    let seen = now();
-                    self.watched.push(Watched { process, file: None, has_run: true, stack: None, seen, cpu });
+                    self.watched.push(Watched::arrived(process, cpu));
                 }
                 Err(error) => {
                     self.ended.close(None);
@@ -356,14 +360,7 @@ mod tests {
     fn the_clock_of_a_process_that_ended_is_read_while_its_parent_has_not_taken_note() {
         let (mut child, process) = child("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done");
         let pid = process.pid();
-        let mut watch = Watch::of(vec![Watched {
-            process,
-            file: None,
-            has_run: true,
-            stack: None,
-            seen: now(),
-            cpu: None,
-        }]);
+        let mut watch = Watch::of(vec![Watched::arrived(process, None)]);
         watch.open(&[]).unwrap();
         while !Process::open(pid).unwrap().has_ended() {
             std::thread::sleep(Duration::from_millis(5));
@@ -377,14 +374,7 @@ mod tests {
     #[test]
     fn a_process_that_was_gone_before_a_telling_reading_makes_the_sum_unknown() {
         let (mut child, process) = child("read line < /dev/null");
-        let mut watch = Watch::of(vec![Watched {
-            process,
-            file: None,
-            has_run: true,
-            stack: None,
-            seen: now(),
-            cpu: None,
-        }]);
+        let mut watch = Watch::of(vec![Watched::arrived(process, None)]);
         watch.open(&[]).unwrap();
         child.wait().unwrap();
         std::thread::sleep(Duration::from_millis(50));
