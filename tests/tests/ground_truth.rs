@@ -5,8 +5,9 @@
 //! words. The tests are data (loads × versions), so their names come from it. A test prints its figures; it fails where
 //! goflow tells another story, and says how the two differ.
 //!
-//! Two things are no differences. The probe and the tracer look at different instructions of the same park, so the same
-//! moment has two times, up to [`SAME_MOMENT`] apart. And the tracer sees what no probe sees: the end of a collection makes
+//! Three things are no differences. The probe and the tracer look at different instructions of the same park, so the same
+//! moment has two times, up to [`SAME_MOMENT`] apart. A CPU that stands still between the two (see
+//! [`goflow_tests::stalls`]) puts them as far apart as it stood; that time is taken off. And the tracer sees what no probe sees: the end of a collection makes
 //! goroutines runnable without `runtime.ready`, so the model has them waiting until they next do something or a snapshot
 //! comes; that time is told apart.
 
@@ -17,6 +18,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use goflow_tests::programs::{Program, go_versions, trace_in_words};
 use goflow_tests::recorder::{Recorder, Recording};
+use goflow_tests::stalls::{Stalls, Watch};
 use goflow_tests::target::Target;
 use goflow_tests::truth::{self, Life, Wait};
 use goflow_user::ingest::event::{Event, EventKind};
@@ -47,9 +49,8 @@ const LOADS: [&str; 15] = [
 const OLDEST: u32 = 22;
 
 /// Times of the same moment that are closer than this are the same. Between the probe and the tracer are a trap and some
-/// runtime code, a microsecond or two, and now and then a stall: an interrupt, a hypervisor that runs something else, or on
-/// a busy machine another process, for a tick of the scheduler. That no wait is missed, invented or told in another order
-/// is held apart from the times, exactly.
+/// runtime code, a microsecond or two, and now and then on a busy machine another process, for a tick of the scheduler.
+/// That no wait is missed, invented or told in another order is held apart from the times, exactly.
 const SAME_MOMENT: u64 = 4_000_000;
 
 /// Differences that are told in full.
@@ -84,15 +85,17 @@ fn compare(go: &str, load: &str) -> Result<()> {
     first.args(["--rr", "10"]).arg(&program).arg(load).arg(&file);
     let mut target = Target::spawn(&mut first, &program)?;
     ensure!(target.line()? == "waiting", "{}", target.complaints());
+    let watch = Watch::begin()?;
     let recorder = Recorder::attach(target.pid(), &program, 8)?;
     let snapshot = recorder.snapshot()?;
     ensure!(target.ask()? == "done", "{}", target.complaints());
     let recording = recorder.stop()?;
+    let stalls = watch.end()?;
     target.finish()?;
 
     let truth = truth::lives(&trace_in_words(&file)?)?;
     let story = Story::told_by(&recording, &snapshot)?;
-    let report = Report::of(&truth, &story, &recording);
+    let report = Report::of(&truth, &story, &recording, &stalls);
     println!("go{go} {load}: {report}");
     report.verdict()
 }
@@ -209,13 +212,15 @@ struct Report {
     raw: u64,
     /// Part of `lived` in which a goroutine ran that had been made runnable without `ready`.
     unseen: u64,
+    /// Part of `lived` in which the stories differ and a CPU stood still.
+    stalled: u64,
     differences: Vec<String>,
     /// When the two stories differ.
     moments: Vec<String>,
 }
 
 impl Report {
-    fn of(truth: &BTreeMap<u64, Life>, story: &Story, recording: &Recording) -> Self {
+    fn of(truth: &BTreeMap<u64, Life>, story: &Story, recording: &Recording, stalls: &Stalls) -> Self {
         let mut report = Self::default();
         let process = story.model.process(recording.pid);
         for (goid, life) in truth {
@@ -229,7 +234,7 @@ impl Report {
             let told = story.waits.get(goid).map_or(&[][..], Vec::as_slice);
             let waits: Vec<&Wait> = life.waits.iter().filter(|wait| is_watched(wait)).collect();
             report.waits(*goid, &waits, told);
-            report.time(*goid, &waits, told, born, died);
+            report.time(*goid, &waits, told, (born, died), stalls);
         }
         report
     }
@@ -283,7 +288,7 @@ impl Report {
     }
 
     /// Adds up where one story has the goroutine blocked and the other has not.
-    fn time(&mut self, goid: u64, truth: &[&Wait], told: &[Wait], born: u64, died: u64) {
+    fn time(&mut self, goid: u64, truth: &[&Wait], told: &[Wait], (born, died): (u64, u64), stalls: &Stalls) {
         self.lived += died - born;
         let span = |wait: &Wait| (wait.from.max(born), wait.to.unwrap_or(died).min(died));
         let was: Vec<(u64, u64)> = truth.iter().map(|wait| span(wait)).collect();
@@ -296,10 +301,12 @@ impl Report {
                 continue;
             }
             self.raw += to - from;
-            if to - from < SAME_MOMENT {
+            let stalled = stalls.within(from, to);
+            self.stalled += stalled;
+            if to - from - stalled < SAME_MOMENT {
                 continue;
             }
-            self.apart += to - from;
+            self.apart += to - from - stalled;
             if self.moments.len() < TOLD {
                 self.moments.push(format!("goroutine {goid}: {from} to {to}, {} µs", (to - from) / 1000));
             }
@@ -332,12 +339,14 @@ impl fmt::Display for Report {
         write!(
             f,
             "{} goroutines, {} waits; state right for {:.4} % of the time ({:.2} % by the \
-             letter; {:.2} % not counted, after wake-ups that no probe sees), unblocker of {:.4} %",
+             letter; not counted: {:.2} % after wake-ups that no probe sees, {:.2} % while a CPU stood still), \
+             unblocker of {:.4} %",
             self.goroutines,
             self.waits,
             percent(self.agreement()),
             percent(1.0 - self.raw as f64 / self.lived.max(1) as f64),
             percent(self.unseen as f64 / self.lived.max(1) as f64),
+            percent(self.stalled as f64 / self.lived.max(1) as f64),
             percent(self.unblocker()),
         )
     }

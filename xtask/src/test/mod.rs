@@ -1,15 +1,18 @@
 //! `cargo xtask test`: everything that must hold, in stages; steps of one stage run side by side.
 //!
-//! A failed step does not hide the others: all run, failures are shown with their output, and a table tells the times.
-//! A step that stands alone in its stage writes to the terminal; the output of others goes to target/xtask/logs, and the
-//! terminal tells when each ends.
+//! A failed step does not hide the others: all run, a table tells the times, and what failed is told again at the end,
+//! where it is read first. The output of each step goes to target/xtask/logs; that of a step that stands alone in its
+//! stage goes to the terminal as well, and of others the terminal tells when each ends.
 
+mod failures;
 mod steps;
 
 use std::fs::{self, File};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::panic::resume_unwind;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -49,12 +52,24 @@ pub(crate) struct Selection {
     pub(crate) privileged: bool,
 }
 
+/// How long what a command wrote may take to come after its end.
+const REST: Duration = Duration::from_secs(2);
+
 /// How a step ended.
 struct Outcome {
     name: &'static str,
     took: Duration,
     error: Option<anyhow::Error>,
-    log: Option<PathBuf>,
+    log: PathBuf,
+}
+
+/// Where a step's output goes besides its log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Show {
+    /// To the terminal, as it comes.
+    Now,
+    /// Nowhere: other steps run at the same time.
+    Later,
 }
 
 /// Runs all steps and fails if one did.
@@ -67,6 +82,7 @@ pub(crate) fn run_task(ctx: &Ctx, args: &Args) -> Result<()> {
     let start = Instant::now();
     setup::ensure(ctx, Scope::Test)?;
     let outcomes = run_stages(ctx, selection)?;
+    show_failures(&outcomes);
     print_table(&outcomes, start.elapsed());
     if !selection.privileged {
         println!(
@@ -89,26 +105,23 @@ fn run_stages(ctx: &Ctx, selection: Selection) -> Result<Vec<Outcome>> {
     for stage in steps::stages(selection) {
         let names: Vec<_> = stage.iter().map(|step| step.name).collect();
         headline(&format!("test: {}", names.join(" | ")));
-        let ended = run_stage(ctx, selection, &stage, &logs);
-        for outcome in ended.iter().filter(|outcome| outcome.error.is_some()) {
-            show_failure(outcome);
-        }
-        outcomes.extend(ended);
+        outcomes.extend(run_stage(ctx, selection, &stage, &logs));
     }
     Ok(outcomes)
 }
 
-fn run_stage(ctx: &Ctx, selection: Selection, stage: &[Step], logs: &std::path::Path) -> Vec<Outcome> {
+fn run_stage(ctx: &Ctx, selection: Selection, stage: &[Step], logs: &Path) -> Vec<Outcome> {
+    let log = |step: &Step| logs.join(format!("{}.log", step.name.replace(' ', "-")));
     if let [step] = stage {
-        return vec![run_step(ctx, selection, step, None)];
+        return vec![run_step(ctx, selection, step, log(step), Show::Now)];
     }
     std::thread::scope(|scope| {
         let running: Vec<_> = stage
             .iter()
             .map(|step| {
-                let log = logs.join(format!("{}.log", step.name.replace(' ', "-")));
+                let log = log(step);
                 eprintln!("  {}: runs, output in {}", step.name, log.display());
-                scope.spawn(move || run_step(ctx, selection, step, Some(log)))
+                scope.spawn(move || run_step(ctx, selection, step, log, Show::Later))
             })
             .collect();
         let joined =
@@ -117,14 +130,18 @@ fn run_stage(ctx: &Ctx, selection: Selection, stage: &[Step], logs: &std::path::
     })
 }
 
-fn run_step(ctx: &Ctx, selection: Selection, step: &Step, log: Option<PathBuf>) -> Outcome {
+fn run_step(ctx: &Ctx, selection: Selection, step: &Step, log: PathBuf, show: Show) -> Outcome {
     let start = Instant::now();
-    let mut run = |mut command: Command| run_logged(&mut command, log.as_ref());
-    let result =
-        (step.commands)(ctx, selection).and_then(|commands| commands.into_iter().try_for_each(&mut run));
+    let result = run_commands(ctx, selection, step, &log, show);
     let outcome = Outcome { name: step.name, took: start.elapsed(), error: result.err(), log };
     eprintln!("{}", outcome.line());
     outcome
+}
+
+fn run_commands(ctx: &Ctx, selection: Selection, step: &Step, log: &Path, show: Show) -> Result<()> {
+    let log = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    let commands = (step.commands)(ctx, selection)?;
+    commands.into_iter().try_for_each(|command| run_logged(command, &log, show))
 }
 
 impl Outcome {
@@ -138,29 +155,58 @@ impl Outcome {
     }
 }
 
-/// Runs with stdin closed and, where there is a log, all output appended to it.
-fn run_logged(command: &mut Command, log: Option<&PathBuf>) -> Result<()> {
-    command.stdin(Stdio::null());
-    if let Some(path) = log {
-        let file = File::options().create(true).append(true).open(path);
-        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-        command.stdout(file.try_clone()?).stderr(file);
-    } else {
-        eprintln!("  $ {}", shown(command));
+/// Runs with stdin closed and all output written to the log.
+fn run_logged(command: Command, log: &File, show: Show) -> Result<()> {
+    let shown = shown(&command);
+    if show == Show::Now {
+        eprintln!("  $ {shown}");
     }
-    let status = command.status().with_context(|| format!("cannot start {}", shown(command)))?;
+    let status = tee(command, log, show).with_context(|| format!("cannot run {shown}"))?;
     if !status.success() {
-        bail!("`{}` failed ({status})", shown(command));
+        bail!("`{shown}` failed ({status})");
     }
     Ok(())
 }
 
-fn show_failure(outcome: &Outcome) {
-    let Some(error) = &outcome.error else { return };
-    if let Some(text) = outcome.log.as_ref().and_then(|log| fs::read_to_string(log).ok()) {
-        eprintln!("--- output of {} ---\n{text}--- end of {} ---", outcome.name, outcome.name);
+fn tee(mut command: Command, log: &File, show: Show) -> io::Result<ExitStatus> {
+    let (output, input) = io::pipe()?;
+    if show == Show::Now && io::stderr().is_terminal() && std::env::var_os("CARGO_TERM_COLOR").is_none() {
+        command.env("CARGO_TERM_COLOR", "always");
     }
-    eprintln!("{} failed: {error:#}", outcome.name);
+    let mut child = command.stdin(Stdio::null()).stdout(input.try_clone()?).stderr(input).spawn()?;
+    // It holds our ends of the pipe, which would not come to its end.
+    drop(command);
+    let (log, (copied, ended)) = (log.try_clone()?, mpsc::channel());
+    std::thread::spawn(move || copied.send(copy(output, log, show)));
+    let status = child.wait()?;
+    // A process that the command left behind may hold the pipe for as long as it likes.
+    ended.recv_timeout(REST).unwrap_or(Ok(()))?;
+    Ok(status)
+}
+
+fn copy(mut output: io::PipeReader, mut log: File, show: Show) -> io::Result<()> {
+    let mut buffer = [0; 1 << 14];
+    loop {
+        let length = output.read(&mut buffer)?;
+        if length == 0 {
+            return Ok(());
+        }
+        log.write_all(&buffer[..length])?;
+        if show == Show::Now {
+            io::stderr().write_all(&buffer[..length])?;
+        }
+    }
+}
+
+/// What failed, in the words of its output.
+fn show_failures(outcomes: &[Outcome]) {
+    for outcome in outcomes {
+        let Some(error) = &outcome.error else { continue };
+        eprintln!("\n--- {} failed: {error:#} ---", outcome.name);
+        let text = fs::read(&outcome.log).unwrap_or_default();
+        eprintln!("{}", failures::told_in(&String::from_utf8_lossy(&text)));
+        eprintln!("--- all of its output is in {} ---", outcome.log.display());
+    }
 }
 
 fn print_table(outcomes: &[Outcome], total: Duration) {
@@ -182,9 +228,34 @@ mod tests {
     #[test]
     fn a_step_that_ends_is_told_with_its_time() {
         let took = Duration::from_millis(1_250);
-        let fine = Outcome { name: "lints", took, error: None, log: None };
+        let fine = Outcome { name: "lints", took, error: None, log: PathBuf::new() };
         assert_eq!(fine.line(), "  lints: fine after 1.2 s");
         let failed = Outcome { error: Some(anyhow::anyhow!("why")), ..fine };
         assert_eq!(failed.line(), "  lints: FAILED after 1.2 s");
+    }
+
+    #[test]
+    fn both_streams_of_a_command_are_in_the_log_and_its_status_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo one; echo two >&2; exit 3"]);
+        let error = run_logged(shell, &File::create(&path).unwrap(), Show::Later).unwrap_err();
+        assert!(error.to_string().ends_with("failed (exit status: 3)"), "{error}");
+        assert_eq!(fs::read_to_string(path).unwrap(), "one\ntwo\n");
+    }
+
+    #[test]
+    fn what_a_command_leaves_running_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo said; sleep 60 & echo $! >pid"]).current_dir(dir.path());
+        let start = Instant::now();
+        run_logged(shell, &File::create(&path).unwrap(), Show::Later).unwrap();
+        assert!(start.elapsed() < Duration::from_secs(30));
+        assert_eq!(fs::read_to_string(path).unwrap(), "said\n");
+        let left = fs::read_to_string(dir.path().join("pid")).unwrap();
+        assert!(Command::new("kill").arg(left.trim()).status().unwrap().success());
     }
 }
