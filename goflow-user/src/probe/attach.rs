@@ -1,9 +1,11 @@
 //! Puts the probes in, and takes them out.
 //!
 //! In: verified programs and a plan; out: an [`Attached`] session. Every probe of a session goes in together: one link
-//! for all sites where the kernel has multi-uprobe, else one perf event per site. The kernel removes the breakpoints when
+//! for the sites of each level where the kernel has multi-uprobe, else one perf event per site. What a level adds can be
+//! taken out and put in again, while the others stay. The kernel removes the breakpoints when
 //! the descriptors close, which a [`Keeper`] holds, so that a SIGKILL to goflow cannot come between.
 
+use super::catalog::Level;
 use super::feature;
 use super::keeper::{Keep, Keeper, KeeperError};
 use super::link::{self, Order, Place, Refusal};
@@ -152,6 +154,7 @@ fn order<'a>(
         offset: planned.offset.0,
         cookie: planned.spec.probe as u64,
         program: index(planned.spec.program),
+        group: group_of(planned.spec.level),
     });
     let pids = match scope {
         Scope::AllProcesses => None,
@@ -160,6 +163,11 @@ fn order<'a>(
     let order = Order { method, places: places.collect(), pids };
     let programs = names.into_iter().map(|name| programs.find(name)).collect::<Result<_, _>>()?;
     Ok((order, programs))
+}
+
+/// The probes that a level adds to those before it go in and out together.
+fn group_of(level: Level) -> usize {
+    level as usize
 }
 
 fn told(error: KeeperError, plan: &Plan) -> AttachError {
@@ -227,6 +235,35 @@ impl Attached {
             Links::Here(_) => Ok(0),
             Links::Kept { keeper, number } => keeper.renew(*number, pid.0).map_err(|error| told(error, plan)),
         }
+    }
+
+    /// Takes out the probes that each of `levels` adds to those before it, until they are asked back.
+    ///
+    /// # Errors
+    /// See [`AttachError`].
+    pub fn withdraw(&mut self, plan: &Plan, levels: &[Level]) -> Result<(), AttachError> {
+        if levels.contains(&Level::Lifecycle) {
+            self.forget_goids();
+        }
+        let Links::Kept { keeper, number } = &self.links else { return Ok(()) };
+        let groups = levels.iter().copied().map(group_of).collect();
+        keeper.withdraw(*number, groups).map_err(|error| told(error, plan))
+    }
+
+    /// Puts them in again, for those of `alive` that they were for, or for everybody.
+    ///
+    /// # Errors
+    /// See [`AttachError`]; they stay out.
+    pub fn restore(&mut self, plan: &Plan, level: Level, alive: &[Pid]) -> Result<(), AttachError> {
+        let Links::Kept { keeper, number } = &self.links else { return Ok(()) };
+        let alive = alive.iter().map(|pid| pid.0).collect();
+        keeper.restore(*number, group_of(level), alive).map_err(|error| told(error, plan))?;
+        if level == Level::Lifecycle
+            && let Some(memory) = &mut self.goid_memory
+        {
+            memory.set(true)?;
+        }
+        Ok(())
     }
 
     /// Takes every probe out and returns how long that took. Dropping does the same, untimed.

@@ -46,13 +46,17 @@ enum Request {
     Attach(Order),
     /// Of an earlier answer.
     Detach(u32),
+    /// Of an earlier answer, these groups of its places.
+    Withdraw(u32, Vec<usize>),
+    /// Of an earlier answer, one group of its places, for these processes if it is not for everybody.
+    Restore(u32, usize, Vec<u32>),
     /// Of an earlier answer, for this process, which has executed the file anew.
     Renew(u32, u32),
     /// A round of hits on functions of its own.
     Hit,
 }
 
-/// Under which number links are held, or how many were renewed.
+/// Under which number links are held, or how many were renewed; 0 where there is nothing to tell.
 type Answer = Result<u32, Refusal>;
 
 /// What the keeper holds.
@@ -140,6 +144,16 @@ impl Keeper {
     /// Has the probes of this process put in anew if the kernel has lost sight of it; returns for how many that was done.
     pub(super) fn renew(&self, number: u32, pid: u32) -> Result<u32, KeeperError> {
         self.ask(&Request::Renew(number, pid), &[])
+    }
+
+    /// Has the probes of these groups taken out.
+    pub(super) fn withdraw(&self, number: u32, groups: Vec<usize>) -> Result<(), KeeperError> {
+        self.ask(&Request::Withdraw(number, groups), &[]).map(|_| ())
+    }
+
+    /// Has the probes of one group put in again, for those of `alive` that they were for.
+    pub(super) fn restore(&self, number: u32, group: usize, alive: Vec<u32>) -> Result<(), KeeperError> {
+        self.ask(&Request::Restore(number, group, alive), &[]).map(|_| ())
     }
 
     /// Somebody may have stopped it, and then it would never answer. It is our child, so its pid is its own.
@@ -261,6 +275,16 @@ fn serve(socket: &OwnedFd) -> io::Result<()> {
                 let renewed = held.get_mut(&number).map_or(Ok(0), |held| held.renew(pid));
                 tell::<Answer>(socket, &renewed, &[])?;
             }
+            Request::Withdraw(number, groups) => {
+                if let Some(held) = held.get_mut(&number) {
+                    held.links.withdraw(&groups);
+                }
+                tell::<Answer>(socket, &Ok(0), &[])?;
+            }
+            Request::Restore(number, group, alive) => {
+                let restored = held.get_mut(&number).map_or(Ok(()), |held| held.restore(group, &alive));
+                tell::<Answer>(socket, &restored.map(|()| 0), &[])?;
+            }
             Request::Hit => tell(socket, &calibration::hit(), &[])?,
             Request::Detach(number) => {
                 let mut going = held.remove(&number);
@@ -277,6 +301,11 @@ impl Held {
     fn attach(order: Order, descriptors: Vec<OwnedFd>) -> Result<Self, Refusal> {
         let links = with_file(&descriptors, |file, programs| link::create(&order, file, programs))?;
         Ok(Self { links, order, descriptors })
+    }
+
+    fn restore(&mut self, group: usize, alive: &[u32]) -> Result<(), Refusal> {
+        let Self { links, order, descriptors } = self;
+        with_file(descriptors, |file, programs| link::restore(order, file, programs, links, group, alive))
     }
 
     fn renew(&mut self, pid: u32) -> Result<u32, Refusal> {

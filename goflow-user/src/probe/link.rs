@@ -1,7 +1,7 @@
 //! The kernel objects that breakpoints hang on.
 //!
-//! In: an [`Order`], the file and the loaded programs; out: [`Links`], whose drop takes the breakpoints out again. What is
-//! hard: the kernel writes to the text of the target in the course of the calling thread, and cannot once that thread has
+//! In: an [`Order`], the file and the loaded programs; out: [`Links`], whose drop takes the breakpoints out again. The places
+//! of a group go in and out together, while others stay. What is hard: the kernel writes to the text of the target in the course of the calling thread, and cannot once that thread has
 //! been sent a SIGKILL. Who must survive that lets a [`super::keeper::Keeper`] call this. And a thread that has just met the
 //! last breakpoint of its process must still be recognised after that has gone: see [`Links`].
 
@@ -9,9 +9,12 @@ use super::load::AttachMethod;
 use super::{feature, sys};
 use rustix::thread::{MembarrierCommand, membarrier};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::thread;
 use thiserror::Error;
 
 /// What is to be probed.
@@ -31,6 +34,8 @@ pub(super) struct Place {
     pub(super) cookie: u64,
     /// Which of the given programs runs there. A multi-uprobe link has but one.
     pub(super) program: usize,
+    /// With which others it goes in and out.
+    pub(super) group: usize,
 }
 
 /// Why the probes are not in.
@@ -71,16 +76,36 @@ impl Refusal {
 /// process. An anchor keeps the mark: one more uprobe of the file, for this process only, which does not run the file, so that
 /// no breakpoint comes of it. It goes when every processor has left the part of the kernel where such a thread may be.
 pub(super) struct Links {
-    of_probes: Vec<OwnedFd>,
+    /// By group, then by place for perf events, then by process; `None` for a process that has ended before. A group that is
+    /// out is empty.
+    groups: Vec<Vec<Option<OwnedFd>>>,
     /// Dropped after the others, as the last thing.
     _anchor: OwnedFd,
 }
 
 impl Links {
-    /// Takes the breakpoints out. What dropping does beyond that need not be waited for.
+    /// Takes the breakpoints of every group out. What dropping does beyond that need not be waited for.
     pub(super) fn take_out(&mut self) {
-        self.of_probes.clear();
+        close_side_by_side(self.groups.drain(..));
     }
+
+    /// Takes the breakpoints of these groups out.
+    pub(super) fn withdraw(&mut self, groups: &[usize]) {
+        let is_meant = |(group, _): &(usize, &mut Vec<_>)| groups.contains(group);
+        close_side_by_side(
+            self.groups.iter_mut().enumerate().filter(is_meant).map(|(_, links)| mem::take(links)),
+        );
+    }
+}
+
+/// Most of it is waiting for the kernel's grace periods.
+fn close_side_by_side(groups: impl Iterator<Item = Vec<Option<OwnedFd>>>) {
+    thread::scope(|scope| {
+        for group in groups.filter(|group| !group.is_empty()) {
+            // One that cannot have a thread goes as its closure is dropped.
+            let _ = thread::Builder::new().spawn_scoped(scope, move || drop(group));
+        }
+    });
 }
 
 impl Drop for Links {
@@ -103,15 +128,62 @@ pub(super) fn create(
 ) -> Result<Links, Refusal> {
     let (path, pids) = (path_of(file)?, order.processes());
     // The anchor first, since a refusal half-way takes out what is in by then.
-    let mut links = Links { of_probes: Vec::new(), _anchor: anchor(order, &path, programs)? };
-    links.of_probes = match order.method {
-        AttachMethod::UprobeMulti => pids
-            .into_iter()
-            .map(|pid| multi(&order.places, &path, programs, pid))
-            .collect::<Result<_, _>>()?,
-        AttachMethod::PerfEvent => perf_events(order, &path, programs, &pids)?,
-    };
+    let mut links = Links { groups: Vec::new(), _anchor: anchor(order, &path, programs)? };
+    for group in 0..order.groups() {
+        links.groups.push(put_in(order, &path, programs, group, &pids)?);
+    }
     Ok(links)
+}
+
+/// Puts the probes of one group in again, for those of `alive` that it was ordered for, or for everybody; nothing where they
+/// are in. `links` are what [`create`] made of the same order.
+///
+/// # Errors
+/// The kernel's first refusal. A process that has ended meanwhile is none.
+pub(super) fn restore(
+    order: &Order,
+    file: BorrowedFd<'_>,
+    programs: &[BorrowedFd<'_>],
+    links: &mut Links,
+    group: usize,
+    alive: &[u32],
+) -> Result<(), Refusal> {
+    let path = path_of(file)?;
+    let Some(out) = links.groups.get_mut(group).filter(|links| links.is_empty()) else { return Ok(()) };
+    let is_alive = |pid: &Option<u32>| pid.is_none_or(|pid| alive.contains(&pid));
+    let mut pids: Vec<Option<u32>> = order.processes().into_iter().filter(is_alive).collect();
+    loop {
+        match put_in(order, &path, programs, group, &pids) {
+            Ok(links) => {
+                *out = order.by_process(links, &pids);
+                return Ok(());
+            }
+            Err(Refusal::Kernel { errno: libc::ESRCH, pid: gone @ Some(_), .. }) => {
+                pids.retain(|pid| *pid != gone);
+            }
+            Err(refusal) => return Err(refusal),
+        }
+    }
+}
+
+fn put_in(
+    order: &Order,
+    path: &CStr,
+    programs: &[BorrowedFd<'_>],
+    group: usize,
+    pids: &[Option<u32>],
+) -> Result<Vec<Option<OwnedFd>>, Refusal> {
+    let links = match order.method {
+        AttachMethod::UprobeMulti => {
+            let places: Vec<Place> = order.of_group(group).map(|(_, place)| *place).collect();
+            if places.is_empty() {
+                return Ok(Vec::new());
+            }
+            pids.iter().map(|&pid| multi(&places, path, programs, pid)).collect::<Result<Vec<_>, _>>()?
+        }
+        AttachMethod::PerfEvent => perf_events(order, path, programs, group, pids)?,
+    };
+    Ok(links.into_iter().map(Some).collect())
 }
 
 /// At the first place, because that is where the kernel can certainly place one, and in a part of the file that processes run.
@@ -148,18 +220,21 @@ pub(super) fn renew(
         // Of a perf event the kernel does not tell whether it has, and a second one would tell everything twice.
         return Err(Refusal::NotAnew);
     }
-    let of_pid = order.processes().into_iter().zip(&mut links.of_probes).filter(|(of, _)| *of == Some(pid));
-    for (pid, link) in of_pid {
-        if !sys::has_lost_its_process(link.as_fd()).map_err(|error| Refusal::of(&error, pid, None))? {
-            continue;
-        }
-        match multi(&order.places, &path, programs, pid) {
-            Ok(new) => {
-                *link = new;
-                renewed += 1;
+    for (index, links) in links.groups.iter_mut().enumerate() {
+        let places: Vec<Place> = order.of_group(index).map(|(_, place)| *place).collect();
+        let of_pid = order.processes().into_iter().zip(links).filter(|(of, _)| *of == Some(pid));
+        for (pid, link) in of_pid.filter_map(|(pid, link)| Some((pid, link.as_mut()?))) {
+            if !sys::has_lost_its_process(link.as_fd()).map_err(|error| Refusal::of(&error, pid, None))? {
+                continue;
             }
-            Err(Refusal::Kernel { errno: libc::ESRCH, .. }) => {}
-            Err(refusal) => return Err(refusal),
+            match multi(&places, &path, programs, pid) {
+                Ok(new) => {
+                    *link = new;
+                    renewed += 1;
+                }
+                Err(Refusal::Kernel { errno: libc::ESRCH, .. }) => {}
+                Err(refusal) => return Err(refusal),
+            }
         }
     }
     Ok(renewed)
@@ -178,6 +253,25 @@ impl Order {
             None => vec![None],
             Some(pids) => pids.iter().copied().map(Some).collect(),
         }
+    }
+
+    /// How many groups there are.
+    fn groups(&self) -> usize {
+        self.places.iter().map(|place| place.group + 1).max().unwrap_or(0)
+    }
+
+    /// The places of one, with their index among all.
+    fn of_group(&self, group: usize) -> impl Iterator<Item = (usize, &Place)> {
+        self.places.iter().enumerate().filter(move |(_, place)| place.group == group)
+    }
+
+    /// Links that were made for `pids`, one for each of all processes. Perf events are not told apart by process later.
+    fn by_process(&self, links: Vec<Option<OwnedFd>>, pids: &[Option<u32>]) -> Vec<Option<OwnedFd>> {
+        if self.method != AttachMethod::UprobeMulti {
+            return links;
+        }
+        let mut made: HashMap<_, _> = pids.iter().zip(links).collect();
+        self.processes().iter().map(|pid| made.remove(pid).flatten()).collect()
     }
 }
 
@@ -198,11 +292,12 @@ fn perf_events(
     order: &Order,
     path: &CStr,
     programs: &[BorrowedFd<'_>],
+    group: usize,
     pids: &[Option<u32>],
 ) -> Result<Vec<OwnedFd>, Refusal> {
     let pmu = feature::uprobe_pmu().map_err(|error| Refusal::of(&error, None, None))?;
     let mut events = Vec::with_capacity(order.places.len() * pids.len());
-    for (index, place) in order.places.iter().enumerate() {
+    for (index, place) in order.of_group(group) {
         let program = programs.get(place.program).ok_or(Refusal::Incomplete)?;
         for &pid in pids {
             let whose = pid.map_or(sys::Whose::Everybodys, sys::Whose::Process);

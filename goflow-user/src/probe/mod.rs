@@ -6,6 +6,7 @@
 //! has not decoded and found safe.
 
 pub mod attach;
+pub mod budget;
 pub mod buffer;
 pub mod calibration;
 pub mod catalog;

@@ -1,0 +1,645 @@
+//! The overhead budget: which probes may be in, from what their hits cost and what the targets use.
+//!
+//! In: readings of the targets' CPU time and of what the hits of each level have cost so far; out: orders to take the
+//! probes of a level out or to put them in again. Pure: the caller has the clock, and carries the orders out.
+//!
+//! What is held is the share of any [`HORIZON_NS`]: what hits and the work on the breakpoints have cost in it, over the CPU
+//! time of the targets in it. While everything fits, every probe is in. Where it does not, the level that costs most for what
+//! it is worth goes out, and from then on it is watched in windows: short times in which all of its probes are in, as often
+//! as the rest of the budget pays for. The times between are drawn from an exponential distribution, so that they cannot
+//! fall in step with what the target does, and what is counted in the windows is an unbiased sample of the whole. Where
+//! probes cannot be taken out quickly, windows are no use, and a level that does not fit stays out.
+//!
+//! The hard thing is that a cost is known only after it was caused. So a level goes out while what is left of the budget
+//! still pays for the time until it is out, and what a window will cost is reckoned by the share of the targets' CPU time
+//! that the level took when it was last in: a target that is busier by then pays no larger share.
+
+use super::catalog::Level;
+use std::collections::VecDeque;
+use std::str::FromStr;
+
+/// The time over which the budget is held, nanoseconds.
+pub const HORIZON_NS: u64 = 10_000_000_000;
+/// Between two readings while probes are in, nanoseconds.
+const PACE_NS: u64 = 25_000_000;
+/// From a reading that is late by a round of the reader until the breakpoints are gone, nanoseconds.
+const REACTION_NS: f64 = 80e6;
+/// From the order that ends a window until the breakpoints are gone, nanoseconds.
+const LAG_NS: f64 = 6e6;
+/// A shorter window sees hardly more than its own edges, nanoseconds.
+const LEAST_WINDOW_NS: f64 = 10e6;
+/// A longer one could not end in time if it were to cost what was not expected, nanoseconds.
+const LONGEST_WINDOW_NS: f64 = 250e6;
+/// From one window to the next where the budget pays for it, nanoseconds.
+const PERIOD_NS: f64 = 500e6;
+/// The shortest and the longest time between two windows, nanoseconds.
+const LEAST_GAP_NS: f64 = 20e6;
+/// See [`LEAST_GAP_NS`].
+const LONGEST_GAP_NS: f64 = 60e9;
+/// A window that the budget does not pay for is put off by this, nanoseconds.
+const PUT_OFF_NS: u64 = 250_000_000;
+/// What a target uses that hardly runs is no measure: this may be spent in any horizon, nanoseconds.
+const LEAST_ALLOWED_NS: f64 = 1e6;
+/// Of the budget, what windows are planned by; the rest is for what was not expected.
+const PLANNED_PART: f64 = 0.8;
+/// Of the budget, what is spent; the rest is for what a hit costs more than was measured.
+const SPENT_PART: f64 = 0.95;
+/// What takes so many times the budget goes out at once, and not one level after the other.
+const URGENT: f64 = 4.0;
+/// Of the budget, what a level may take with the others that it stays in for good.
+const STEADY_PART: f64 = 0.7;
+/// How fast older readings lose their weight, nanoseconds.
+const MEMORY_NS: f64 = 400e6;
+
+/// How much of its CPU time a target may lose.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Budget {
+    /// Whatever it takes.
+    Unlimited,
+    /// This part: above 0, and 1 at most.
+    Share(f64),
+}
+
+impl Budget {
+    /// What `goflow trace` keeps to unless it is told otherwise.
+    pub const DEFAULT: Self = Self::Share(0.02);
+
+    /// As a part of 1, if it is limited.
+    #[must_use]
+    pub fn share(self) -> Option<f64> {
+        match self {
+            Self::Unlimited => None,
+            Self::Share(share) => Some(share),
+        }
+    }
+}
+
+/// As it is written on the command line: `2%`, `none`.
+impl FromStr for Budget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "none" {
+            return Ok(Self::Unlimited);
+        }
+        let percent = text.strip_suffix('%').map(str::trim_end).ok_or(
+            "a budget is a part of the target's CPU time with a percent sign, such as `2%` or `0.5%`, or `none`",
+        )?;
+        match percent.parse::<f64>() {
+            Ok(percent) if (0.01..=100.0).contains(&percent) => Ok(Self::Share(percent / 100.0)),
+            Ok(_) => {
+                Err("a budget is between 0.01% and 100%; `none` lifts it, `--level snapshot` has no probe"
+                    .into())
+            }
+            Err(_) => Err(format!("{percent:?} is not a number")),
+        }
+    }
+}
+
+/// The levels that have probes, by what they are worth for what they cost: the last goes out first.
+pub const LEVELS: [Level; 3] = [Level::Lifecycle, Level::Blocking, Level::Channels];
+
+/// How many times its cost a level is worth, against the others: without lifecycle and parks, snapshots alone tell who there
+/// is and who waits, but channel operations have their parks beside them.
+const WORTH: [f64; LEVELS.len()] = [100.0, 10.0, 1.0];
+
+/// What has been used and caused so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading {
+    /// When it was read, on any clock that runs steadily, nanoseconds.
+    pub at_ns: u64,
+    /// CPU time of the targets, nanoseconds.
+    pub target_cpu_ns: u64,
+    /// CPU time of the targets that hits took, of each of [`LEVELS`], nanoseconds.
+    pub cost_ns: [u64; LEVELS.len()],
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Take out the probes that each of these levels adds to those before it, at the same time.
+    Withdraw(Vec<Level>),
+    /// Put them in again.
+    Restore(Level),
+}
+
+/// How a level is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// All the time.
+    Continuous,
+    /// In windows.
+    Sampled,
+    /// Not at all.
+    Removed,
+}
+
+impl Mode {
+    /// The word for it in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Continuous => "continuous",
+            Self::Sampled => "sampled",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// What taking probes out and putting them in again does to the targets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Turn {
+    /// CPU time of the targets that both together take, nanoseconds.
+    pub cost_ns: u64,
+    /// It is quick enough to be done again and again.
+    pub is_quick: bool,
+}
+
+/// Keeps the budget of one session.
+#[derive(Debug)]
+pub struct Controller {
+    share: f64,
+    turn: Turn,
+    lanes: Vec<Lane>,
+    history: VecDeque<Sample>,
+    /// CPU time of the targets in a nanosecond.
+    cpu_rate: f64,
+    /// What work on the breakpoints has cost so far, nanoseconds.
+    turned_ns: u64,
+    random: fastrand::Rng,
+}
+
+/// One of [`LEVELS`].
+#[derive(Debug)]
+struct Lane {
+    index: usize,
+    phase: Phase,
+    /// Cost in a nanosecond, at the last reading.
+    rate: f64,
+    /// Of the targets' CPU time, while it is in.
+    share: f64,
+    /// The reading that both are reckoned from.
+    since: Option<Reading>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    Steady,
+    Window { until: u64 },
+    Out { until: u64 },
+    Removed,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    at_ns: u64,
+    cpu_ns: u64,
+    cost_ns: u64,
+}
+
+impl Controller {
+    /// For the levels up to `level`, all of whose probes are in; `seed` makes the times between windows.
+    #[must_use]
+    pub fn new(share: f64, level: Level, turn: Turn, seed: u64) -> Self {
+        let has_probes = |index: &usize| LEVELS[*index] <= level;
+        let lane = |index| Lane { index, phase: Phase::Steady, rate: 0.0, share: 0.0, since: None };
+        Self {
+            share,
+            turn,
+            lanes: (0..LEVELS.len()).filter(has_probes).map(lane).collect(),
+            history: VecDeque::new(),
+            cpu_rate: 0.0,
+            // They were put in just now.
+            turned_ns: turn.cost_ns / 2,
+            random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// How a level is watched.
+    #[must_use]
+    pub fn mode(&self, level: Level) -> Mode {
+        match self.lanes.iter().find(|lane| LEVELS[lane.index] == level).map(|lane| lane.phase) {
+            Some(Phase::Steady) => Mode::Continuous,
+            Some(Phase::Window { .. } | Phase::Out { .. }) => Mode::Sampled,
+            Some(Phase::Removed) | None => Mode::Removed,
+        }
+    }
+
+    /// What work on the breakpoints has cost the targets so far, nanoseconds.
+    #[must_use]
+    pub fn turned_ns(&self) -> u64 {
+        self.turned_ns
+    }
+
+    /// When the next reading is wanted.
+    #[must_use]
+    pub fn due_ns(&self) -> u64 {
+        let now = self.history.back().map_or(0, |sample| sample.at_ns);
+        let of_lane = |lane: &Lane| match lane.phase {
+            Phase::Steady => now + PACE_NS,
+            Phase::Window { until } => until.min(now + PACE_NS),
+            Phase::Out { until } => until,
+            Phase::Removed => u64::MAX,
+        };
+        // Also while all are out, because the history is as fine as the readings.
+        self.lanes.iter().map(of_lane).min().unwrap_or(u64::MAX).min(now + 4 * PACE_NS)
+    }
+
+    /// Takes a reading; returns what is to be done, which is then taken for done. Another one is due as soon as it is.
+    pub fn observe(&mut self, reading: Reading) -> Option<Order> {
+        self.note(reading);
+        let now = reading.at_ns;
+        let dear = self.overload();
+        if !dear.is_empty() {
+            return Some(self.withdraw(&dear, now));
+        }
+        let ended = |lane: &Lane| matches!(lane.phase, Phase::Window { until } if until <= now);
+        if let Some(lane) = self.lanes.iter().position(ended) {
+            if self.steady_share(lane) + self.lanes[lane].share > STEADY_PART * self.share {
+                return Some(self.withdraw(&[lane], now));
+            }
+            self.lanes[lane].phase = Phase::Steady;
+        }
+        let is_due = |lane: &Lane| matches!(lane.phase, Phase::Out { until } if until <= now);
+        let lane = self.lanes.iter().position(is_due)?;
+        let window = self.window(lane);
+        if self.cost_of_window(lane, window) > self.left() {
+            self.lanes[lane].phase = Phase::Out { until: now + PUT_OFF_NS };
+            return None;
+        }
+        self.lanes[lane].phase = Phase::Window { until: now + window as u64 };
+        self.lanes[lane].since = None;
+        self.turned_ns += self.turn.cost_ns / 2;
+        Some(Order::Restore(LEVELS[self.lanes[lane].index]))
+    }
+
+    /// The probes of a level are in since `at_ns`: a window begins when all are.
+    pub fn restored(&mut self, level: Level, reading: Reading) {
+        let shortest = LEAST_WINDOW_NS as u64;
+        for lane in self.lanes.iter_mut().filter(|lane| LEVELS[lane.index] == level) {
+            if let Phase::Window { until } = &mut lane.phase {
+                *until = (*until).max(reading.at_ns + shortest);
+            }
+            lane.since = Some(reading);
+        }
+    }
+
+    /// The probes of a level could not be put in.
+    pub fn refused(&mut self, level: Level) {
+        for lane in self.lanes.iter_mut().filter(|lane| LEVELS[lane.index] == level) {
+            lane.phase = Phase::Removed;
+        }
+    }
+
+    fn note(&mut self, reading: Reading) {
+        let cost_ns = reading.cost_ns.iter().sum::<u64>() + self.turned_ns;
+        let sample = Sample { at_ns: reading.at_ns, cpu_ns: reading.target_cpu_ns, cost_ns };
+        if let Some(last) = self.history.back() {
+            let span = sample.at_ns.saturating_sub(last.at_ns) as f64;
+            if span > 0.0 {
+                let rate = sample.cpu_ns.saturating_sub(last.cpu_ns) as f64 / span;
+                let weight = if self.history.len() == 1 { 1.0 } else { weight(span) };
+                self.cpu_rate += (rate - self.cpu_rate) * weight;
+            }
+        }
+        self.history.push_back(sample);
+        let horizon = sample.at_ns.saturating_sub(HORIZON_NS);
+        while self.history.get(1).is_some_and(|second| second.at_ns <= horizon) {
+            self.history.pop_front();
+        }
+        for lane in &mut self.lanes {
+            lane.note(reading);
+        }
+    }
+
+    /// What may still be spent, nanoseconds. A session that is younger than the horizon is taken to go on as it does, but
+    /// not for certain.
+    fn left(&self) -> f64 {
+        let (Some(first), Some(last)) = (self.history.front(), self.history.back()) else { return 0.0 };
+        let span = (last.at_ns - first.at_ns) as f64;
+        let to_come = (HORIZON_NS as f64 - span).max(0.0) / 2.0;
+        let cpu = last.cpu_ns.saturating_sub(first.cpu_ns) as f64 + self.cpu_rate * to_come;
+        let spent = last.cost_ns.saturating_sub(first.cost_ns) as f64;
+        (SPENT_PART * self.share * cpu).max(LEAST_ALLOWED_NS) - spent
+    }
+
+    /// The levels to take out because what is left does not pay for going on, dearest first.
+    fn overload(&self) -> Vec<usize> {
+        let demand: f64 = self.lanes.iter().filter(|lane| lane.is_in()).map(|lane| lane.rate).sum();
+        let planned = self.share * self.cpu_rate * PLANNED_PART;
+        if demand * REACTION_NS <= self.left() || demand <= planned {
+            return Vec::new();
+        }
+        let score = |&lane: &usize| self.lanes[lane].rate / WORTH[self.lanes[lane].index];
+        let is_in = |&lane: &usize| self.lanes[lane].is_in() && self.lanes[lane].rate > 0.0;
+        let mut dear: Vec<usize> = (0..self.lanes.len()).filter(is_in).collect();
+        dear.sort_by(|one, other| score(other).total_cmp(&score(one)));
+        // The CPU time that the others leave is used by the target, which hits what is in all the more.
+        let demand_without = |out: usize| {
+            let sum =
+                |lanes: &[usize], of: fn(&Lane) -> f64| lanes.iter().map(|&lane| of(&self.lanes[lane])).sum();
+            let (rest, freed): (f64, f64) =
+                (sum(&dear[out..], |lane| lane.rate), sum(&dear[..out], |lane| lane.share));
+            rest / (1.0 - freed).max(0.1)
+        };
+        let mut out = 1;
+        while out < dear.len() && demand_without(out) > URGENT * planned {
+            out += 1;
+        }
+        dear.truncate(out);
+        dear
+    }
+
+    fn withdraw(&mut self, lanes: &[usize], now: u64) -> Order {
+        for &lane in lanes {
+            self.turned_ns += self.turn.cost_ns / 2;
+            let phase =
+                if self.turn.is_quick { Phase::Out { until: now + self.gap(lane) } } else { Phase::Removed };
+            self.lanes[lane].phase = phase;
+            self.lanes[lane].rate = 0.0;
+        }
+        Order::Withdraw(lanes.iter().map(|&lane| LEVELS[self.lanes[lane].index]).collect())
+    }
+
+    /// What the levels take that stay in, `lane` apart.
+    fn steady_share(&self, lane: usize) -> f64 {
+        let steady =
+            self.lanes.iter().enumerate().filter(|(index, one)| *index != lane && one.phase == Phase::Steady);
+        steady.map(|(_, one)| one.share).sum()
+    }
+
+    /// What windows of `lane` may cost, in CPU time of the targets in a nanosecond.
+    fn pay(&self, lane: usize) -> f64 {
+        let cycled =
+            self.lanes.iter().filter(|one| matches!(one.phase, Phase::Window { .. } | Phase::Out { .. }));
+        let is_steady = self.lanes[lane].phase == Phase::Steady;
+        let many = cycled.count() + usize::from(is_steady);
+        let rest = (PLANNED_PART * self.share - self.steady_share(lane)).max(0.05 * self.share);
+        rest / many as f64 * self.cpu_rate
+    }
+
+    /// How long the next window of `lane` is.
+    fn window(&self, lane: usize) -> f64 {
+        let rate = self.lanes[lane].share * self.cpu_rate;
+        let paid = self.pay(lane) * PERIOD_NS - self.turn.cost_ns as f64;
+        (paid / rate.max(1e-9) - LAG_NS).clamp(LEAST_WINDOW_NS, LONGEST_WINDOW_NS)
+    }
+
+    fn cost_of_window(&self, lane: usize, window: f64) -> f64 {
+        self.lanes[lane].share * self.cpu_rate * (window + LAG_NS) + self.turn.cost_ns as f64
+    }
+
+    /// A time until the next window of `lane`, nanoseconds.
+    fn gap(&mut self, lane: usize) -> u64 {
+        let window = self.window(lane);
+        let pay = self.pay(lane).max(1e-9);
+        let period = self.cost_of_window(lane, window) / pay;
+        let mean = (period - window).clamp(LEAST_GAP_NS, LONGEST_GAP_NS);
+        // The longest times are cut, which takes less than a fiftieth of the mean.
+        let drawn = (-self.random.f64().max(1e-9).ln()).min(4.0) * mean;
+        let debt = (-self.left() / pay).clamp(0.0, LONGEST_GAP_NS);
+        drawn.max(debt).max(LEAST_GAP_NS) as u64
+    }
+}
+
+impl Lane {
+    fn is_in(&self) -> bool {
+        matches!(self.phase, Phase::Steady | Phase::Window { .. })
+    }
+
+    /// Brings rate and share up to date.
+    fn note(&mut self, reading: Reading) {
+        if !self.is_in() {
+            return;
+        }
+        let Some(since) = self.since.replace(reading) else { return };
+        let span = reading.at_ns.saturating_sub(since.at_ns) as f64;
+        if span <= 0.0 {
+            return;
+        }
+        let cost = reading.cost_ns[self.index].saturating_sub(since.cost_ns[self.index]) as f64;
+        let cpu = reading.target_cpu_ns.saturating_sub(since.target_cpu_ns) as f64;
+        self.rate = cost / span;
+        let share = (cost / cpu.max(cost).max(1.0)).min(1.0);
+        let weight = if self.share == 0.0 { 1.0 } else { weight(span) };
+        self.share += (share - self.share) * weight;
+    }
+}
+
+/// Of a reading that covers so many nanoseconds, against those before it.
+fn weight(span: f64) -> f64 {
+    1.0 - (-span / MEMORY_NS).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    /// A target on two CPUs: what it does in a second of CPU time that probes leave it, by level, and how busy it is.
+    struct Target {
+        hits: [f64; LEVELS.len()],
+        busy: f64,
+        hit_ns: f64,
+    }
+
+    /// A session, a millisecond at a time.
+    struct Session {
+        controller: Controller,
+        reading: Reading,
+        cost: [f64; LEVELS.len()],
+        cpu: f64,
+        is_in: [bool; LEVELS.len()],
+        /// An order that is being carried out, until when.
+        order: Option<(Order, u64)>,
+        due: u64,
+        turned: f64,
+        /// CPU time and cost at the end of each millisecond.
+        account: Vec<(f64, f64)>,
+        /// How long each level was in, ms.
+        watched: [u64; LEVELS.len()],
+    }
+
+    impl Session {
+        fn new(share: f64, turn: Turn) -> Self {
+            Self {
+                controller: Controller::new(share, Level::Channels, turn, 7),
+                reading: Reading::default(),
+                cost: [0.0; _],
+                cpu: 0.0,
+                is_in: [true; _],
+                order: None,
+                due: 0,
+                turned: turn.cost_ns as f64 / 2.0,
+                account: Vec::new(),
+                watched: [0; _],
+            }
+        }
+
+        fn run(&mut self, target: &Target, seconds: u64) {
+            for _ in 0..seconds * 1000 {
+                self.step(target);
+            }
+        }
+
+        fn step(&mut self, target: &Target) {
+            let cpu = target.busy * MS as f64;
+            let per_cpu =
+                |index: usize| if self.is_in[index] { target.hits[index] * target.hit_ns / 1e9 } else { 0.0 };
+            // Work and probes share the CPU time.
+            let load: f64 = (0..LEVELS.len()).map(per_cpu).sum();
+            for index in 0..LEVELS.len() {
+                self.cost[index] += cpu * per_cpu(index) / (1.0 + load);
+                self.watched[index] += u64::from(self.is_in[index]);
+            }
+            self.cpu += cpu;
+            self.reading.at_ns += MS;
+            self.account.push((self.cpu, self.cost.iter().sum::<f64>() + self.turned));
+            let now = self.reading.at_ns;
+            if let Some((order, until)) = self.order.clone() {
+                if now < until {
+                    return;
+                }
+                self.order = None;
+                self.apply(&order);
+            }
+            if now >= self.due {
+                self.observe();
+            }
+        }
+
+        fn observe(&mut self) {
+            self.reading.target_cpu_ns = self.cpu as u64;
+            self.reading.cost_ns = self.cost.map(|cost| cost as u64);
+            let now = self.reading.at_ns;
+            // Breakpoints are written within milliseconds; what then is waited for hits nobody.
+            self.order = self.controller.observe(self.reading).map(|order| (order, now + 5 * MS));
+            self.due = self.controller.due_ns();
+            if let Some((order, _)) = &self.order {
+                let (turns, took) = match order {
+                    Order::Withdraw(levels) => (levels.len(), 40 * MS),
+                    Order::Restore(_) => (1, 8 * MS),
+                };
+                self.turned += turns as f64 * self.controller.turn.cost_ns as f64 / 2.0;
+                self.due = now + took;
+            }
+        }
+
+        fn apply(&mut self, order: &Order) {
+            let mut set =
+                |level, is_in| self.is_in[LEVELS.iter().position(|known| *known == level).unwrap()] = is_in;
+            match order {
+                Order::Withdraw(levels) => levels.iter().for_each(|&level| set(level, false)),
+                &Order::Restore(level) => {
+                    set(level, true);
+                    self.reading.target_cpu_ns = self.cpu as u64;
+                    self.reading.cost_ns = self.cost.map(|cost| cost as u64);
+                    self.controller.restored(level, self.reading);
+                }
+            }
+        }
+
+        /// The worst share of any horizon that begins after `from` ms.
+        fn worst(&self, from: usize) -> f64 {
+            let horizon = (HORIZON_NS / MS) as usize;
+            let spans = (from..self.account.len().saturating_sub(horizon)).step_by(50);
+            let share = |at: usize| {
+                let (start, end) = (self.account[at], self.account[at + horizon]);
+                (end.1 - start.1) / (end.0 - start.0).max(1.0)
+            };
+            spans.map(share).fold(0.0, f64::max)
+        }
+
+        fn part(&self, level: usize) -> f64 {
+            self.watched[level] as f64 / self.account.len() as f64
+        }
+    }
+
+    const QUICK: Turn = Turn { cost_ns: 300_000, is_quick: true };
+
+    /// Two CPUs that do nothing but channel operations which park.
+    fn hot() -> Target {
+        Target { hits: [10.0, 4e6, 4e6], busy: 2.0, hit_ns: 1_000.0 }
+    }
+
+    #[test]
+    fn where_everything_fits_every_probe_stays_in() {
+        let mut session = Session::new(0.02, QUICK);
+        session.run(&Target { hits: [10.0, 1_000.0, 10_000.0], busy: 2.0, hit_ns: 1_000.0 }, 30);
+        assert!(LEVELS.iter().all(|&level| session.controller.mode(level) == Mode::Continuous));
+        assert_eq!(session.watched, [30_000; 3]);
+    }
+
+    #[test]
+    fn the_hottest_target_pays_its_budget_and_no_more_and_is_sampled() {
+        let mut session = Session::new(0.02, QUICK);
+        session.run(&hot(), 60);
+        let worst = session.worst(0);
+        assert!(worst <= 0.02, "{worst}");
+        let (cpu, cost) = session.account[session.account.len() - 1];
+        assert!(cost / cpu > 0.01, "{}", cost / cpu);
+        assert_eq!(session.controller.mode(Level::Channels), Mode::Sampled);
+        // Who is there is known all the time.
+        assert_eq!(session.controller.mode(Level::Lifecycle), Mode::Continuous);
+        assert!((session.part(0), session.part(2) > 0.005) == (1.0, true), "{:?}", session.watched);
+    }
+
+    #[test]
+    fn what_exceeds_the_budget_a_little_is_watched_most_of_the_time() {
+        let mut session = Session::new(0.02, QUICK);
+        session.run(&Target { hits: [10.0, 1_000.0, 26_000.0], busy: 1.0, hit_ns: 1_000.0 }, 60);
+        assert!(session.worst(0) <= 0.02, "{}", session.worst(0));
+        assert!((0.3..0.95).contains(&session.part(2)), "{:?}", session.watched);
+        assert_eq!(session.part(1), 1.0);
+    }
+
+    #[test]
+    fn a_burst_that_comes_after_a_quiet_time_is_paid_by_the_budget() {
+        let mut session = Session::new(0.02, QUICK);
+        session.run(&Target { hits: [1.0, 4_000.0, 4_000.0], busy: 2.0, hit_ns: 1_000.0 }, 20);
+        session.run(&hot(), 20);
+        assert!(session.worst(0) <= 0.02, "{}", session.worst(0));
+        // And when it is over, everything is watched again.
+        session.run(&Target { hits: [1.0, 4_000.0, 4_000.0], busy: 2.0, hit_ns: 1_000.0 }, 40);
+        assert_eq!(session.controller.mode(Level::Channels), Mode::Continuous);
+    }
+
+    #[test]
+    fn a_target_that_stops_and_goes_on_keeps_its_probes() {
+        let mut session = Session::new(0.02, QUICK);
+        let calm = Target { hits: [10.0, 1_000.0, 5_000.0], busy: 1.0, hit_ns: 1_000.0 };
+        session.run(&calm, 15);
+        session.run(&Target { busy: 0.0, ..calm }, 15);
+        session.run(&calm, 5);
+        assert_eq!(session.watched, [35_000; 3]);
+    }
+
+    #[test]
+    fn a_target_that_becomes_a_thousand_times_busier_pays_no_larger_share() {
+        let mut session = Session::new(0.02, QUICK);
+        session.run(&Target { busy: 0.002, ..hot() }, 20);
+        session.run(&hot(), 30);
+        // Of a horizon in which it hardly ran, the least that may be spent is more than its share.
+        assert!(session.worst(20_000) <= 0.02, "{}", session.worst(20_000));
+    }
+
+    #[test]
+    fn where_probes_come_out_slowly_a_level_that_does_not_fit_stays_out() {
+        let mut session = Session::new(0.02, Turn { is_quick: false, ..QUICK });
+        session.run(&hot(), 30);
+        assert_eq!(session.controller.mode(Level::Channels), Mode::Removed);
+        assert!(session.watched[2] < 300, "{:?}", session.watched);
+        assert_eq!(session.controller.mode(Level::Lifecycle), Mode::Continuous);
+    }
+
+    #[test]
+    fn a_budget_is_a_percentage_or_none() {
+        assert_eq!("2%".parse(), Ok(Budget::Share(0.02)));
+        assert_eq!("0.5 %".parse(), Ok(Budget::Share(0.005)));
+        assert_eq!("none".parse(), Ok(Budget::Unlimited));
+        for bad in ["2", "0%", "-1%", "101%", "NaN%", "inf%", "%", "two%", ""] {
+            assert!(bad.parse::<Budget>().is_err(), "{bad}");
+        }
+    }
+}
