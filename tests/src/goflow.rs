@@ -101,12 +101,16 @@ impl Goflow {
         Self::spawn(Command::new(binary()?).args(arguments))
     }
 
-    /// Starts `command`, which runs goflow in some special way.
+    /// Starts `command`, which runs goflow in some special way. Unless it says otherwise there is no budget: tests are to
+    /// see every event, also of a target that does nothing else.
     ///
     /// # Errors
     /// It does not start.
     pub fn spawn(command: &mut Command) -> Result<Self> {
         let started = Instant::now();
+        if !command.get_envs().any(|(name, _)| name == "GOFLOW_BUDGET") {
+            command.env("GOFLOW_BUDGET", "none");
+        }
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -21,6 +21,7 @@ use super::output::{self, OutputFile};
 use crate::advice::Advise as _;
 use crate::pipeline::{self, BoxedSink, Outcome, Targets, TraceOptions};
 use crate::probe::attach::AttachError;
+use crate::probe::budget::Budget;
 use crate::probe::catalog;
 use crate::probe::load::AttachMethod;
 use crate::sink::Tee;
@@ -93,6 +94,13 @@ pub(super) struct TraceArgs {
     /// With --level snapshot, how often a second each process is read, 0.01 to 100 [default: 10]
     #[arg(long, value_name = "N", value_parser = parse_rate)]
     rate: Option<f64>,
+    /// How much of its CPU time the target may lose to its probes, such as 2% or 0.5%; none: whatever it takes
+    ///
+    /// While everything fits, every event is seen. What does not fit is watched in short windows, at times that are not in
+    /// step with the target, channel operations first, goroutines that come and go last; the summary tells how much
+    /// was watched, and estimates the rest. Kept over every ten seconds.
+    #[arg(long, value_name = "SHARE", default_value = "2%", env = "GOFLOW_BUDGET")]
+    budget: Budget,
     /// Stop after this time, such as 10s, 500ms or 1m30s; without it, when the target ends or on Ctrl-C
     ///
     /// Units are ms, s, m, h and d. A command is not ended: the trace stops, the summary is written, and goflow waits for
@@ -201,6 +209,7 @@ impl TraceArgs {
             },
             interval: Duration::from_secs_f64(1.0 / self.rate.unwrap_or(DEFAULT_RATE)),
             duration: self.duration,
+            budget: self.budget,
             stack_depth: self.stack_depth,
             ring_bytes: self.buffer,
             attach: match self.attach {

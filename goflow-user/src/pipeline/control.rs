@@ -1,5 +1,6 @@
 //! Control: starts a session, waits for its end, takes the probes out, and closes the books.
 
+use super::budget::{Books, Measured, Spans, probed};
 use super::ingest::{Hits, Ingest, Outlets, Request, Source, Tally, Totals, Window};
 use super::output::Output;
 use super::phases::Phases;
@@ -11,11 +12,14 @@ use super::{BoxedSink, Message, Outcome, ProcessExit, Targets, TraceOptions};
 use crate::advice::Advise as _;
 use crate::ingest::event::{Gap, LossPoint, MonotonicNs};
 use crate::probe::attach::{Attached, Scope};
+use crate::probe::budget::{Mode, Order};
+use crate::probe::calibration;
+use crate::probe::catalog::Level;
 use crate::probe::cost::Costs;
 use crate::probe::keeper::Keeper;
-use crate::probe::load::LoadError;
+use crate::probe::load::{AttachMethod, LoadError};
 use crate::probe::plan::{Plan, PlannedSite};
-use crate::sink::record::{BinaryName, ProbeHits, ProcessState, Progress, Silence, Summary};
+use crate::sink::record::{BinaryName, LevelCoverage, ProbeHits, ProcessState, Progress, Silence, Summary};
 use crate::target::executable::{Executable, FileId};
 use crate::target::lease::{Lease, WANTED_BACK};
 use crate::target::memory::{Pulse, WHY_NO_ANSWER};
@@ -23,8 +27,7 @@ use crate::target::process::{self, Process, Standstill};
 use crate::target::spawn::{self, Waiting};
 use crate::target::{Pid, host};
 use anyhow::{Context as _, anyhow, bail};
-use crossbeam_channel::{Sender, bounded, unbounded};
-use goflow_common::probe::ProbeId;
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded, unbounded};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use std::collections::BTreeSet;
@@ -65,9 +68,8 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
     let lease = targets.lease.take();
     let executables = mem::take(&mut targets.executables);
     let traced = session::attach_all(executables, lease.as_ref(), options, &environment)?;
-    let keeper = environment.keeper;
     let mut running =
-        Running::start(traced, targets.watch, lease, keeper, options, Output::new(sink, phases))?;
+        Running::start(traced, targets.watch, lease, environment, options, Output::new(sink, phases))?;
     let waiting = targets.waiting.take();
     // A signal from before the fork has reached goflow only: whoever sent it wants the command to end as well.
     if let Some(ended) = waiting.as_ref().and_then(|_| signals.wait([], Duration::ZERO)) {
@@ -262,6 +264,8 @@ struct Running {
     own_cpu_ns: u64,
     lease: Option<Lease>,
     keeper: Option<Arc<Keeper>>,
+    books: Books,
+    calibration: Option<Calibration>,
 }
 
 impl Running {
@@ -269,11 +273,12 @@ impl Running {
         traced: Vec<Traced>,
         mut watch: Watch,
         lease: Option<Lease>,
-        keeper: Option<Arc<Keeper>>,
+        environment: Environment,
         options: &TraceOptions,
         output: Output,
     ) -> anyhow::Result<Self> {
         let started = Instant::now();
+        let Environment { kernel: _, kernel_version, method, keeper, hitter, phases: _ } = environment;
         let files: Vec<_> = traced.iter().map(|one| one.executable.id()).collect();
         let doorbell = watch.open(&files).context("the processes cannot be watched")?;
         let window = Arc::new(Window::open());
@@ -309,11 +314,17 @@ impl Running {
                 sources.push(source);
             }
         }
+        let calibration =
+            hitter.map(|hitter| Calibration::start(hitter, method, kernel_version)).transpose()?;
+        let measured = calibration.as_ref().map(|one| Arc::clone(&one.measured)).unwrap_or_default();
+        let spans = Arc::<Spans>::default();
+        let books =
+            Books::new(options.budget, options.level, method, plans.len(), Arc::clone(&spans), measured);
         let (done, output_closed) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let ingest = Ingest::new(
             sources,
             Outlets { messages: messages.clone(), feed, snapshots: asks.clone() },
-            Arc::clone(&window),
+            (Arc::clone(&window), spans),
             requested,
             doorbell,
             Arc::clone(&done),
@@ -344,6 +355,8 @@ impl Running {
             own_cpu_ns: host::own_cpu_ns(),
             lease,
             keeper,
+            books,
+            calibration,
         })
     }
 
@@ -363,7 +376,9 @@ impl Running {
             if deadline.is_some_and(|deadline| now >= deadline) {
                 return Ended::Duration;
             }
-            let left = deadline.map_or(TICK, |deadline| (deadline - now).min(TICK));
+            self.keep_budget();
+            let next = self.books.due_in().map_or(TICK, |due| due.min(TICK));
+            let left = deadline.map_or(next, |deadline| (deadline - now).min(next));
             let keeper = self.keeper.iter().map(|keeper| keeper.as_fd());
             match signals.wait(self.watch.descriptors().chain(keeper), left) {
                 Some(Ended::Interrupted) if is_command && interrupt.is_first(Instant::now()) => {}
@@ -396,6 +411,59 @@ impl Running {
         }
         for (pid, since) in self.watch.executed_anew() {
             self.renew(pid, since);
+        }
+    }
+
+    /// Reads what hits have cost so far when that is due, and takes probes out or puts them in as the budget says.
+    fn keep_budget(&mut self) {
+        if self.books.due_in().is_none_or(|due| !due.is_zero()) {
+            return;
+        }
+        let Some(tally) = self.tally() else { return };
+        self.watch.read_clocks();
+        match self.books.observe(&self.plans, &tally, self.watch.known_cpu_ns()) {
+            None => {}
+            Some(Order::Withdraw(levels)) => self.withdraw(&levels),
+            Some(Order::Restore(level)) => self.restore(level),
+        }
+        for coverage in self.books.settled() {
+            // A thread that is gone says why when it is joined.
+            let _ = self.requests.send(Request::Coverage(coverage));
+        }
+    }
+
+    fn withdraw(&mut self, levels: &[Level]) {
+        self.watch.read_clocks();
+        let cpu_ns = self.watch.known_cpu_ns();
+        let times: Vec<MonotonicNs> = levels.iter().map(|&level| self.books.close(level)).collect();
+        for (attached, (_, plan)) in self.attached.iter_mut().zip(&self.plans) {
+            if let Err(error) = attached.withdraw(plan, levels) {
+                tracing::warn!("probes cannot be taken out: {error}");
+            }
+        }
+        self.tell_turned(levels.iter().copied().zip(times), cpu_ns);
+    }
+
+    fn restore(&mut self, level: Level) {
+        let alive = self.watch.pids();
+        for (attached, (_, plan)) in self.attached.iter_mut().zip(&self.plans) {
+            if let Err(error) = attached.restore(plan, level, &alive) {
+                tracing::warn!("level {} is not watched any more: {error}", level.name());
+                return self.books.refused(level);
+            }
+        }
+        self.watch.read_clocks();
+        let t = self.books.open(level);
+        self.tell_turned([(level, t)], self.watch.known_cpu_ns());
+    }
+
+    /// Enters into the books what has been done, and has the stream tell it.
+    fn tell_turned(&mut self, turned: impl IntoIterator<Item = (Level, MonotonicNs)>, cpu_ns: u64) {
+        let Some(tally) = self.tally() else { return };
+        for (level, t) in turned {
+            let coverage = self.books.turned(&self.plans, level, t, cpu_ns, &tally);
+            // A thread that is gone says why when it is joined.
+            let _ = self.requests.send(Request::Coverage(coverage));
         }
     }
 
@@ -450,13 +518,15 @@ impl Running {
     }
 
     fn tell_progress(&self) {
-        let Some(Tally { hits_in_window, events, lost }) = self.tally() else { return };
+        let Some(Tally { hits_in_window, events, lost, .. }) = self.tally() else { return };
+        let not_all = |one: &LevelCoverage| one.mode != Mode::Continuous;
         let progress = Progress {
             elapsed_ns: self.window.elapsed_ns(),
             events,
             lost,
-            cost_ns: cost_ns(&self.plans, &hits_in_window),
+            cost_ns: cost_ns(&self.plans, &hits_in_window, &self.books.costs()) + self.books.turned_ns(),
             target_cpu_ns: self.watch.cpu_ns().ok(),
+            sampled: self.books.coverage().into_iter().filter(not_all).map(|one| one.level).collect(),
         };
         // Where events wait for room, so could this, and nobody would miss it.
         let _ = self.messages.try_send(Message::Progress(progress));
@@ -468,6 +538,8 @@ impl Running {
         // the time in which all were in, or the one would not be a part of the other.
         self.look();
         let duration_ns = self.window.close();
+        self.books.watched().into_iter().for_each(|level| _ = self.books.close(level));
+        let cpu_ns = self.watch.known_cpu_ns();
         let alive = self.watch.pids();
         let goflow_cpu_ns = host::own_cpu_ns() - self.own_cpu_ns;
         // A snapshot after the window would tell of what the events do not.
@@ -491,6 +563,12 @@ impl Running {
         };
         tell_when_late(&self.state);
         let state = join_unless_signalled(self.state, signals, UNFINISHED)?;
+        if let Some(calibration) = self.calibration.take() {
+            calibration.end();
+        }
+        let counted = MonotonicNs(host::monotonic_ns());
+        self.books.finish(&self.plans, self.window.end(), cpu_ns, &totals.tally(counted));
+        let costs = self.books.costs();
         let counts = output.counts();
         let is_silent = counts.iter().all(|(_, count)| *count == 0);
         let summary = Summary {
@@ -499,8 +577,11 @@ impl Running {
             counts,
             lost: lost(&totals),
             gaps: output.gaps(),
-            hits: probe_hits(&self.plans, &totals),
-            cost_ns: cost_ns(&self.plans, &totals.hits_in_window),
+            hits: probe_hits(&self.plans, &totals, &self.books),
+            budget: self.books.share(),
+            coverage: self.books.coverage(),
+            cost_ns: cost_ns(&self.plans, &totals.hits_in_window, &costs) + self.books.turned_ns(),
+            is_cost_measured: self.books.are_measured(),
             target_cpu_ns: self.watch.cpu_ns(),
             goflow_cpu_ns,
             processes: totals.processes,
@@ -534,9 +615,10 @@ fn silence(alive: &[Pid], files: &[FileId], any: bool) -> Silence {
 }
 
 /// Hits by probe, and what they are estimated to have cost.
-fn probe_hits(plans: &[(BinaryName, Plan)], totals: &Totals) -> Vec<ProbeHits> {
-    let mut list = Vec::new();
-    for (((binary, plan), hits), eventless) in plans.iter().zip(&totals.hits).zip(&totals.eventless) {
+fn probe_hits(plans: &[(BinaryName, Plan)], totals: &Totals, books: &Books) -> Vec<ProbeHits> {
+    let (mut list, costs) = (Vec::new(), books.costs());
+    let binaries = plans.iter().zip(&totals.hits).zip(&totals.eventless).enumerate();
+    for (index, (((binary, plan), hits), eventless)) in binaries {
         for planned in probed(plan) {
             let probe = planned.spec.probe;
             list.push(ProbeHits {
@@ -545,28 +627,60 @@ fn probe_hits(plans: &[(BinaryName, Plan)], totals: &Totals) -> Vec<ProbeHits> {
                 function: planned.function.to_owned(),
                 hits: hits[probe as usize],
                 eventless: eventless[probe as usize],
-                cost_ns: cost_of(planned, plan, hits),
+                cost_ns: cost_of(planned, plan, hits, &costs),
+                estimate: books.estimate(index, probe),
             });
         }
     }
     list
 }
 
-fn cost_ns(plans: &[(BinaryName, Plan)], hits: &[Hits]) -> u64 {
+fn cost_ns(plans: &[(BinaryName, Plan)], hits: &[Hits], costs: &Costs) -> u64 {
     let of_plan = |((_, plan), hits): (&(BinaryName, Plan), _)| {
-        probed(plan).map(|planned| cost_of(planned, plan, hits)).sum::<u64>()
+        probed(plan).map(|planned| cost_of(planned, plan, hits, costs)).sum::<u64>()
     };
     plans.iter().zip(hits).map(of_plan).sum()
 }
 
-/// One site of each probe that is in: all of a probe are of one class.
-fn probed(plan: &Plan) -> impl Iterator<Item = &PlannedSite> {
-    let site_of = |probe| plan.sites.iter().find(|planned| planned.spec.probe == probe);
-    ProbeId::ALL.into_iter().filter_map(site_of)
+fn cost_of(planned: &PlannedSite, plan: &Plan, hits: &Hits, costs: &Costs) -> u64 {
+    hits[planned.spec.probe as usize] * costs.of_hit(planned, plan.config.stack_depth)
 }
 
-fn cost_of(planned: &PlannedSite, plan: &Plan, hits: &Hits) -> u64 {
-    hits[planned.spec.probe as usize] * Costs::ASSUMED.of_hit(planned, plan.config.stack_depth)
+/// Measures what a hit costs here, beside a session that is under way.
+struct Calibration {
+    measured: Measured,
+    cancel: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Calibration {
+    /// The first events come first.
+    const AFTER: Duration = Duration::from_millis(200);
+
+    fn start(hitter: Arc<Keeper>, method: AttachMethod, kernel: (u32, u32)) -> anyhow::Result<Self> {
+        let (measured, (cancel, cancelled)) = (Measured::default(), bounded(1));
+        let result = Arc::clone(&measured);
+        let thread = spawn("goflow-costs", move || {
+            if !matches!(cancelled.recv_timeout(Self::AFTER), Err(RecvTimeoutError::Timeout)) {
+                return;
+            }
+            match calibration::measure(&hitter, method, kernel) {
+                Ok(costs) => _ = result.set(costs),
+                Err(error) => {
+                    tracing::info!("what a hit costs could not be measured, and is assumed: {error}")
+                }
+            }
+        })?;
+        Ok(Self { measured, cancel, thread })
+    }
+
+    /// Waits for one that is under way, which takes its probes out; one that has not begun does not.
+    fn end(self) {
+        let _ = self.cancel.try_send(());
+        if self.thread.join().is_err() {
+            tracing::warn!("the thread that measures what a hit costs panicked; this is a defect of goflow");
+        }
+    }
 }
 
 fn lost(totals: &Totals) -> Vec<(LossPoint, u64)> {

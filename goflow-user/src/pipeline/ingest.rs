@@ -1,5 +1,6 @@
 //! The ingest thread: empties the ring buffers of all binaries on a timer and passes events on without ever waiting.
 
+use super::budget::{Coverage, Spans};
 use super::names::ProcessStart;
 use super::outbox::Outbox;
 use super::snapshots::{Ask, Taken, Wanted};
@@ -12,6 +13,7 @@ use crate::ingest::event::{Event, Gap, LossPoint, MonotonicNs};
 use crate::ingest::order::Orderer;
 use crate::ingest::ring::{Drained, RingReader};
 use crate::model::Seen;
+use crate::probe::catalog::Level;
 use crate::probe::load::LoadError;
 use crate::probe::plan::Plan;
 use crate::target::Pid;
@@ -44,6 +46,8 @@ pub(super) struct Source {
     known: HashMap<Pid, LoadBias>,
     /// Records from before all probes were in, or after the first came out.
     outside: Hits,
+    /// Records from while some of the probes of their level were in and some were not.
+    unwatched: Hits,
 }
 
 /// What control wants of the ingest thread.
@@ -58,12 +62,20 @@ pub(super) enum Request {
     Replaced(Pid),
     /// Tell the model why there is no snapshot of a process.
     NoSnapshot(Pid, String),
-    /// The counters as they are now.
+    /// Tell the model and the sinks that the probes of a level went in or out, after the events before.
+    Coverage(Coverage),
+    /// The counters, when everything that was sent before this is counted.
     Tally(Sender<Tally>),
 }
 
 /// What has been counted so far.
 pub(super) struct Tally {
+    /// As of this moment.
+    pub(super) at: MonotonicNs,
+    /// Of each binary, all.
+    pub(super) hits: Vec<Hits>,
+    /// Of each binary, while all probes of their level were in.
+    pub(super) watched: Vec<Hits>,
     /// Of each binary.
     pub(super) hits_in_window: Vec<Hits>,
     /// Events passed on.
@@ -121,7 +133,23 @@ pub(super) struct Totals {
     /// Those of `hits` that are no event.
     pub(super) eventless: Vec<Hits>,
     pub(super) hits_in_window: Vec<Hits>,
+    /// Those of `hits` from while all probes of their level were in.
+    pub(super) watched: Vec<Hits>,
     pub(super) processes: Vec<Pid>,
+}
+
+impl Totals {
+    /// As counters that were read at `at`.
+    pub(super) fn tally(&self, at: MonotonicNs) -> Tally {
+        Tally {
+            at,
+            hits: self.hits.clone(),
+            watched: self.watched.clone(),
+            hits_in_window: self.hits_in_window.clone(),
+            events: 0,
+            lost: 0,
+        }
+    }
 }
 
 impl Source {
@@ -130,22 +158,37 @@ impl Source {
         for planned in &plan.sites {
             sites.entry(planned.spec.probe).or_default().push(planned.site.address);
         }
-        Self { executable, reader, sites, known: HashMap::new(), outside: [0; ProbeId::COUNT] }
+        Self {
+            executable,
+            reader,
+            sites,
+            known: HashMap::new(),
+            outside: [0; ProbeId::COUNT],
+            unwatched: [0; ProbeId::COUNT],
+        }
     }
 
     /// Hits so far in the window. What was lost has no time, and counts as in it.
     fn hits_in_window(&self) -> Result<Hits, LoadError> {
-        let mut hits = self.reader.hits()?;
-        for (hits, outside) in hits.iter_mut().zip(self.outside) {
-            *hits -= outside;
-        }
-        Ok(hits)
+        Ok(without(self.reader.hits()?, &self.outside))
+    }
+
+    /// Hits so far while all probes of their level were in, likewise.
+    fn watched(&self) -> Result<Hits, LoadError> {
+        Ok(without(self.reader.hits()?, &self.unwatched))
     }
 
     /// Takes note of a process that was there before the first event.
     pub(super) fn know(&mut self, start: &ProcessStart) {
         self.known.insert(start.pid, start.bias);
     }
+}
+
+fn without(mut hits: Hits, others: &Hits) -> Hits {
+    for (hits, others) in hits.iter_mut().zip(others) {
+        *hits -= others;
+    }
+    hits
 }
 
 /// Where the ingest thread passes things on to.
@@ -176,6 +219,11 @@ pub(super) struct Ingest {
     /// Changes inferred so far.
     inferred: u64,
     window: Arc<Window>,
+    spans: Arc<Spans>,
+    /// What the probes of a level went in or out at, and has not been told of.
+    coverage: Vec<Coverage>,
+    /// Who wants the counters after this round.
+    tallies: Vec<Sender<Tally>>,
     requests: Receiver<Request>,
     /// Rung for each process that was not known from the start.
     doorbell: Option<Doorbell>,
@@ -194,7 +242,7 @@ impl Ingest {
     pub(super) fn new(
         sources: Vec<Source>,
         Outlets { messages, feed, snapshots }: Outlets,
-        window: Arc<Window>,
+        (window, spans): (Arc<Window>, Arc<Spans>),
         requests: Receiver<Request>,
         doorbell: Option<Doorbell>,
         done: Arc<AtomicBool>,
@@ -213,6 +261,9 @@ impl Ingest {
             seen: HashMap::new(),
             inferred: 0,
             window,
+            spans,
+            coverage: Vec::new(),
+            tallies: Vec::new(),
             requests,
             doorbell,
             ending: Vec::new(),
@@ -237,7 +288,7 @@ impl Ingest {
 
     /// One look at every buffer; returns the number of records taken.
     fn round(&mut self) -> Result<usize, LoadError> {
-        self.answer()?;
+        self.answer();
         let now = MonotonicNs(monotonic_ns());
         let (mut taken, mut certain, mut has_lost) = (0, now, false);
         for index in 0..self.sources.len() {
@@ -255,18 +306,22 @@ impl Ingest {
         if has_lost {
             self.ask(Ask::Lost);
         }
+        self.tell_coverage(certain);
         self.tell_snapshots(certain);
         self.tell_exits(certain);
         self.pass_on(Outbox::pump);
+        self.tell_tallies(now)?;
         Ok(taken)
     }
 
     /// One look at the buffers of one binary, and whether anything was lost.
     fn drain(&mut self, index: usize, now: MonotonicNs) -> Result<(Drained, bool), LoadError> {
-        let Source { executable, reader, sites, known, outside } = &mut self.sources[index];
+        let Source { executable, reader, sites, known, outside, unwatched } = &mut self.sources[index];
         let mut appeared = Vec::new();
         let mut seen = |decoded: &Decoded| {
             outside[decoded.probe as usize] += u64::from(!self.window.contains(decoded.event.t));
+            unwatched[decoded.probe as usize] +=
+                u64::from(!self.spans.contains(decoded.probe, decoded.event.t));
             appeared.extend(appearance(executable, sites, known, decoded));
         };
         let drained = reader.drain(now, &mut self.orderer, &mut seen);
@@ -283,7 +338,7 @@ impl Ingest {
         Ok((drained, has_lost))
     }
 
-    fn answer(&mut self) -> Result<(), LoadError> {
+    fn answer(&mut self) {
         let mut has_gap = false;
         for request in self.requests.try_iter() {
             match request {
@@ -296,20 +351,28 @@ impl Ingest {
                 }
                 Request::Replaced(pid) => self.feed.ended(pid),
                 Request::NoSnapshot(pid, why) => self.feed.no_snapshot(pid, why),
-                Request::Tally(answer) => {
-                    // Control has given up if it does not listen.
-                    let _ = answer.send(self.tally()?);
-                }
+                Request::Coverage(coverage) => self.coverage.push(coverage),
+                Request::Tally(answer) => self.tallies.push(answer),
             }
         }
         if has_gap {
             self.ask(Ask::Lost);
         }
+    }
+
+    fn tell_tallies(&mut self, at: MonotonicNs) -> Result<(), LoadError> {
+        for answer in mem::take(&mut self.tallies) {
+            // Control has given up if it does not listen.
+            let _ = answer.send(self.tally(at)?);
+        }
         Ok(())
     }
 
-    fn tally(&self) -> Result<Tally, LoadError> {
+    fn tally(&self, at: MonotonicNs) -> Result<Tally, LoadError> {
         Ok(Tally {
+            at,
+            hits: self.sources.iter().map(|source| source.reader.hits()).collect::<Result<_, _>>()?,
+            watched: self.sources.iter().map(Source::watched).collect::<Result<_, _>>()?,
             hits_in_window: self.sources.iter().map(Source::hits_in_window).collect::<Result<_, _>>()?,
             events: self.outbox.total_taken() + self.inferred,
             lost: self.lost.values().sum::<u64>() + self.outbox.total_dropped(),
@@ -335,6 +398,18 @@ impl Ingest {
     fn ask(&self, ask: Ask) {
         // The thread is gone when control has stopped it.
         let _ = self.snapshots.send(ask);
+    }
+
+    /// Passes on where the probes of a level went in or out before `until`. What is not seen of goroutines, a snapshot tells.
+    fn tell_coverage(&mut self, until: MonotonicNs) {
+        let due: Vec<Coverage> = self.coverage.extract_if(.., |coverage| coverage.t < until).collect();
+        for coverage in due {
+            self.feed.coverage(coverage);
+            self.outbox.push(Message::Coverage(coverage));
+            if coverage.level < Level::Channels {
+                self.ask(Ask::Lost);
+            }
+        }
     }
 
     /// Passes on the snapshots that ended before `until`: the events before have been passed on.
@@ -410,11 +485,13 @@ impl Ingest {
 
     fn finish(mut self) -> Result<Totals, LoadError> {
         let (mut hits, mut eventless, mut hits_in_window) = (Vec::new(), Vec::new(), Vec::new());
-        self.answer()?;
+        let mut watched = Vec::new();
+        self.answer();
         for source in &self.sources {
             hits.push(source.reader.hits()?);
             eventless.push(source.reader.eventless()?);
             hits_in_window.push(source.hits_in_window()?);
+            watched.push(source.watched()?);
         }
         // The probes are out: nothing can be lost by waiting now.
         self.pass_on(Outbox::flush);
@@ -429,6 +506,7 @@ impl Ingest {
         if orderer.late() > 0 {
             tracing::info!(late = orderer.late(), "events came too late to be put in order");
         }
+        self.tell_coverage(MonotonicNs(u64::MAX));
         self.tell_snapshots(MonotonicNs(u64::MAX));
         self.tell_exits(MonotonicNs(u64::MAX));
         self.pass_on(Outbox::flush);
@@ -438,6 +516,7 @@ impl Ingest {
             hits,
             eventless,
             hits_in_window,
+            watched,
             processes: self.processes.into_iter().collect(),
         })
     }

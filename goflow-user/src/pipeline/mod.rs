@@ -16,6 +16,7 @@
 //! decides when the session ends, takes the probes out, and only then are the rest of the ring buffer and the counters
 //! read, so that hits, events and losses of the summary belong together.
 
+mod budget;
 mod control;
 mod ingest;
 mod names;
@@ -29,6 +30,7 @@ mod watch;
 
 use crate::ingest::event::{Event, Gap, Lost, MonotonicNs};
 use crate::model::Inferred;
+use crate::probe::budget::Budget;
 use crate::probe::catalog::Level;
 use crate::probe::load::AttachMethod;
 use crate::sink::record::{Meta, Progress, Sink};
@@ -70,6 +72,8 @@ pub struct TraceOptions {
     pub ring_bytes: u32,
     /// How to attach; `None` takes the best that the kernel has.
     pub attach: Option<AttachMethod>,
+    /// How much of their CPU time the targets may lose.
+    pub budget: Budget,
 }
 
 /// How a session ended.
@@ -97,6 +101,7 @@ enum Message {
     Snapshot(Pid, Arc<Snapshot>),
     Lost(Lost),
     Gap(Gap),
+    Coverage(budget::Coverage),
     Progress(Progress),
 }
 

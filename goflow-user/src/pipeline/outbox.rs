@@ -134,6 +134,7 @@ fn events_in(message: &Message) -> usize {
         | Message::Snapshot(..)
         | Message::Lost(_)
         | Message::Gap(_)
+        | Message::Coverage(_)
         | Message::Progress(_) => 0,
     }
 }
@@ -169,6 +170,7 @@ mod tests {
                 | Message::Inferred(_)
                 | Message::Snapshot(..)
                 | Message::Gap(_)
+                | Message::Coverage(_)
                 | Message::Progress(_) => {}
             }
         }

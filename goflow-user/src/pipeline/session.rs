@@ -38,6 +38,8 @@ pub(super) struct Environment {
     pub(super) method: AttachMethod,
     /// Who holds the probes; `None` where there are none.
     pub(super) keeper: Option<Arc<Keeper>>,
+    /// Who makes the hits by which it is measured what one costs.
+    pub(super) hitter: Option<Arc<Keeper>>,
     pub(super) phases: Phases,
 }
 
@@ -89,7 +91,8 @@ impl Environment {
         }
         phases.done(&format!("machine examined: Linux {kernel}, {}", method.name()));
         let keeper = (options.level > Level::Snapshot).then(start_keeper).transpose()?;
-        Ok(Self { kernel, kernel_version, method, keeper, phases })
+        let hitter = (options.level > Level::Snapshot).then(start_keeper).transpose()?;
+        Ok(Self { kernel, kernel_version, method, keeper, hitter, phases })
     }
 }
 

@@ -3,6 +3,7 @@
 //! In: facts through a [`Feed`]; out, when the feed is gone: what each process that lives was doing in the end. The ingest
 //! thread never waits for this one: events that exceed a bound are not passed on, and the model is told that it lost them.
 
+use super::budget::Coverage;
 use super::ingest::Window;
 use super::names::ProcessStart;
 use crate::binary::addr::RuntimeAddr;
@@ -34,6 +35,7 @@ pub(super) enum Fact {
     Events(Vec<Event>),
     Lost(Lost),
     Gap(Gap),
+    Coverage(Coverage),
     Snapshot(Pid, Arc<Snapshot>),
     /// Why there is none of this process.
     NoSnapshot(Pid, String),
@@ -135,6 +137,11 @@ impl Feed {
         self.tell(Fact::Gap(gap));
     }
 
+    /// The probes of a level went in or out.
+    pub(super) fn coverage(&mut self, coverage: Coverage) {
+        self.tell(Fact::Coverage(coverage));
+    }
+
     /// A snapshot, after the events up to its end.
     pub(super) fn snapshot(&mut self, pid: Pid, snapshot: &Arc<Snapshot>) {
         self.tell_dropped();
@@ -203,6 +210,7 @@ impl State {
             }
             Fact::Lost(lost) => self.model.lose(&lost),
             Fact::Gap(gap) => self.model.miss(gap),
+            Fact::Coverage(coverage) => self.cover(coverage),
             Fact::Snapshot(pid, snapshot) => {
                 self.model.reconcile(pid, &snapshot);
                 self.model.expire(snapshot.ended);
@@ -212,6 +220,21 @@ impl State {
                 account.failure = None;
             }
             Fact::NoSnapshot(pid, why) => self.accounts.entry(pid).or_default().failure = Some(why),
+        }
+    }
+
+    /// While parks or births are not seen, what is known of goroutines is what the last snapshot told.
+    fn cover(&mut self, Coverage { level, t, is_watched, missed_since, mode: _ }: Coverage) {
+        if level == Level::Channels {
+            return;
+        }
+        if level == Level::Blocking {
+            self.sees_waits = is_watched;
+        }
+        let from = if is_watched { missed_since } else { Some(t) };
+        if let Some(from) = from {
+            // To the model it does not matter why its events are missing.
+            self.model.lose(&Lost { from, to: t, at: LossPoint::Ring, count: 0 });
         }
     }
 
@@ -250,7 +273,9 @@ mod tests {
             Fact::Events(events) => format!("{} events", events.len()),
             Fact::Lost(lost) => format!("{} lost {}..{}", lost.count, lost.from.0, lost.to.0),
             Fact::Snapshot(..) => "snapshot".to_owned(),
-            Fact::Started(..) | Fact::Ended(_) | Fact::NoSnapshot(..) | Fact::Gap(_) => "other".to_owned(),
+            Fact::Started(..) | Fact::Ended(_) | Fact::NoSnapshot(..) | Fact::Gap(_) | Fact::Coverage(_) => {
+                "other".to_owned()
+            }
         };
         state.facts.try_iter().map(word).collect()
     }

@@ -207,6 +207,21 @@ impl Watch {
         gone
     }
 
+    /// Reads the clocks of all that are known.
+    pub(super) fn read_clocks(&mut self) {
+        for watched in &mut self.watched {
+            if let Some(cpu) = &mut watched.cpu {
+                cpu.read(&watched.process);
+            }
+        }
+    }
+
+    /// CPU time in nanoseconds since [`Watch::open`], as of the last reading, as far as it is known.
+    pub(super) fn known_cpu_ns(&self) -> u64 {
+        let alive = self.watched.iter().filter_map(|watched| watched.cpu);
+        self.ended.used_ns + alive.map(|cpu| cpu.used_ns()).sum::<u64>()
+    }
+
     /// Takes in who has come; returns who has gone again already.
     fn admit(&mut self) -> Vec<Pid> {
         let Some(arrivals) = &self.arrivals else { return Vec::new() };

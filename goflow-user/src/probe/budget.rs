@@ -22,6 +22,8 @@ use std::str::FromStr;
 pub const HORIZON_NS: u64 = 10_000_000_000;
 /// Between two readings while probes are in, nanoseconds.
 const PACE_NS: u64 = 25_000_000;
+/// Nothing is read more often, nanoseconds.
+const LEAST_PAUSE_NS: u64 = 5_000_000;
 /// From a reading that is late by a round of the reader until the breakpoints are gone, nanoseconds.
 const REACTION_NS: f64 = 80e6;
 /// From the order that ends a window until the breakpoints are gone, nanoseconds.
@@ -36,8 +38,6 @@ const PERIOD_NS: f64 = 500e6;
 const LEAST_GAP_NS: f64 = 20e6;
 /// See [`LEAST_GAP_NS`].
 const LONGEST_GAP_NS: f64 = 60e9;
-/// A window that the budget does not pay for is put off by this, nanoseconds.
-const PUT_OFF_NS: u64 = 250_000_000;
 /// What a target uses that hardly runs is no measure: this may be spent in any horizon, nanoseconds.
 const LEAST_ALLOWED_NS: f64 = 1e6;
 /// Of the budget, what windows are planned by; the rest is for what was not expected.
@@ -185,8 +185,13 @@ struct Lane {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
     Steady,
-    Window { until: u64 },
-    Out { until: u64 },
+    Window {
+        until: u64,
+    },
+    /// So many mean times until the next window are left: each passes as fast as the budget allows for at the time.
+    Out {
+        wait: f64,
+    },
     Removed,
 }
 
@@ -235,14 +240,20 @@ impl Controller {
     #[must_use]
     pub fn due_ns(&self) -> u64 {
         let now = self.history.back().map_or(0, |sample| sample.at_ns);
-        let of_lane = |lane: &Lane| match lane.phase {
+        let of_lane = |(index, lane): (usize, &Lane)| match lane.phase {
             Phase::Steady => now + PACE_NS,
             Phase::Window { until } => until.min(now + PACE_NS),
-            Phase::Out { until } => until,
+            Phase::Out { wait } => now + (wait.max(0.0) * self.gap(index)) as u64,
             Phase::Removed => u64::MAX,
         };
         // Also while all are out, because the history is as fine as the readings.
-        self.lanes.iter().map(of_lane).min().unwrap_or(u64::MAX).min(now + 4 * PACE_NS)
+        self.lanes
+            .iter()
+            .enumerate()
+            .map(of_lane)
+            .min()
+            .unwrap_or(u64::MAX)
+            .clamp(now + LEAST_PAUSE_NS, now + 4 * PACE_NS)
     }
 
     /// Takes a reading; returns what is to be done, which is then taken for done. Another one is due as soon as it is.
@@ -251,22 +262,19 @@ impl Controller {
         let now = reading.at_ns;
         let dear = self.overload();
         if !dear.is_empty() {
-            return Some(self.withdraw(&dear, now));
+            return Some(self.withdraw(&dear));
         }
         let ended = |lane: &Lane| matches!(lane.phase, Phase::Window { until } if until <= now);
         if let Some(lane) = self.lanes.iter().position(ended) {
             if self.steady_share(lane) + self.lanes[lane].share > STEADY_PART * self.share {
-                return Some(self.withdraw(&[lane], now));
+                return Some(self.withdraw(&[lane]));
             }
             self.lanes[lane].phase = Phase::Steady;
         }
-        let is_due = |lane: &Lane| matches!(lane.phase, Phase::Out { until } if until <= now);
-        let lane = self.lanes.iter().position(is_due)?;
+        let is_due = |lane: &Lane| matches!(lane.phase, Phase::Out { wait } if wait <= 0.0);
+        let affordable = |lane: &usize| self.cost_of_window(*lane, self.window(*lane)) <= self.left();
+        let lane = (0..self.lanes.len()).filter(|lane| is_due(&self.lanes[*lane])).find(affordable)?;
         let window = self.window(lane);
-        if self.cost_of_window(lane, window) > self.left() {
-            self.lanes[lane].phase = Phase::Out { until: now + PUT_OFF_NS };
-            return None;
-        }
         self.lanes[lane].phase = Phase::Window { until: now + window as u64 };
         self.lanes[lane].since = None;
         self.turned_ns += self.turn.cost_ns / 2;
@@ -310,6 +318,14 @@ impl Controller {
         for lane in &mut self.lanes {
             lane.note(reading);
         }
+        let passed =
+            self.history.iter().rev().nth(1).map_or(0, |before| sample.at_ns.saturating_sub(before.at_ns));
+        for lane in 0..self.lanes.len() {
+            let gap = self.gap(lane);
+            if let Phase::Out { wait } = &mut self.lanes[lane].phase {
+                *wait -= passed as f64 / gap;
+            }
+        }
     }
 
     /// What may still be spent, nanoseconds. A session that is younger than the horizon is taken to go on as it does, but
@@ -350,12 +366,12 @@ impl Controller {
         dear
     }
 
-    fn withdraw(&mut self, lanes: &[usize], now: u64) -> Order {
+    fn withdraw(&mut self, lanes: &[usize]) -> Order {
         for &lane in lanes {
             self.turned_ns += self.turn.cost_ns / 2;
-            let phase =
-                if self.turn.is_quick { Phase::Out { until: now + self.gap(lane) } } else { Phase::Removed };
-            self.lanes[lane].phase = phase;
+            // Longer times are cut, which takes less than a fiftieth of the mean.
+            let wait = (-self.random.f64().max(1e-9).ln()).min(4.0);
+            self.lanes[lane].phase = if self.turn.is_quick { Phase::Out { wait } } else { Phase::Removed };
             self.lanes[lane].rate = 0.0;
         }
         Order::Withdraw(lanes.iter().map(|&lane| LEVELS[self.lanes[lane].index]).collect())
@@ -389,16 +405,11 @@ impl Controller {
         self.lanes[lane].share * self.cpu_rate * (window + LAG_NS) + self.turn.cost_ns as f64
     }
 
-    /// A time until the next window of `lane`, nanoseconds.
-    fn gap(&mut self, lane: usize) -> u64 {
+    /// The mean time until the next window of `lane`, nanoseconds.
+    fn gap(&self, lane: usize) -> f64 {
         let window = self.window(lane);
-        let pay = self.pay(lane).max(1e-9);
-        let period = self.cost_of_window(lane, window) / pay;
-        let mean = (period - window).clamp(LEAST_GAP_NS, LONGEST_GAP_NS);
-        // The longest times are cut, which takes less than a fiftieth of the mean.
-        let drawn = (-self.random.f64().max(1e-9).ln()).min(4.0) * mean;
-        let debt = (-self.left() / pay).clamp(0.0, LONGEST_GAP_NS);
-        drawn.max(debt).max(LEAST_GAP_NS) as u64
+        let period = self.cost_of_window(lane, window) / self.pay(lane).max(1e-9);
+        (period - window).clamp(LEAST_GAP_NS, LONGEST_GAP_NS)
     }
 }
 

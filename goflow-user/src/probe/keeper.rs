@@ -8,6 +8,7 @@
 
 use super::calibration;
 use super::link::{self, Links, Order, Refusal};
+use crate::target::host;
 use crate::target::signal_mask::SignalMask;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
@@ -228,6 +229,8 @@ fn end_after(body: impl FnOnce() -> io::Result<()>) -> ! {
 fn keep(socket: &OwnedFd) -> io::Result<()> {
     setsid()?;
     set_name(NAME)?;
+    // Until it has had its turn, the target pays for probes that were to be out.
+    host::run_before_others();
     // One that was stopped goes on when goflow dies, and takes the probes out.
     set_parent_process_death_signal(Some(Signal::CONT))?;
     // It must not keep a file system busy, nor a pipe or a file of goflow's open.

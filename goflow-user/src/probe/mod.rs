@@ -11,6 +11,7 @@ pub mod buffer;
 pub mod calibration;
 pub mod catalog;
 pub mod cost;
+pub mod estimate;
 pub mod feature;
 pub mod keeper;
 mod link;

@@ -23,10 +23,11 @@ use self::layout::{Line, counted, cut_end, cut_start, grouped};
 use self::report::Shown;
 use self::state::Looks;
 use super::printable::printable;
-use super::record::{BinaryName, Meta, Names, Progress, Record, Sink};
+use super::record::{BinaryName, Coverage, Meta, Names, Progress, Record, Sink};
 use super::words;
 use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, Gap, LossPoint, Lost, MonotonicNs, Pid};
 use crate::model::{Change, Inferred};
+use crate::probe::budget::Mode;
 use crate::target::snapshot::Snapshot;
 
 /// Lines a second that a person can follow; more are folded.
@@ -149,6 +150,8 @@ pub struct Pretty<W: Write> {
     has_said_until: bool,
     /// The last line on the screen is one that will be written over.
     has_progress: bool,
+    /// How each level is watched, where that has been told.
+    modes: BTreeMap<&'static str, Mode>,
     has_folded: bool,
 }
 
@@ -237,6 +240,7 @@ impl<W: Write> Pretty<W> {
             is_until_due: false,
             has_said_until: false,
             has_progress: false,
+            modes: BTreeMap::new(),
             has_folded: false,
         }
     }
@@ -651,6 +655,20 @@ impl<W: Write> Pretty<W> {
         self.line(line);
     }
 
+    /// Tells when a level is watched in another way from here on, and not of every window.
+    fn coverage(&mut self, Coverage { level, t, is_watched: _, mode }: Coverage) {
+        if self.modes.insert(level, mode).unwrap_or(Mode::Continuous) == mode {
+            return;
+        }
+        let (style, text) = match mode {
+            Mode::Continuous => (DIM, "every event is seen again".to_owned()),
+            Mode::Sampled => (BOLD, "events are seen in short windows from here on: all of them cost more than --budget".to_owned()),
+            Mode::Removed => (ALARM, "no event is seen from here on: they cost more than --budget, and probes cannot be taken out quickly here".to_owned()),
+        };
+        let line = self.stamp(t, None).text(style, format!("level {level}: {text}")).wrapping(BESIDE_TIME);
+        self.line(line);
+    }
+
     /// After the last header.
     fn say_until(&mut self) {
         if std::mem::take(&mut self.is_until_due) {
@@ -751,6 +769,7 @@ impl<W: Write> Sink for Pretty<W> {
             Record::Inferred(inferred) => self.inferred(inferred, names),
             Record::Lost(lost) => self.lost(lost),
             Record::Gap(gap) => self.gap(*gap),
+            Record::Coverage(coverage) => self.coverage(*coverage),
             Record::ProcessStart { pid, binary } => self.process(*pid, binary),
             Record::Progress(progress) => self.progress(progress),
             Record::Snapshot { pid, snapshot } => {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use crate::ingest::event::{Event, Gap, LossPoint, Lost, MonotonicNs, Pid, WaitReason};
 use crate::model::{Inferred, Overview};
+use crate::probe::budget::Mode;
+use crate::probe::estimate::Estimate;
 use crate::target::process::Standstill;
 use crate::target::snapshot::Snapshot;
 use goflow_common::probe::ProbeId;
@@ -47,6 +49,8 @@ pub enum Record {
     Lost(Lost),
     /// All that a process did for a time is missing: it executed its program from another thread than its first.
     Gap(Gap),
+    /// The probes of a level went out, or are all in again, to keep to the budget.
+    Coverage(Coverage),
     /// How far the session is, about once a second: for a person who waits, no part of what is recorded.
     Progress(Progress),
     /// The end.
@@ -142,6 +146,32 @@ pub struct Unavailable {
     pub is_unused: bool,
 }
 
+/// From here on a level is watched, or is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// Which: what it adds to the levels before it.
+    pub level: &'static str,
+    /// When all its probes were in, or before the first came out.
+    pub t: MonotonicNs,
+    /// Every event of the level follows, until it is told otherwise.
+    pub is_watched: bool,
+    /// How it is watched from here on.
+    pub mode: Mode,
+}
+
+/// How much of the time a level was watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LevelCoverage {
+    /// Which: what it adds to the levels before it.
+    pub level: &'static str,
+    /// How it was watched in the end.
+    pub mode: Mode,
+    /// How long all its probes were in, nanoseconds.
+    pub watched_ns: u64,
+    /// In how many pieces.
+    pub windows: u64,
+}
+
 /// How far a session is.
 #[derive(Clone, Debug)]
 pub struct Progress {
@@ -155,6 +185,8 @@ pub struct Progress {
     pub cost_ns: u64,
     /// CPU time the targets used so far, nanoseconds; `None` when it is not known.
     pub target_cpu_ns: Option<u64>,
+    /// Levels that are not watched all the time.
+    pub sampled: Vec<&'static str>,
 }
 
 /// Totals of a session.
@@ -172,8 +204,14 @@ pub struct Summary {
     pub gaps: u64,
     /// Hits per probe, also outside the window.
     pub hits: Vec<ProbeHits>,
-    /// Estimated CPU time that the hits of the window took from the targets, nanoseconds.
+    /// The part of their CPU time that the targets were to lose at most; `None` for any.
+    pub budget: Option<f64>,
+    /// How much of the window each level was watched.
+    pub coverage: Vec<LevelCoverage>,
+    /// CPU time that the hits of the window took from the targets, and the work on breakpoints, nanoseconds.
     pub cost_ns: u64,
+    /// What a hit costs was measured on this machine in this session, and not assumed.
+    pub is_cost_measured: bool,
     /// CPU time the targets used in the window, nanoseconds; or why it is not known.
     pub target_cpu_ns: Result<u64, String>,
     /// CPU time that goflow itself used in the window, nanoseconds.
@@ -233,6 +271,8 @@ pub struct ProbeHits {
     pub eventless: u64,
     /// Estimated cost to the target, nanoseconds.
     pub cost_ns: u64,
+    /// Hits in the window had it been in all the time; `None` where it was.
+    pub estimate: Option<Estimate>,
 }
 
 /// Turns numbers of a process into names. Sinks ask, the pipeline answers from the analysed binary.

@@ -137,7 +137,8 @@ fn stream() -> Result<()> {
     let file = directory.path().join("events.json");
     let mut goflow = Process(
         Command::new(binary()?)
-            .args(["trace", "--pid", &target.pid().to_string(), "--format", "json", "--output"])
+            .args(["trace", "--budget", "none", "--pid", &target.pid().to_string()])
+            .args(["--format", "json", "--output"])
             .arg(&file)
             .args(["--duration", &format!("{}s", STREAM.as_secs())])
             .spawn()?,

@@ -9,7 +9,10 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::SCHEMA_VERSION;
 use super::state::{self, StateObject};
 use crate::ingest::event::{Gap, LossPoint, Lost, MonotonicNs, Pid};
-use crate::sink::record::{BinaryName, Meta, Names, ProbeHits, ProbeMeta, Summary, Unavailable};
+use crate::probe::estimate::Estimate;
+use crate::sink::record::{
+    BinaryName, Coverage, LevelCoverage, Meta, Names, ProbeHits, ProbeMeta, Summary, Unavailable,
+};
 use crate::sink::words;
 use crate::target::snapshot::Snapshot;
 
@@ -95,6 +98,15 @@ struct LostLine {
 }
 
 #[derive(serde::Serialize)]
+struct CoverageLine {
+    r#type: &'static str,
+    t_ns: u64,
+    level: &'static str,
+    watched: bool,
+    mode: &'static str,
+}
+
+#[derive(serde::Serialize)]
 struct SummaryLine<'a> {
     r#type: &'static str,
     ended: &'a str,
@@ -104,7 +116,10 @@ struct SummaryLine<'a> {
     lost: LostByPlace,
     gaps: u64,
     hits: Vec<HitsLine<'a>>,
+    budget: Option<f64>,
+    coverage: Vec<LevelLine>,
     cost_ns: u64,
+    cost_source: &'static str,
     target_cpu_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     target_cpu_unknown: Option<&'a str>,
@@ -123,6 +138,22 @@ struct HitsLine<'a> {
     hits: u64,
     eventless: u64,
     cost_ns: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated: Option<EstimateObject>,
+}
+
+#[derive(serde::Serialize)]
+struct EstimateObject {
+    hits: u64,
+    error: Option<u64>,
+}
+
+#[derive(serde::Serialize)]
+struct LevelLine {
+    level: &'static str,
+    mode: &'static str,
+    watched_ns: u64,
+    windows: u64,
 }
 
 /// Every place, also those where nothing was lost.
@@ -224,6 +255,13 @@ pub(super) fn gap(out: &mut Vec<u8>, gap: Gap) -> io::Result<()> {
     Ok(serde_json::to_writer(out, &line)?)
 }
 
+/// Writes a `coverage` line, without its line feed.
+pub(super) fn coverage(out: &mut Vec<u8>, coverage: Coverage) -> io::Result<()> {
+    let Coverage { level, t, is_watched, mode } = coverage;
+    let line = CoverageLine { r#type: "coverage", t_ns: t.0, level, watched: is_watched, mode: mode.name() };
+    Ok(serde_json::to_writer(out, &line)?)
+}
+
 /// Writes a `summary` line, without its line feed.
 pub(super) fn summary(out: &mut Vec<u8>, summary: &Summary, names: &dyn Names) -> io::Result<()> {
     let lost_at =
@@ -241,7 +279,10 @@ pub(super) fn summary(out: &mut Vec<u8>, summary: &Summary, names: &dyn Names) -
         },
         gaps: summary.gaps,
         hits: summary.hits.iter().map(hits_line).collect(),
+        budget: summary.budget,
+        coverage: summary.coverage.iter().map(level_line).collect(),
         cost_ns: summary.cost_ns,
+        cost_source: if summary.is_cost_measured { "measured" } else { "assumed" },
         target_cpu_ns: summary.target_cpu_ns.as_ref().ok().copied(),
         target_cpu_unknown: summary.target_cpu_ns.as_ref().err().map(String::as_str),
         goflow_cpu_ns: summary.goflow_cpu_ns,
@@ -275,5 +316,11 @@ fn hits_line(hits: &ProbeHits) -> HitsLine<'_> {
         hits: hits.hits,
         eventless: hits.eventless,
         cost_ns: hits.cost_ns,
+        estimated: hits.estimate.map(|Estimate { total, error }| EstimateObject { hits: total, error }),
     }
+}
+
+fn level_line(coverage: &LevelCoverage) -> LevelLine {
+    let LevelCoverage { level, mode, watched_ns, windows } = *coverage;
+    LevelLine { level, mode: mode.name(), watched_ns, windows }
 }

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::ingest::event::{Gap, LossPoint, Lost, SyncPrimitive, Tid};
-use crate::sink::record::{Frame, Summary};
+use crate::probe::budget::Mode;
+use crate::sink::record::{Coverage, Frame, LevelCoverage, Summary};
 
 struct Fake;
 
@@ -250,7 +251,10 @@ fn losses_are_lines_of_their_own_and_the_summary_names_every_place() {
         lost: vec![(LossPoint::Ring, 2), (LossPoint::Ring, 5)],
         gaps: 1,
         hits: Vec::new(),
+        budget: Some(0.02),
+        coverage: vec![LevelCoverage { level: "channels", mode: Mode::Sampled, watched_ns: 4, windows: 2 }],
         cost_ns: 9,
+        is_cost_measured: true,
         target_cpu_ns: Err("the CPU time of 1 of 1 processes could not be read to their end".to_owned()),
         goflow_cpu_ns: 5,
         processes: vec![Pid(1)],
@@ -260,7 +264,10 @@ fn losses_are_lines_of_their_own_and_the_summary_names_every_place() {
         silence: None,
     };
     let gap = Gap { pid: Pid(7), from: MonotonicNs(3), to: MonotonicNs(8) };
-    let text = lines(&[Record::Lost(lost), Record::Gap(gap), Record::Summary(Box::new(summary))]);
+    let out = Coverage { level: "channels", t: MonotonicNs(5), is_watched: false, mode: Mode::Sampled };
+    let records =
+        [Record::Lost(lost), Record::Gap(gap), Record::Coverage(out), Record::Summary(Box::new(summary))];
+    let text = lines(&records);
     assert_eq!(
         text,
         concat!(
@@ -268,8 +275,10 @@ fn losses_are_lines_of_their_own_and_the_summary_names_every_place() {
             "\n",
             r#"{"type":"lost","from_ns":3,"to_ns":8,"at":"exec","count":null,"pid":7}"#,
             "\n",
+            r#"{"type":"coverage","t_ns":5,"level":"channels","watched":false,"mode":"sampled"}"#,
+            "\n",
             r#"{"type":"summary","ended":"interrupted","duration_ns":10,"detach_ns":1,"counts":{"park":3},"#,
-            r#""lost":{"ring":7,"sink":0,"decode":0},"gaps":1,"hits":[],"cost_ns":9,"target_cpu_ns":null,"target_cpu_unknown":"the CPU time of 1 of 1 processes could not be read to their end","goflow_cpu_ns":5,"processes":[1],"state":[]}"#,
+            r#""lost":{"ring":7,"sink":0,"decode":0},"gaps":1,"hits":[],"budget":0.02,"coverage":[{"level":"channels","mode":"sampled","watched_ns":4,"windows":2}],"cost_ns":9,"cost_source":"measured","target_cpu_ns":null,"target_cpu_unknown":"the CPU time of 1 of 1 processes could not be read to their end","goflow_cpu_ns":5,"processes":[1],"state":[]}"#,
             "\n",
         )
     );

@@ -6,8 +6,10 @@ use super::layout::{Line, counted, grouped, span};
 use super::state::Looks;
 use super::{ALARM, BOLD, DIM, Events, PLAIN};
 use crate::ingest::event::LossPoint;
+use crate::probe::budget::Mode;
+use crate::probe::estimate::Estimate;
 use crate::sink::printable::printable;
-use crate::sink::record::{Meta, ProbeHits, Progress, Silence, Summary};
+use crate::sink::record::{LevelCoverage, Meta, ProbeHits, Progress, Silence, Summary};
 use crate::sink::words;
 
 /// Share of the target's CPU time, in percent, above which the summary advises to trace less. It is the default
@@ -125,6 +127,7 @@ pub(super) fn summary(
         Some(interval_ns) => lines.extend(looking(summary, looks.apart_ns().max(interval_ns))),
         None => {
             lines.extend(probes(summary));
+            lines.extend(watched(summary));
             lines.push(cost(summary));
             let text = format!("{}out after {}", attached(metas), span(summary.detach_ns));
             lines.push(entry("attach").text(PLAIN, text));
@@ -220,7 +223,8 @@ fn probes(summary: &Summary) -> Vec<Line> {
         let line = entry(title)
             .number(PLAIN, &grouped(probe.hits), 13)
             .number(DIM, &format!("≈ {}", span(probe.cost_ns)), 12)
-            .text(PLAIN, printable(&probe.function));
+            .text(PLAIN, printable(&probe.function))
+            .text(DIM, estimated(probe));
         match binaries.len() {
             0 | 1 => line,
             _ => line.text(DIM, format!(" in {}", printable(short(&probe.binary.to_string(), &binaries)))),
@@ -239,6 +243,32 @@ fn probes(summary: &Summary) -> Vec<Line> {
         );
     }
     lines
+}
+
+/// How much of the time the levels were watched, where that is not all of it.
+fn watched(summary: &Summary) -> Option<Line> {
+    if summary.coverage.iter().all(|one| one.mode == Mode::Continuous && one.windows <= 1) {
+        return None;
+    }
+    let of_level = |one: &LevelCoverage| {
+        let share = percent(one.watched_ns, Some(summary.duration_ns)).unwrap_or(0.0);
+        match (one.windows, one.mode) {
+            (..=1, Mode::Continuous) => format!("{} all the time", one.level),
+            (_, Mode::Removed) => format!("{} {share:.1} % of it, then no more", one.level),
+            (windows, _) => format!("{} {share:.1} % of it in {}", one.level, counted(windows, "window")),
+        }
+    };
+    let levels: Vec<String> = summary.coverage.iter().map(of_level).collect();
+    Some(entry("watched").text(BOLD, levels.join(", ")))
+}
+
+/// What the hits of a probe tell of those that were not seen.
+fn estimated(probe: &ProbeHits) -> String {
+    let Some(Estimate { total, error }) = probe.estimate else { return String::new() };
+    match error.and_then(|error| percent(error, Some(total))) {
+        Some(error) if error < 100.0 => format!("  of ≈ {} ± {error:.0} %", grouped(total)),
+        _ => "  of many more".to_owned(),
+    }
 }
 
 /// What looking without probes cost, and what it does not see.
@@ -286,15 +316,24 @@ pub(super) fn progress(progress: &Progress) -> Line {
         .text(BOLD, counted(progress.events, "event"))
         .text(DIM, ", ")
         .text(lost_style, lost);
-    match percent(progress.cost_ns, progress.target_cpu_ns) {
+    let line = match percent(progress.cost_ns, progress.target_cpu_ns) {
         Some(percent) if percent > 100.0 => line.text(DIM, ", cost: nearly all its CPU time"),
         Some(percent) => line.text(DIM, format!(", cost ≈ {percent:.1} %")),
         None => line,
+    };
+    match progress.sampled.as_slice() {
+        [] => line,
+        levels => line.text(DIM, format!(", {} in windows", levels.join(" and "))),
     }
 }
 
 fn cost(summary: &Summary) -> Line {
-    let cost = format!("≈ {} of the target's CPU time (estimate)", span(summary.cost_ns));
+    let source = if summary.is_cost_measured { "a hit was measured here" } else { "estimate" };
+    let source = match summary.budget {
+        Some(share) => format!("budget {} %; {source}", share * 100.0),
+        None => source.to_owned(),
+    };
+    let cost = format!("≈ {} of the target's CPU time ({source})", span(summary.cost_ns));
     match (cost_percent(summary), &summary.target_cpu_ns) {
         (Some(percent), Ok(used)) if percent > 100.0 => {
             let sums = format!("{} of {}", span(summary.cost_ns), span(*used));
@@ -307,7 +346,7 @@ fn cost(summary: &Summary) -> Line {
             let style = if is_costly(summary) { ALARM } else { BOLD };
             entry("cost").text(style, format!("≈ {percent:.1} %")).text(
                 PLAIN,
-                format!(" of the target's CPU time: {} of {} (estimate)", span(summary.cost_ns), span(*used)),
+                format!(" of the target's CPU time: {} of {} ({source})", span(summary.cost_ns), span(*used)),
             )
         }
         (_, Ok(_)) => entry("cost").text(PLAIN, format!("{cost}, which was none")),
@@ -320,7 +359,13 @@ fn advice(summary: &Summary, meta: Option<&Meta>, shown: &Shown) -> Option<Strin
     let level = meta.map_or("", |meta| meta.level);
     Some(match (lost(summary), lower(level)) {
         (1.., _) => to_lose_nothing(summary, level, shown.events),
-        (_, Some(less)) if is_costly(summary) => format!("to cost the target less: --level {less}"),
+        (_, Some(less)) if is_costly(summary) && summary.budget.is_none() => {
+            format!("to cost the target less: --budget 2%, or --level {less}")
+        }
+        (_, less) if summary.coverage.iter().any(|one| one.mode != Mode::Continuous) => {
+            let less = less.map(|less| format!(", or fewer kinds by --level {less}")).unwrap_or_default();
+            format!("to see more: a larger --budget, or none{less}")
+        }
         _ if total(summary) == 0 => of_silence(summary, level),
         _ if shown.is_whole || shown.events == Events::None => return None,
         _ => "--format json --output trace.jsonl keeps every event; fields: docs/events.md".to_owned(),

@@ -8,7 +8,8 @@ use super::*;
 use crate::binary::addr::{LinkAddr, RuntimeAddr};
 use crate::ingest::event::{Goid, SyncPrimitive, Tid, WaitReason};
 use crate::model::{AlikeWaits, LongWait, Missing, Overview};
-use crate::sink::record::ProcessState;
+use crate::probe::estimate::Estimate;
+use crate::sink::record::{LevelCoverage, ProcessState};
 use crate::sink::record::{Frame, ProbeHits, ProbeMeta, Silence, Summary, Unavailable};
 use crate::target::process::Standstill;
 use crate::target::snapshot::{self as seen, Blocked, BlockedOn, Direction, Few};
@@ -520,7 +521,8 @@ fn an_estimate_of_more_than_all_is_not_a_share() {
     assert!(lines.contains(&cost.to_owned()), "{lines:#?}");
     let view = View { events: Events::None, progress: true, ..WIDE };
     let target_cpu_ns = Some(4 * MS);
-    let progress = Progress { elapsed_ns: 1, events: 5, lost: 0, cost_ns: 5 * MS, target_cpu_ns };
+    let progress =
+        Progress { elapsed_ns: 1, events: 5, lost: 0, cost_ns: 5 * MS, target_cpu_ns, sampled: Vec::new() };
     let lines = screen(view, &[meta(), Record::Progress(progress)], 0);
     assert!(lines.iter().any(|line| line.contains("cost: nearly all its CPU time")), "{lines:#?}");
 }
@@ -547,6 +549,7 @@ fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
                 hits: 5,
                 eventless: 0,
                 cost_ns: 9_000,
+                estimate: None,
             },
             ProbeHits {
                 binary: "/srv/app".into(),
@@ -555,6 +558,7 @@ fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
                 hits: 30_000,
                 eventless: 0,
                 cost_ns: 40_000_000,
+                estimate: None,
             },
             ProbeHits {
                 binary: "/srv/app".into(),
@@ -563,9 +567,13 @@ fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
                 hits: 0,
                 eventless: 0,
                 cost_ns: 0,
+                estimate: None,
             },
         ],
+        budget: None,
+        coverage: Vec::new(),
         cost_ns,
+        is_cost_measured: false,
         target_cpu_ns: Ok(8_000 * MS),
         goflow_cpu_ns: 3 * MS,
         processes: vec![Pid(1)],
@@ -719,13 +727,62 @@ fn hits_and_attach_times_of_two_binaries_are_told_apart() {
 }
 
 #[test]
+fn how_a_level_is_watched_is_told_when_it_changes_and_not_of_every_window() {
+    let cover = |ms, is_watched, mode| {
+        Record::Coverage(Coverage { level: "channels", t: MonotonicNs(ms * MS), is_watched, mode })
+    };
+    let records = [
+        send(1, 57),
+        cover(1_010, false, Mode::Sampled),
+        cover(1_020, true, Mode::Sampled),
+        cover(1_030, false, Mode::Sampled),
+        cover(1_040, true, Mode::Continuous),
+    ];
+    let lines = body(View { width: None, ..WIDE }, records);
+    assert_eq!(
+        lines[1..],
+        [
+            "   0.010000  level channels: events are seen in short windows from here on: all of them cost more than --budget",
+            "   0.040000  level channels: every event is seen again",
+        ]
+    );
+}
+
+#[test]
+fn of_what_was_sampled_the_summary_says_how_much_was_seen_and_estimates_the_rest() {
+    let Record::Summary(summary) = summary_of(1_000, 0, 40 * MS) else { unreachable!() };
+    let mut summary = *summary;
+    let whole = 10_002 * MS;
+    let level = |level, mode, watched_ns, windows| LevelCoverage { level, mode, watched_ns, windows };
+    summary.budget = Some(0.02);
+    summary.is_cost_measured = true;
+    summary.coverage = vec![
+        level("blocking", Mode::Continuous, whole, 1),
+        level("channels", Mode::Sampled, whole / 50, 12),
+    ];
+    summary.hits[1].estimate = Some(Estimate { total: 1_500_000, error: Some(60_000) });
+    let lines = screen(WIDE, &[meta(), Record::Summary(Box::new(summary))], 0);
+    let line = |title: &str| lines.iter().find(|line| line.contains(title)).unwrap().clone();
+    assert!(line("chansend").ends_with("runtime.chansend  of ≈ 1,500,000 ± 4 %"), "{lines:#?}");
+    assert_eq!(line("  watched"), "  watched blocking all the time, channels 2.0 % of it in 12 windows");
+    assert_eq!(
+        line("  cost"),
+        "  cost    ≈ 0.5 % of the target's CPU time: 40.0 ms of 8.000 s (budget 2 %; a hit was measured here)"
+    );
+    assert_eq!(
+        line("  next"),
+        "  next    to see more: a larger --budget, or none, or fewer kinds by --level blocking"
+    );
+}
+
+#[test]
 fn the_advice_follows_from_the_numbers() {
     let last = |summary| screen(WIDE, &[meta(), summary], 0).pop().unwrap();
     assert_eq!(
         last(summary_of(9, 3, 0)),
         "  next    to lose nothing: --level blocking, or a larger --buffer"
     );
-    assert_eq!(last(summary_of(9, 0, 400 * MS)), "  next    to cost the target less: --level blocking");
+    assert_eq!(last(summary_of(9, 0, 400 * MS)), "  next    to cost the target less: --budget 2%, or --level blocking");
     assert!(last(summary_of(0, 0, 0)).contains("goflow doctor"));
     let lines = screen(WIDE, &[meta(), summary_of(9, 3, 0)], 0);
     assert!(lines.contains(&"  lost    3 in the ring".to_owned()), "{lines:#?}");
@@ -858,7 +915,14 @@ fn where_events_go_elsewhere_only_header_losses_and_summary_are_shown() {
 fn how_far_it_is_stands_in_one_line_that_makes_way_for_others() {
     let progress = |seconds: u64, lost, target_cpu_ns| {
         let elapsed_ns = seconds * 1_000_000_000;
-        Record::Progress(Progress { elapsed_ns, events: 12_345, lost, cost_ns: 5 * MS, target_cpu_ns })
+        Record::Progress(Progress {
+            elapsed_ns,
+            events: 12_345,
+            lost,
+            cost_ns: 5 * MS,
+            target_cpu_ns,
+            sampled: Vec::new(),
+        })
     };
     let records = [meta(), progress(1, 0, Some(1_000 * MS)), progress(62, 7, None), loss(2)];
     let shown = |view: View| {

@@ -1,0 +1,374 @@
+//! Keeps a session to its budget: the books behind [`Controller`], and the times in which each level is watched.
+//!
+//! In: counters of the ingest thread and clocks of the targets, as control reads them; out: what each level has cost, what
+//! is to be done, and for the summary how much of the time each level was watched and what that says of the rest. Control
+//! carries out what is to be done, because it holds the probes.
+
+use super::ingest::{Hits, Tally};
+use crate::ingest::event::MonotonicNs;
+use crate::probe::budget::{Budget, Controller, LEVELS, Mode, Order, Reading, Turn};
+use crate::probe::catalog::{self, Level};
+use crate::probe::cost::Costs;
+use crate::probe::estimate::{Estimate, Estimator};
+use crate::probe::load::AttachMethod;
+use crate::probe::plan::{Plan, PlannedSite};
+use crate::sink::record::{BinaryName, LevelCoverage};
+use crate::target::host::monotonic_ns;
+use goflow_common::probe::ProbeId;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// What taking the probes of a level out and putting them in again takes from the targets: `cargo xtask bench overhead turn`.
+const TURN_NS: u64 = 300_000;
+
+/// A level's probes, all in or not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Coverage {
+    pub(super) level: Level,
+    pub(super) t: MonotonicNs,
+    pub(super) is_watched: bool,
+    /// What of the level was not seen since then is seen again.
+    pub(super) missed_since: Option<MonotonicNs>,
+    pub(super) mode: Mode,
+}
+
+/// When the probes of each level are all in: what is recorded while some go in or out is no measure of anything.
+#[derive(Default)]
+pub(super) struct Spans([Span; LEVELS.len()]);
+
+struct Span {
+    opened: AtomicU64,
+    closed: AtomicU64,
+}
+
+impl Default for Span {
+    /// From before the first event on.
+    fn default() -> Self {
+        Self { opened: AtomicU64::new(0), closed: AtomicU64::new(u64::MAX) }
+    }
+}
+
+impl Spans {
+    /// Whether every probe of the level that `probe` belongs to was in at `t`.
+    pub(super) fn contains(&self, probe: ProbeId, t: MonotonicNs) -> bool {
+        let Some(Span { opened, closed }) = index(catalog::spec(probe).level).and_then(|at| self.0.get(at))
+        else {
+            return true;
+        };
+        // In this order: a span that is opened anew has its start before its end.
+        t.0 <= closed.load(Ordering::Acquire) && opened.load(Ordering::Acquire) <= t.0
+    }
+
+    fn open(&self, level: Level) -> MonotonicNs {
+        let now = monotonic_ns();
+        if let Some(span) = index(level).and_then(|at| self.0.get(at)) {
+            span.opened.store(now, Ordering::Release);
+            span.closed.store(u64::MAX, Ordering::Release);
+        }
+        MonotonicNs(now)
+    }
+
+    fn close(&self, level: Level) -> MonotonicNs {
+        let now = monotonic_ns();
+        if let Some(span) = index(level).and_then(|at| self.0.get(at)) {
+            span.closed.store(now, Ordering::Release);
+        }
+        MonotonicNs(now)
+    }
+}
+
+fn index(level: Level) -> Option<usize> {
+    LEVELS.iter().position(|known| *known == level)
+}
+
+/// What a hit costs: measured once the session is under way, assumed before and where it cannot be.
+pub(super) type Measured = Arc<OnceLock<Costs>>;
+
+/// One site of each probe that is in: all of a probe are of one class.
+pub(super) fn probed(plan: &Plan) -> impl Iterator<Item = &PlannedSite> {
+    let site_of = |probe| plan.sites.iter().find(|planned| planned.spec.probe == probe);
+    ProbeId::ALL.into_iter().filter_map(site_of)
+}
+
+/// What is known of one level.
+struct Lane {
+    level: Level,
+    is_in: bool,
+    /// As it was last told.
+    mode: Mode,
+    /// The last time that it went in or out.
+    turned: Turning,
+    watched_ns: u64,
+    windows: u64,
+    /// Of each binary, by probe.
+    estimators: Vec<Vec<Estimator>>,
+}
+
+/// The books at a moment at which a level went in or out.
+#[derive(Clone, Default)]
+struct Turning {
+    t: MonotonicNs,
+    cpu_ns: u64,
+    /// Of all levels, as of `counted`.
+    cost_ns: u64,
+    counted: MonotonicNs,
+    /// Hits while every probe of the level was in, of each binary.
+    watched: Vec<Hits>,
+}
+
+/// The books of a session.
+pub(super) struct Books {
+    budget: Budget,
+    controller: Option<Controller>,
+    spans: Arc<Spans>,
+    measured: Measured,
+    lanes: Vec<Lane>,
+    /// Hits that have been charged, of each binary.
+    charged: Vec<Hits>,
+    cost_ns: [u64; LEVELS.len()],
+    due_ns: u64,
+}
+
+impl Books {
+    pub(super) fn new(
+        budget: Budget,
+        level: Level,
+        method: AttachMethod,
+        binaries: usize,
+        spans: Arc<Spans>,
+        measured: Measured,
+    ) -> Self {
+        LEVELS.into_iter().for_each(|level| _ = spans.open(level));
+        let turn = Turn { cost_ns: TURN_NS, is_quick: method == AttachMethod::UprobeMulti };
+        let now = monotonic_ns();
+        let limited = budget.share().filter(|_| level > Level::Snapshot);
+        let nothing = || vec![[0; ProbeId::COUNT]; binaries];
+        let start = Turning {
+            t: MonotonicNs(now),
+            counted: MonotonicNs(now),
+            watched: nothing(),
+            ..Turning::default()
+        };
+        let lane = |level| Lane {
+            level,
+            is_in: true,
+            mode: Mode::Continuous,
+            turned: start.clone(),
+            watched_ns: 0,
+            windows: 0,
+            estimators: vec![vec![Estimator::default(); ProbeId::COUNT]; binaries],
+        };
+        Self {
+            budget,
+            controller: limited.map(|share| Controller::new(share, level, turn, now)),
+            spans,
+            measured,
+            lanes: LEVELS.into_iter().filter(|known| *known <= level).map(lane).collect(),
+            charged: nothing(),
+            cost_ns: [0; _],
+            due_ns: now,
+        }
+    }
+
+    /// What a hit costs, as far as it is known.
+    pub(super) fn costs(&self) -> Costs {
+        self.measured.get().copied().unwrap_or(Costs::ASSUMED)
+    }
+
+    /// Whether that was measured on this machine.
+    pub(super) fn are_measured(&self) -> bool {
+        self.measured.get().is_some()
+    }
+
+    /// The share that is kept to, if one is.
+    pub(super) fn share(&self) -> Option<f64> {
+        self.controller.as_ref().and_then(|_| self.budget.share())
+    }
+
+    /// How long nothing needs to be read; `None` where there is no budget to keep.
+    pub(super) fn due_in(&self) -> Option<Duration> {
+        self.controller.as_ref()?;
+        Some(Duration::from_nanos(self.due_ns.saturating_sub(monotonic_ns())))
+    }
+
+    /// What work on the breakpoints has cost since the probes were in, nanoseconds.
+    pub(super) fn turned_ns(&self) -> u64 {
+        self.controller.as_ref().map_or(0, |controller| controller.turned_ns().saturating_sub(TURN_NS / 2))
+    }
+
+    fn reading(&mut self, plans: &[(BinaryName, Plan)], tally: &Tally, cpu_ns: u64) -> Reading {
+        let costs = self.costs();
+        for (((_, plan), hits), charged) in plans.iter().zip(&tally.hits).zip(&mut self.charged) {
+            for planned in probed(plan) {
+                let (probe, at) = (planned.spec.probe as usize, index(planned.spec.level).unwrap_or(0));
+                let new = hits[probe].saturating_sub(charged[probe]);
+                self.cost_ns[at] += new * costs.of_hit(planned, plan.config.stack_depth);
+                charged[probe] = hits[probe];
+            }
+        }
+        Reading { at_ns: monotonic_ns(), target_cpu_ns: cpu_ns, cost_ns: self.cost_ns }
+    }
+
+    /// Takes the counters and the targets' clock; says what is to be done.
+    pub(super) fn observe(
+        &mut self,
+        plans: &[(BinaryName, Plan)],
+        tally: &Tally,
+        cpu_ns: u64,
+    ) -> Option<Order> {
+        let reading = self.reading(plans, tally, cpu_ns);
+        let controller = self.controller.as_mut()?;
+        let order = controller.observe(reading);
+        self.due_ns = controller.due_ns();
+        order
+    }
+
+    /// The probes of a level are about to go out; what is recorded from here on is no measure.
+    pub(super) fn close(&self, level: Level) -> MonotonicNs {
+        self.spans.close(level)
+    }
+
+    /// The probes of a level are in again.
+    pub(super) fn open(&self, level: Level) -> MonotonicNs {
+        self.spans.open(level)
+    }
+
+    /// The probes of a level went out, or in, at `t`, when the targets had used `cpu_ns`; `tally` is from afterwards.
+    pub(super) fn turned(
+        &mut self,
+        plans: &[(BinaryName, Plan)],
+        level: Level,
+        t: MonotonicNs,
+        cpu_ns: u64,
+        tally: &Tally,
+    ) -> Coverage {
+        let since = self.lanes.iter().find(|lane| lane.level == level).map(|lane| lane.turned.t);
+        let reading = self.reading(plans, tally, cpu_ns);
+        let costs = self.costs();
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.level == level) {
+            lane.account(plans, &costs, t, cpu_ns, reading.cost_ns.iter().sum(), tally);
+            lane.is_in = !lane.is_in;
+        }
+        let is_watched = self.lanes.iter().any(|lane| lane.level == level && lane.is_in);
+        if let Some(controller) = &mut self.controller {
+            if is_watched {
+                controller.restored(level, reading);
+            }
+            self.due_ns = controller.due_ns();
+        }
+        let mode = self.mode(level);
+        self.lanes.iter_mut().filter(|lane| lane.level == level).for_each(|lane| lane.mode = mode);
+        Coverage { level, t, is_watched, missed_since: since.filter(|_| is_watched), mode }
+    }
+
+    /// Levels that stay in from here on, after windows.
+    pub(super) fn settled(&mut self) -> Vec<Coverage> {
+        let t = MonotonicNs(monotonic_ns());
+        let modes: Vec<Mode> = self.lanes.iter().map(|lane| self.mode(lane.level)).collect();
+        let mut settled = Vec::new();
+        for (lane, mode) in self.lanes.iter_mut().zip(modes) {
+            if mode == Mode::Continuous && std::mem::replace(&mut lane.mode, mode) != mode {
+                let level = lane.level;
+                settled.push(Coverage { level, t, is_watched: true, missed_since: None, mode });
+            }
+        }
+        settled
+    }
+
+    fn mode(&self, level: Level) -> Mode {
+        self.controller.as_ref().map_or(Mode::Continuous, |controller| controller.mode(level))
+    }
+
+    /// The probes of a level could not be put in again.
+    pub(super) fn refused(&mut self, level: Level) {
+        if let Some(controller) = &mut self.controller {
+            controller.refused(level);
+        }
+    }
+
+    /// The session ends at `t`; `tally` is from when everything had been read.
+    pub(super) fn finish(
+        &mut self,
+        plans: &[(BinaryName, Plan)],
+        t: MonotonicNs,
+        cpu_ns: u64,
+        tally: &Tally,
+    ) {
+        let reading = self.reading(plans, tally, cpu_ns);
+        let costs = self.costs();
+        for lane in &mut self.lanes {
+            lane.account(plans, &costs, t, cpu_ns, reading.cost_ns.iter().sum(), tally);
+        }
+    }
+
+    /// Levels whose probes are in.
+    pub(super) fn watched(&self) -> Vec<Level> {
+        self.lanes.iter().filter(|lane| lane.is_in).map(|lane| lane.level).collect()
+    }
+
+    /// How much of the time each level was watched.
+    pub(super) fn coverage(&self) -> Vec<LevelCoverage> {
+        let of_lane = |lane: &Lane| LevelCoverage {
+            level: lane.level.name(),
+            mode: self.mode(lane.level),
+            watched_ns: lane.watched_ns,
+            windows: lane.windows,
+        };
+        self.lanes.iter().map(of_lane).collect()
+    }
+
+    /// How often a probe would have been hit; `None` where it was in all the time.
+    pub(super) fn estimate(&self, binary: usize, probe: ProbeId) -> Option<Estimate> {
+        let level = catalog::spec(probe).level;
+        let lane = self.lanes.iter().find(|lane| lane.level == level)?;
+        lane.estimators.get(binary)?.get(probe as usize)?.estimate()
+    }
+}
+
+impl Lane {
+    /// Closes the stretch since the level last went in or out.
+    fn account(
+        &mut self,
+        plans: &[(BinaryName, Plan)],
+        costs: &Costs,
+        t: MonotonicNs,
+        cpu_ns: u64,
+        cost_ns: u64,
+        tally: &Tally,
+    ) {
+        let now = Turning { t, cpu_ns, cost_ns, counted: tally.at, watched: tally.watched.clone() };
+        let before = std::mem::replace(&mut self.turned, now);
+        let now = &self.turned;
+        let cpu = cpu_ns.saturating_sub(before.cpu_ns);
+        let all = cost_ns.saturating_sub(before.cost_ns);
+        if !self.is_in {
+            let work = cpu.saturating_sub(all);
+            self.estimators.iter_mut().flatten().for_each(|one| one.missed(work));
+            return;
+        }
+        let span = t.0.saturating_sub(before.t.0);
+        self.watched_ns += span;
+        self.windows += 1;
+        let mut own = 0;
+        let binaries = || plans.iter().zip(&now.watched).zip(&before.watched);
+        for (((_, plan), hits), earlier) in binaries() {
+            for planned in probed(plan).filter(|planned| planned.spec.level == self.level) {
+                let probe = planned.spec.probe as usize;
+                own += hits[probe].saturating_sub(earlier[probe])
+                    * costs.of_hit(planned, plan.config.stack_depth);
+            }
+        }
+        // What the other levels cost meanwhile is known up to the next reading of the counters only, which comes later.
+        let counted = now.counted.0.saturating_sub(before.counted.0).max(1);
+        let others = all.saturating_sub(own) as f64 * (span as f64 / counted as f64).min(1.0);
+        let cost = own + others as u64;
+        let work = cpu.saturating_sub(cost);
+        for ((((_, plan), hits), earlier), estimators) in binaries().zip(&mut self.estimators) {
+            for planned in probed(plan).filter(|planned| planned.spec.level == self.level) {
+                let probe = planned.spec.probe as usize;
+                estimators[probe].watched(hits[probe].saturating_sub(earlier[probe]), work, cost);
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! How often a probe would have been hit, from the times in which it was in.
+//!
+//! In: stretches in which hits were counted and stretches in which they were not, each with the work that the target did in
+//! it; out: an [`Estimate`]. Pure. Work is CPU time of the target without what the probes took of it: a target is slower
+//! while it is watched, so to count per second of the clock would tell too little; what it does for each second of its own
+//! does not change by being looked at.
+//!
+//! Where nobody looked, the rate is taken to be the mean of the rates before and after. The error has two parts: how much
+//! one window differs from the next, and how well the cost of a hit is known, which matters where hits took most of
+//! a window.
+
+/// Part by which the cost of a hit may be wrong.
+const COST_DOUBT: f64 = 0.1;
+
+/// 95 % of a normal distribution are within so many standard deviations.
+const DEVIATIONS: f64 = 1.96;
+
+/// A total, and how certain it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    /// What was counted, and what is estimated for the rest.
+    pub total: u64,
+    /// With 95 % confidence the truth is within so much of it; `None` where too little was seen to tell.
+    pub error: Option<u64>,
+}
+
+/// Collects the stretches of one probe.
+#[derive(Clone, Debug, Default)]
+pub struct Estimator {
+    counted: u64,
+    /// Estimated for the stretches between two windows.
+    between: f64,
+    /// Part of that which doubt about costs may change.
+    doubt: f64,
+    last: Option<Window>,
+    /// Work since the last window.
+    missed: f64,
+    /// Squares of the work that each window stands for, but for the last.
+    squares: f64,
+    /// Squares of the differences between neighbours, and how many.
+    differences: f64,
+    neighbours: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    rate: f64,
+    /// Of the rate, relative.
+    doubt: f64,
+    /// Work outside the window that it stands for.
+    weight: f64,
+}
+
+impl Estimator {
+    /// A stretch in which every hit was counted. `work_ns` is CPU time of the target without `cost_ns`, that of all probes.
+    pub fn watched(&mut self, count: u64, work_ns: u64, cost_ns: u64) {
+        self.counted += count;
+        let work = (work_ns as f64).max(1.0);
+        let (rate, doubt) = (count as f64 / work, (COST_DOUBT * cost_ns as f64 / work).min(1.0));
+        let half = std::mem::take(&mut self.missed) / 2.0;
+        if let (Some(last), true) = (self.last, half > 0.0) {
+            self.between += half * (last.rate + rate);
+            self.doubt += half * (last.rate * last.doubt + rate * doubt);
+            self.squares += (last.weight + half).powi(2);
+            self.differences += (last.rate - rate).powi(2);
+            self.neighbours += 1;
+        } else {
+            // Before the first window there is but one neighbour.
+            self.between += 2.0 * half * rate;
+            self.doubt += 2.0 * half * rate * doubt;
+        }
+        self.last = Some(Window { rate, doubt, weight: half });
+    }
+
+    /// A stretch in which none was.
+    pub fn missed(&mut self, work_ns: u64) {
+        self.missed += work_ns as f64;
+    }
+
+    /// What comes of it; `None` where nothing was missed, so that what was counted is all.
+    #[must_use]
+    pub fn estimate(&self) -> Option<Estimate> {
+        let last = self.last.unwrap_or(Window { rate: 0.0, doubt: 0.0, weight: 0.0 });
+        if self.neighbours == 0 && self.missed == 0.0 {
+            return None;
+        }
+        let rest = self.between + self.missed * last.rate;
+        let doubt = self.doubt + self.missed * last.rate * last.doubt;
+        let squares = self.squares + (last.weight + self.missed).powi(2);
+        let error = (self.neighbours > 1).then(|| {
+            // Two neighbours differ by the square root of two times what one differs from the mean.
+            let deviation = (self.differences / (2.0 * f64::from(self.neighbours))).sqrt();
+            (DEVIATIONS * deviation * squares.sqrt() + doubt).round() as u64
+        });
+        Some(Estimate { total: self.counted + rest.round() as u64, error })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn what_was_watched_all_the_time_needs_no_estimate() {
+        let mut estimator = Estimator::default();
+        estimator.watched(10, 5 * MS, 0);
+        estimator.watched(20, 5 * MS, 0);
+        assert_eq!(estimator.estimate(), None);
+    }
+
+    #[test]
+    fn a_steady_rate_is_carried_over_what_was_missed() {
+        let mut estimator = Estimator::default();
+        for _ in 0..10 {
+            estimator.watched(100, 10 * MS, 0);
+            estimator.missed(90 * MS);
+        }
+        assert_eq!(estimator.estimate(), Some(Estimate { total: 10_000, error: Some(0) }));
+    }
+
+    #[test]
+    fn a_rate_that_grows_is_taken_to_grow_between_the_windows_too() {
+        let mut estimator = Estimator::default();
+        // Hits per 10 ms of work grow by 1 with each: a window, then nine that nobody sees.
+        let truth: u64 = (0..1000).sum::<u64>() + 1000;
+        for step in 0..100 {
+            estimator.watched(step * 10, 10 * MS, 0);
+            estimator.missed(90 * MS);
+        }
+        estimator.watched(1000, 10 * MS, 0);
+        let estimate = estimator.estimate().unwrap();
+        assert!(estimate.total.abs_diff(truth) < truth / 50, "{estimate:?} of {truth}");
+    }
+
+    #[test]
+    fn most_estimates_are_as_near_the_truth_as_they_say() {
+        let mut random = fastrand::Rng::with_seed(11);
+        let mut within = 0;
+        for _ in 0..200 {
+            let mut estimator = Estimator::default();
+            for _ in 0..30 {
+                // Some 1,000 hits in each window, of a target that does one in 10 µs on average.
+                let count = (0..40).map(|_| random.u64(0..=50)).sum();
+                estimator.watched(count, 10 * MS, 0);
+                estimator.missed(190 * MS);
+            }
+            let (estimate, truth) = (estimator.estimate().unwrap(), 30 * 20 * 1_000);
+            within += u32::from(estimate.total.abs_diff(truth) <= estimate.error.unwrap());
+        }
+        assert!((180..=199).contains(&within), "{within} of 200");
+    }
+
+    #[test]
+    fn where_hits_took_most_of_a_window_the_estimate_says_how_little_that_tells() {
+        let mut estimator = Estimator::default();
+        for _ in 0..5 {
+            estimator.watched(100, MS, 9 * MS);
+            estimator.missed(90 * MS);
+        }
+        let estimate = estimator.estimate().unwrap();
+        assert!(estimate.error.unwrap() > estimate.total / 2, "{estimate:?}");
+    }
+}
