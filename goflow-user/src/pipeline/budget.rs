@@ -339,36 +339,45 @@ impl Lane {
     ) {
         let now = Turning { t, cpu_ns, cost_ns, counted: tally.at, watched: tally.watched.clone() };
         let before = std::mem::replace(&mut self.turned, now);
-        let now = &self.turned;
+        let own = self.cost_since(&before, plans, costs);
         let cpu = cpu_ns.saturating_sub(before.cpu_ns);
-        let all = cost_ns.saturating_sub(before.cost_ns);
         if !self.is_in {
-            let work = cpu.saturating_sub(all);
+            // The counters were read a little later: what is in them of the window that begins here belongs to it.
+            self.turned.cost_ns = self.turned.cost_ns.saturating_sub(own);
+            let work = cpu.saturating_sub(self.turned.cost_ns.saturating_sub(before.cost_ns));
+            self.turned.watched = before.watched;
             self.estimators.iter_mut().flatten().for_each(|one| one.missed(work));
             return;
         }
+        let now = &self.turned;
+        let all = cost_ns.saturating_sub(before.cost_ns);
         let span = t.0.saturating_sub(before.t.0);
         self.watched_ns += span;
         self.windows += 1;
-        let mut own = 0;
-        let binaries = || plans.iter().zip(&now.watched).zip(&before.watched);
-        for (((_, plan), hits), earlier) in binaries() {
-            for planned in probed(plan).filter(|planned| planned.spec.level == self.level) {
-                let probe = planned.spec.probe as usize;
-                own += hits[probe].saturating_sub(earlier[probe])
-                    * costs.of_hit(planned, plan.config.stack_depth);
-            }
-        }
         // What the other levels cost meanwhile is known up to the next reading of the counters only, which comes later.
         let counted = now.counted.0.saturating_sub(before.counted.0).max(1);
         let others = all.saturating_sub(own) as f64 * (span as f64 / counted as f64).min(1.0);
         let cost = own + others as u64;
         let work = cpu.saturating_sub(cost);
-        for ((((_, plan), hits), earlier), estimators) in binaries().zip(&mut self.estimators) {
+        let binaries = plans.iter().zip(&now.watched).zip(&before.watched);
+        for ((((_, plan), hits), earlier), estimators) in binaries.zip(&mut self.estimators) {
             for planned in probed(plan).filter(|planned| planned.spec.level == self.level) {
                 let probe = planned.spec.probe as usize;
                 estimators[probe].watched(hits[probe].saturating_sub(earlier[probe]), work, cost);
             }
         }
+    }
+
+    /// What the hits of the level have cost since, while all of its probes were in.
+    fn cost_since(&self, before: &Turning, plans: &[(BinaryName, Plan)], costs: &Costs) -> u64 {
+        let mut cost = 0;
+        for (((_, plan), hits), earlier) in plans.iter().zip(&self.turned.watched).zip(&before.watched) {
+            for planned in probed(plan).filter(|planned| planned.spec.level == self.level) {
+                let probe = planned.spec.probe as usize;
+                cost += hits[probe].saturating_sub(earlier[probe])
+                    * costs.of_hit(planned, plan.config.stack_depth);
+            }
+        }
+        cost
     }
 }

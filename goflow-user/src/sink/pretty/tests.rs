@@ -9,8 +9,8 @@ use crate::binary::addr::{LinkAddr, RuntimeAddr};
 use crate::ingest::event::{Goid, SyncPrimitive, Tid, WaitReason};
 use crate::model::{AlikeWaits, LongWait, Missing, Overview};
 use crate::probe::estimate::Estimate;
-use crate::sink::record::{LevelCoverage, ProcessState};
 use crate::sink::record::{Frame, ProbeHits, ProbeMeta, Silence, Summary, Unavailable};
+use crate::sink::record::{LevelCoverage, ProcessState};
 use crate::target::process::Standstill;
 use crate::target::snapshot::{self as seen, Blocked, BlockedOn, Direction, Few};
 
@@ -756,10 +756,8 @@ fn of_what_was_sampled_the_summary_says_how_much_was_seen_and_estimates_the_rest
     let level = |level, mode, watched_ns, windows| LevelCoverage { level, mode, watched_ns, windows };
     summary.budget = Some(0.02);
     summary.is_cost_measured = true;
-    summary.coverage = vec![
-        level("blocking", Mode::Continuous, whole, 1),
-        level("channels", Mode::Sampled, whole / 50, 12),
-    ];
+    summary.coverage =
+        vec![level("blocking", Mode::Continuous, whole, 1), level("channels", Mode::Sampled, whole / 50, 12)];
     summary.hits[1].estimate = Some(Estimate { total: 1_500_000, error: Some(60_000) });
     let lines = screen(WIDE, &[meta(), Record::Summary(Box::new(summary))], 0);
     let line = |title: &str| lines.iter().find(|line| line.contains(title)).unwrap().clone();
@@ -782,7 +780,10 @@ fn the_advice_follows_from_the_numbers() {
         last(summary_of(9, 3, 0)),
         "  next    to lose nothing: --level blocking, or a larger --buffer"
     );
-    assert_eq!(last(summary_of(9, 0, 400 * MS)), "  next    to cost the target less: --budget 2%, or --level blocking");
+    assert_eq!(
+        last(summary_of(9, 0, 400 * MS)),
+        "  next    to cost the target less: --budget 2%, or --level blocking"
+    );
     assert!(last(summary_of(0, 0, 0)).contains("goflow doctor"));
     let lines = screen(WIDE, &[meta(), summary_of(9, 3, 0)], 0);
     assert!(lines.contains(&"  lost    3 in the ring".to_owned()), "{lines:#?}");
