@@ -32,6 +32,9 @@ use crate::target::spawn::{SpawnError, find_program};
 /// Ring buffer sizes to choose from: below, a burst of one scheduler tick is lost; above, the kernel refuses.
 const RING_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
 
+/// Ring buffer size unless another is asked for.
+const DEFAULT_RING_BYTES: u32 = 8 << 20;
+
 /// Snapshots a second to choose from with `--level snapshot`: more would not reach the output one by one.
 const RATES: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 
@@ -114,11 +117,11 @@ pub(super) struct TraceArgs {
     /// Frames to record of the stack of a goroutine that parks, 0 to 32
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = parse_stack_depth)]
     stack_depth: u32,
-    /// Size of the buffer between kernel and goflow, such as 8MiB; rounded up to a power of two
+    /// Size of the buffer between kernel and goflow, such as 64MiB; rounded up to a power of two [default: 8MiB]
     ///
-    /// A larger one loses less when events come in bursts.
-    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = parse_ring_bytes)]
-    buffer: u32,
+    /// A larger one loses less when events come in bursts. Level snapshot has none.
+    #[arg(long, value_name = "SIZE", value_parser = parse_ring_bytes)]
+    buffer: Option<u32>,
     /// How to attach: one link for all probes (Linux 6.6), or one perf event for each
     #[arg(long, value_enum, value_name = "METHOD", default_value_t = Attach::Auto, hide = true)]
     attach: Attach,
@@ -167,6 +170,13 @@ impl TraceArgs {
             let message =
                 "--rate belongs to --level snapshot; beside probes goflow reads as often as it costs little";
             (ErrorKind::ArgumentConflict, message)
+        } else if self.buffer.is_some() && self.level == Level::Snapshot {
+            let message = "--buffer is of events that probes record, and --level snapshot has no probe: leave it out \
+                (--rate is how often it looks), or take --level lifecycle or more";
+            (ErrorKind::ArgumentConflict, message)
+        } else if self.attach != Attach::Auto && self.level == Level::Snapshot {
+            let message = "--attach is how probes go in, and --level snapshot has none: leave it out, or take --level lifecycle or more";
+            (ErrorKind::ArgumentConflict, message)
         } else {
             return Ok(());
         };
@@ -202,7 +212,7 @@ impl TraceArgs {
             interval: Duration::from_secs_f64(1.0 / self.rate.unwrap_or(DEFAULT_RATE)),
             duration: self.duration,
             stack_depth: self.stack_depth,
-            ring_bytes: self.buffer,
+            ring_bytes: self.buffer.unwrap_or(DEFAULT_RING_BYTES),
             attach: match self.attach {
                 Attach::Auto => None,
                 Attach::UprobeMulti => Some(AttachMethod::UprobeMulti),
@@ -444,6 +454,22 @@ mod tests {
             assert!(refusal.contains("from 0.01 to 100"), "{nonsense}: {refusal}");
         }
         assert!(refusal("--pid 1 --rate 5").contains("--rate belongs to --level snapshot"));
+    }
+
+    #[test]
+    fn what_is_of_probes_alone_is_refused_where_there_is_none() {
+        for (option, why) in [
+            ("--buffer 16MiB", "--buffer is of events that probes record"),
+            ("--buffer 8MiB", "--rate is how often it looks"),
+            ("--attach perf", "--attach is how probes go in"),
+        ] {
+            let refusal = refusal(&format!("--pid 1 --level snapshot {option}"));
+            assert!(refusal.contains(why), "{option}: {refusal}");
+            assert!(args(&format!("--pid 1 --level lifecycle {option}")).is_ok(), "{option}");
+        }
+        // How deep the stacks are that a look reads is its matter as well.
+        let options = args("--pid 1 --level snapshot --stack-depth 3 --attach auto").unwrap().options();
+        assert_eq!(options.stack_depth, 3);
     }
 
     #[test]
