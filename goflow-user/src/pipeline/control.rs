@@ -64,7 +64,8 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
     }
     let lease = targets.lease.take();
     let executables = mem::take(&mut targets.executables);
-    let traced = session::attach_all(executables, lease.as_ref(), options, &environment)?;
+    let traced = session::attach_all(executables, lease.as_ref(), options, &environment);
+    let traced = traced.map_err(|error| targets.watch.find_ended().map_or(error, ended_meanwhile))?;
     let keeper = environment.keeper;
     let mut running =
         Running::start(traced, targets.watch, lease, keeper, options, Output::new(sink, phases))?;
@@ -144,8 +145,10 @@ fn open_pids(pids: &[Pid]) -> anyhow::Result<Opened> {
     let mut processes = Vec::new();
     for &pid in pids {
         let process = Process::open(pid).map_err(|error| no_process(pid, error))?;
-        let id =
-            Executable::id_of_process(pid).or_else(|_| Executable::of_process(pid).map(|file| file.id()))?;
+        let had_ended = process.has_ended();
+        let id = Executable::id_of_process(pid)
+            .or_else(|_| Executable::of_process(pid).map(|file| file.id()))
+            .map_err(|error| if !had_ended && process.has_ended() { ended_meanwhile(pid) } else { error.into() })?;
         if let Some(standstill) = Standstill::of(pid) {
             tracing::warn!("process {pid} {}", standstill.sentence());
         }
@@ -163,8 +166,15 @@ fn open_pids(pids: &[Pid]) -> anyhow::Result<Opened> {
                 .advise(|| "try again");
         }
         Ok((executable, Scope::Processes(pids)))
-    })?;
-    Ok(Opened { executables, watch: Watch::of(processes), waiting: None, lease: None })
+    });
+    let watch = Watch::of(processes);
+    let executables = executables.map_err(|error| watch.find_ended().map_or(error, ended_meanwhile))?;
+    Ok(Opened { executables, watch, waiting: None, lease: None })
+}
+
+/// Whatever failed then failed for that.
+fn ended_meanwhile(pid: Pid) -> anyhow::Error {
+    anyhow!("process {pid} ended while goflow attached; nothing of goflow is left behind")
 }
 
 fn no_process(pid: Pid, error: io::Error) -> anyhow::Error {
