@@ -209,6 +209,20 @@ fn a_limit_on_open_files_is_named_wherever_it_is_met() -> Result<()> {
     target.finish()
 }
 
+/// A little less than it needs is told by the allocator, and much less by the first thread that does not start.
+#[test]
+fn a_limit_on_addresses_is_named_whatever_it_stops() -> Result<()> {
+    let target = storm()?;
+    let pid = target.pid().to_string();
+    for kib in ["10000", "12000", "40000"] {
+        let arguments = ["trace", "--duration", "1s", "--pid", &pid];
+        let finished = Goflow::spawn(&mut limited(&format!("-v {kib}"), &arguments)?)?.finish()?;
+        finished.assert_refused(&["ulimit -v unlimited"]).with_context(|| kib)?;
+    }
+    target.assert_text_is_untouched()?;
+    target.finish()
+}
+
 #[test]
 fn a_limit_on_file_sizes_ends_the_session_with_an_error_and_not_by_a_signal() -> Result<()> {
     let target = storm()?;

@@ -17,6 +17,7 @@ use crate::probe::load::LoadError;
 use crate::probe::plan::{Plan, PlannedSite};
 use crate::sink::record::{BinaryName, ProbeHits, ProcessState, Progress, Silence, Summary};
 use crate::target::executable::{Executable, FileId};
+use crate::target::host::NoTask;
 use crate::target::lease::{Lease, WANTED_BACK};
 use crate::target::memory::{Pulse, WHY_NO_ANSWER};
 use crate::target::process::{self, Process, Standstill};
@@ -597,7 +598,7 @@ fn spawn<T: Send + 'static>(
     name: &str,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> anyhow::Result<JoinHandle<T>> {
-    thread::Builder::new().name(name.into()).spawn(body).with_context(|| format!("no thread for {name}"))
+    Ok(thread::Builder::new().name(name.into()).spawn(body).map_err(NoTask::of(format!("the thread {name}")))?)
 }
 
 fn join<T>(handle: JoinHandle<T>) -> anyhow::Result<T> {
