@@ -386,14 +386,26 @@ fn of_silence(summary: &Summary, level: &str) -> String {
             "no snapshot could be taken: a message of goflow says why; -v tells more".to_owned()
         }
         Some(Silence::Idle) | None if summary.duration_ns < SHORT_NS => {
-            format!("no event in {lasted}: trace longer; goflow snapshot tells a hang")
+            format!("no event in {lasted}: trace longer; {} tells a hang", look(summary))
         }
         Some(Silence::Idle) | None if level == "snapshot" => {
-            "nothing changed between two looks; --level lifecycle sees what is shorter".to_owned()
+            format!(
+                "nothing changed between two looks: {} tells a hang; --level lifecycle sees what is shorter",
+                look(summary)
+            )
         }
-        Some(Silence::Idle) | None => {
-            "no event: the target was idle, or hangs (see goflow snapshot), or cannot be traced (goflow doctor)"
-                .to_owned()
-        }
+        Some(Silence::Idle) | None => format!(
+            "no event: the target was idle, or hangs ({} tells), or cannot be traced (goflow doctor)",
+            look(summary)
+        ),
+    }
+}
+
+/// The command that shows where each goroutine of what was traced stands.
+fn look(summary: &Summary) -> String {
+    let alive = summary.state.iter().map(|state| state.overview.pid);
+    match alive.chain(summary.processes.iter().copied()).next() {
+        Some(pid) => format!("goflow snapshot --pid {pid}"),
+        None => "goflow snapshot --pid PID".to_owned(),
     }
 }

@@ -16,8 +16,8 @@ use foldhash::HashMap;
 
 /// Processes shown.
 const PROCESSES: usize = 3;
-/// Wait reasons shown of each.
-const REASONS: usize = 4;
+/// Wait reasons shown of each: a hang is often the rarest of them, and a program has hardly more.
+const REASONS: usize = 16;
 /// Waits shown of each.
 const WAITS: usize = 5;
 

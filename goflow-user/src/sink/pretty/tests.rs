@@ -747,7 +747,7 @@ fn where_nothing_can_be_better_there_is_no_advice() {
     let idle = last(&|summary| (summary.cost_ns, summary.target_cpu_ns) = (MS, Ok(10 * MS)));
     assert!(idle.starts_with("  attach"), "{idle}");
     let short = last(&|summary| (summary.counts, summary.duration_ns) = (Vec::new(), 200 * MS));
-    assert_eq!(short, "  next    no event in 200.0 ms: trace longer; goflow snapshot tells a hang");
+    assert_eq!(short, "  next    no event in 200.0 ms: trace longer; goflow snapshot --pid 1 tells a hang");
 }
 
 #[test]
@@ -773,9 +773,9 @@ fn a_trace_without_an_event_is_explained_by_what_the_target_did() {
     }
     assert_eq!(
         next(Silence::Idle, 200 * MS),
-        "  next    no event in 200.0 ms: trace longer; goflow snapshot tells a hang"
+        "  next    no event in 200.0 ms: trace longer; goflow snapshot --pid 1 tells a hang"
     );
-    assert!(next(Silence::Idle, 20_000 * MS).contains("the target was idle"));
+    assert!(next(Silence::Idle, 20_000 * MS).contains("or hangs (goflow snapshot --pid 1 tells)"));
 }
 
 #[test]
@@ -1011,6 +1011,12 @@ fn the_summary_tells_who_waits_for_what_and_since_when() {
             "                5.000 s  g7 and 1 like it: chan receive at app.(*Pool).Submit pool.go:32, created at app.(*Pool).Submit pool.go:31",
         ]
     );
+    // The one that hangs may be the rarest.
+    let mut many = state(None);
+    many.overview.reasons = (0..20).map(|reason| (Some(WaitReason(reason)), 20 - u64::from(reason))).collect();
+    let lines = screen(VERY_WIDE, &[meta(), summary_with(vec![many])], 0);
+    let reasons = lines.iter().find(|line| line.contains("waiting for")).unwrap();
+    assert!(reasons.contains("13 chan receive") && reasons.ends_with("5 wait reason 15, 10 other"), "{reasons}");
     let lines = screen(WIDE, &[meta(), summary_with(vec![state(Some(Missing::Lost))])], 0);
     let what = "          not complete: events were lost and no snapshot has followed";
     assert!(lines.iter().any(|line| line == what), "{lines:#?}");
