@@ -113,12 +113,7 @@ pub(super) fn summary(
     lines.extend(counts(summary, shown.width));
     lines.push(losses(summary));
     if state.is_empty() {
-        let text = if is_over(summary) {
-            "none: no traced process is left"
-        } else {
-            "not known: there was no snapshot"
-        };
-        lines.push(entry("state").text(DIM, text));
+        lines.push(entry("state").text(DIM, no_state(summary)));
     }
     lines.extend(state);
     match metas.first().and_then(|meta| meta.interval_ns) {
@@ -163,9 +158,16 @@ pub(super) fn entry(title: &str) -> Line {
     Line::default().text(DIM, format!("  {title:<8}")).wrapping(INDENT)
 }
 
-/// Whoever was traced has ended, or nobody was there.
-fn is_over(summary: &Summary) -> bool {
-    !summary.processes.is_empty() || matches!(summary.silence, Some(Silence::Ended | Silence::NobodyRuns))
+/// Why there is nothing to tell of what goroutines were doing at the end: whoever was traced has ended, or nobody was there,
+/// or nobody was read.
+fn no_state(summary: &Summary) -> String {
+    match (summary.processes.as_slice(), &summary.silence) {
+        ([one], _) => format!("none: process {} has ended", one.0),
+        (many @ [_, ..], _) => format!("none: all {} have ended", counted(many.len() as u64, "process")),
+        ([], Some(Silence::Ended)) => "none: the target has ended".to_owned(),
+        ([], Some(Silence::NobodyRuns)) => "none: nobody ran this file".to_owned(),
+        ([], _) => "not known: there was no snapshot".to_owned(),
+    }
 }
 
 fn processes(summary: &Summary) -> String {

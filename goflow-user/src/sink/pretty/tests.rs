@@ -587,7 +587,7 @@ fn the_summary_counts_events_losses_hits_and_cost() {
             "  events  120,000",
             "          park                    30,000   chan_send               90,000",
             "  lost    none",
-            "  state   none: no traced process is left",
+            "  state   none: process 1 has ended",
             "  hits           30,000     ≈ 40.0 ms  runtime.chansend",
             "                      5      ≈ 9.0 µs  runtime.gopark",
             "  cost    ≈ 0.5 % of the target's CPU time: 40.0 ms of 8.000 s (estimate)",
@@ -694,7 +694,9 @@ fn what_is_not_known_of_the_state_is_not_told_as_none() {
     );
     let Record::Summary(mut summary) = summary_of(0, 0, 0) else { unreachable!() };
     (summary.processes, summary.silence) = (Vec::new(), Some(Silence::Idle));
-    assert_eq!(line(Record::Summary(summary)), "  state   not known: there was no snapshot");
+    assert_eq!(line(Record::Summary(summary.clone())), "  state   not known: there was no snapshot");
+    summary.processes = vec![Pid(1), Pid(2)];
+    assert_eq!(line(Record::Summary(summary)), "  state   none: all 2 processes have ended");
 }
 
 #[test]
