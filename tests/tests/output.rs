@@ -173,6 +173,22 @@ fn a_full_disk_ends_the_session_with_an_error() -> Result<()> {
     target.finish()
 }
 
+/// The statement is `go two(1, 2)`, of which the compiler makes a function without arguments.
+#[test]
+fn what_a_goroutine_runs_is_told_and_not_the_wrapper_that_the_compiler_made() -> Result<()> {
+    for go in goflow_tests::programs::go_versions() {
+        let program = Program::named("frames").go(go).build()?;
+        let mut command = Command::new(binary()?);
+        command.args(["trace", "--all", "--level", "lifecycle", "--duration", "1s", "--"]).arg(program);
+        let finished = Goflow::spawn(&mut command)?.finish()?;
+        let text = String::from_utf8(finished.stdout)?;
+        let created: Vec<&str> = text.lines().filter(|line| line.contains(" create ")).collect();
+        ensure!(created.iter().any(|line| line.contains(" main.two ")), "go{go}: {created:#?}");
+        ensure!(!created.iter().any(|line| line.contains("wrap")), "go{go}: {created:#?}");
+    }
+    Ok(())
+}
+
 /// goflow under a limit of the shell, such as `-f 64`.
 fn limited(limit: &str, arguments: &[&str]) -> Result<Command> {
     let mut shell = Command::new("sh");

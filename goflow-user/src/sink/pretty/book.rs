@@ -358,12 +358,12 @@ impl Book {
         id
     }
 
-    /// The function that starts at `entry`, shortened, else its address.
+    /// The function that a goroutine runs which starts at `entry`, shortened, else its address.
     pub(super) fn start(&mut self, pid: Pid, entry: RuntimeAddr, names: &dyn Names) -> TextId {
         if let Some(id) = self.processes.get(&pid).and_then(|process| process.starts.get(&entry)) {
             return *id;
         }
-        let id = match names.function_at(pid, entry) {
+        let id = match names.started_function(pid, entry) {
             Some(frame) => self.intern(&short_function(frame.function)),
             None => self.intern(&entry.to_string()),
         };
