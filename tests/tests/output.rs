@@ -173,15 +173,43 @@ fn a_full_disk_ends_the_session_with_an_error() -> Result<()> {
     target.finish()
 }
 
+/// As a pager does that was paused. The probes come out in time, goflow says why it is still there, and a signal ends it.
+#[test]
+fn a_reader_that_takes_nothing_keeps_no_probe_in_and_is_told_of() -> Result<()> {
+    let target = storm()?;
+    let directory = tempfile::tempdir()?;
+    let messages = directory.path().join("stderr");
+    let mut command = Command::new(binary()?);
+    command.args(["trace", "--all", "--duration", "500ms", "--pid", &target.pid().to_string()]);
+    command.stdout(Stdio::piped()).stderr(std::fs::File::create(&messages)?);
+    let mut goflow = command.spawn()?;
+    let told = until("it says so", PATIENCE, || {
+        let told = std::fs::read_to_string(&messages)?;
+        Ok(told.contains("Ctrl-C ends goflow").then_some(told))
+    });
+    let untouched = target.assert_text_is_untouched();
+    kill_process(Pid::from_child(&goflow), Signal::INT)?;
+    let ended = wait_for(&mut goflow, PATIENCE);
+    // The test is over either way.
+    let _ = goflow.kill();
+    ensure!(told?.contains("the probes are out; "), "{}", std::fs::read_to_string(&messages)?);
+    untouched?;
+    ended?;
+    ensure!(goflow.wait()?.code() == Some(2), "{}", std::fs::read_to_string(&messages)?);
+    target.finish()
+}
+
 /// The statement is `go two(1, 2)`, of which the compiler makes a function without arguments.
 #[test]
 fn what_a_goroutine_runs_is_told_and_not_the_wrapper_that_the_compiler_made() -> Result<()> {
     for go in goflow_tests::programs::go_versions() {
         let program = Program::named("frames").go(go).build()?;
         let mut command = Command::new(binary()?);
-        command.args(["trace", "--all", "--level", "lifecycle", "--duration", "1s", "--"]).arg(program);
-        let finished = Goflow::spawn(&mut command)?.finish()?;
-        let text = String::from_utf8(finished.stdout)?;
+        command.args(["trace", "--all", "--level", "lifecycle", "--"]).arg(program);
+        let mut goflow = Goflow::spawn(&mut command)?;
+        // The program ends with it.
+        goflow.close_stdin();
+        let text = String::from_utf8(goflow.finish()?.stdout)?;
         let created: Vec<&str> = text.lines().filter(|line| line.contains(" create ")).collect();
         ensure!(created.iter().any(|line| line.contains(" main.two ")), "go{go}: {created:#?}");
         ensure!(!created.iter().any(|line| line.contains("wrap")), "go{go}: {created:#?}");

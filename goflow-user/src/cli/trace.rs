@@ -99,7 +99,8 @@ pub(super) struct TraceArgs {
     /// Stop after this time, such as 10s, 500ms or 1m30s; without it, when the target ends or on Ctrl-C
     ///
     /// Units are ms, s, m, h and d. A command is not ended: the trace stops, the summary is written, and goflow waits for
-    /// the end of the command to pass on its exit status.
+    /// the end of the command to pass on its exit status. Where whoever reads the output has stopped, as a paused pager, the
+    /// probes come out all the same, and goflow waits for the reader, or for Ctrl-C, and says so.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
     /// How to write events

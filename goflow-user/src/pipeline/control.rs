@@ -36,7 +36,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Child;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -149,7 +149,9 @@ fn open_pids(pids: &[Pid]) -> anyhow::Result<Opened> {
         let had_ended = process.has_ended();
         let id = Executable::id_of_process(pid)
             .or_else(|_| Executable::of_process(pid).map(|file| file.id()))
-            .map_err(|error| if !had_ended && process.has_ended() { ended_meanwhile(pid) } else { error.into() })?;
+            .map_err(
+                |error| if !had_ended && process.has_ended() { ended_meanwhile(pid) } else { error.into() },
+            )?;
         if let Some(standstill) = Standstill::of(pid) {
             tracing::warn!("process {pid} {}", standstill.sentence());
         }
@@ -267,6 +269,7 @@ struct Running {
     messages: Sender<Message>,
     done: Arc<AtomicBool>,
     output_closed: Arc<AtomicBool>,
+    unwritten: Arc<AtomicU64>,
     watch: Watch,
     window: Arc<Window>,
     /// goflow's own CPU time when the window opened.
@@ -289,6 +292,7 @@ impl Running {
         let doorbell = watch.open(&files).context("the processes cannot be watched")?;
         let window = Arc::new(Window::open());
         let (messages, received) = bounded(QUEUE);
+        let unwritten = output.unwritten();
         let output = spawn("goflow-sink", move || {
             host::run_before_others();
             output.run(&received)
@@ -323,7 +327,12 @@ impl Running {
         let (done, output_closed) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let ingest = Ingest::new(
             sources,
-            Outlets { messages: messages.clone(), feed, snapshots: asks.clone() },
+            Outlets {
+                messages: messages.clone(),
+                unwritten: Arc::clone(&unwritten),
+                feed,
+                snapshots: asks.clone(),
+            },
             Arc::clone(&window),
             requested,
             doorbell,
@@ -350,6 +359,7 @@ impl Running {
             messages,
             done,
             output_closed,
+            unwritten,
             watch,
             window,
             own_cpu_ns: host::own_cpu_ns(),
@@ -493,15 +503,16 @@ impl Running {
         // The sink thread ends with the last of these.
         drop(self.messages);
         self.done.store(true, Ordering::Release);
-        let totals = join_unless_signalled(self.ingest, signals, UNREAD)??;
-        let output = match join_unless_signalled(self.output, signals, UNREAD)? {
+        let mut stall = Stall::new(Arc::clone(&self.unwritten), !self.plans.is_empty());
+        let totals = join_unless_signalled(self.ingest, signals, UNREAD, || stall.look())??;
+        let output = match join_unless_signalled(self.output, signals, UNREAD, || stall.look())? {
             Ok(output) => output,
             // `goflow trace | head` is not an error.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             Err(error) => return Err(anyhow!(error).context("the output could not be written")),
         };
         tell_when_late(&self.state);
-        let state = join_unless_signalled(self.state, signals, UNFINISHED)?;
+        let state = join_unless_signalled(self.state, signals, UNFINISHED, || ())?;
         let counts = output.counts();
         let is_silent = counts.iter().all(|(_, count)| *count == 0);
         let summary = Summary {
@@ -524,7 +535,11 @@ impl Running {
                 silence => silence,
             }),
         };
-        output.finish(summary).context("the summary could not be written")
+        // On a thread, because it may find no reader either.
+        let last = spawn("goflow-sink", move || output.finish(summary))?;
+        let mut stall = Stall::new(self.unwritten, !self.plans.is_empty());
+        let written = join_unless_signalled(last, signals, UNREAD, || stall.look())?;
+        written.context("the summary could not be written")
     }
 }
 
@@ -598,7 +613,10 @@ fn spawn<T: Send + 'static>(
     name: &str,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> anyhow::Result<JoinHandle<T>> {
-    Ok(thread::Builder::new().name(name.into()).spawn(body).map_err(NoTask::of(format!("the thread {name}")))?)
+    Ok(thread::Builder::new()
+        .name(name.into())
+        .spawn(body)
+        .map_err(NoTask::of(format!("the thread {name}")))?)
 }
 
 fn join<T>(handle: JoinHandle<T>) -> anyhow::Result<T> {
@@ -629,13 +647,49 @@ fn tell_when_late(state: &JoinHandle<Vec<ProcessState>>) {
     }
 }
 
-/// Waits for a thread that may itself wait for others, which may be for ever: a signal ends that, and `why` is told.
+/// Tells once whoever waits for the end of a trace that its output finds no reader, as behind a pager that was paused.
+struct Stall {
+    since: Instant,
+    is_told: bool,
+    unwritten: Arc<AtomicU64>,
+    had_probes: bool,
+}
+
+impl Stall {
+    /// A disk that is only slow is done by then.
+    const LONG: Duration = Duration::from_secs(2);
+
+    fn new(unwritten: Arc<AtomicU64>, had_probes: bool) -> Self {
+        Self { since: Instant::now(), is_told: false, unwritten, had_probes }
+    }
+
+    fn look(&mut self) {
+        if !self.is_told && self.since.elapsed() >= Self::LONG {
+            self.is_told = true;
+            let over = if self.had_probes { " and the probes are out" } else { "" };
+            let rest = match self.unwritten.load(Ordering::Relaxed) {
+                0 => "the last of the output is".to_owned(),
+                1 => "1 event is".to_owned(),
+                count => format!("{count} events are"),
+            };
+            tracing::warn!(
+                "the trace is over{over}; {rest} still to be written, and whoever reads them takes nothing: Ctrl-C ends goflow \
+                 without"
+            );
+        }
+    }
+}
+
+/// Waits for a thread that may itself wait for others, which may be for ever: a signal ends that, and `why` is told. Calls
+/// `look` meanwhile.
 fn join_unless_signalled<T>(
     handle: JoinHandle<T>,
     signals: &Signals,
     why: &'static str,
+    mut look: impl FnMut(),
 ) -> anyhow::Result<T> {
     while !handle.is_finished() {
+        look();
         if signals.wait([], LOOK).is_some_and(Ended::is_impatient) {
             return Err(anyhow!("interrupted before the output was complete: {why}"));
         }

@@ -152,6 +152,8 @@ impl Source {
 pub(super) struct Outlets {
     /// The sink thread.
     pub(super) messages: Sender<Message>,
+    /// Events on their way through it that are not written yet.
+    pub(super) unwritten: Arc<AtomicU64>,
     /// The state thread.
     pub(super) feed: Feed,
     /// The thread that takes snapshots.
@@ -193,7 +195,7 @@ pub(super) struct Ingest {
 impl Ingest {
     pub(super) fn new(
         sources: Vec<Source>,
-        Outlets { messages, feed, snapshots }: Outlets,
+        Outlets { messages, unwritten, feed, snapshots }: Outlets,
         window: Arc<Window>,
         requests: Receiver<Request>,
         doorbell: Option<Doorbell>,
@@ -205,7 +207,7 @@ impl Ingest {
         Self {
             sources,
             orderer: Orderer::default(),
-            outbox: Outbox::new(messages),
+            outbox: Outbox::new(messages, unwritten),
             feed,
             snapshots,
             taken: Vec::new(),
