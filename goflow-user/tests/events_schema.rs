@@ -11,10 +11,12 @@ use goflow_user::ingest::event::{
     ChanAddr, ChanOp, Event, EventKind, Goid, LossPoint, Lost, MonotonicNs, SyncPrimitive, WaitReason,
 };
 use goflow_user::model::{Change, Inferred, LongWait, Missing, Overview};
+use goflow_user::probe::budget::Mode;
+use goflow_user::probe::estimate::Estimate;
 use goflow_user::sink::json::Json;
 use goflow_user::sink::record::{
-    BinaryName, Frame, Meta, Names, ProbeHits, ProbeMeta, ProcessState, Record, Sink as _, Summary,
-    Unavailable,
+    BinaryName, Coverage, Frame, LevelCoverage, Meta, Names, ProbeHits, ProbeMeta, ProcessState, Record,
+    Sink as _, Summary, Unavailable,
 };
 use goflow_user::sink::words::KINDS;
 use goflow_user::target::snapshot::{Blocked, BlockedOn, Direction, Snapshot};
@@ -28,6 +30,8 @@ const PAGE: &str = include_str!("../../docs/events.md");
 const NAMED: RuntimeAddr = RuntimeAddr(0x10);
 const INLINED: RuntimeAddr = RuntimeAddr(0x20);
 const UNNAMED: RuntimeAddr = RuntimeAddr(0x30);
+
+const MODES: [Mode; 3] = [Mode::Continuous, Mode::Sampled, Mode::Removed];
 
 struct Fake;
 
@@ -172,6 +176,11 @@ fn summary(target_cpu_ns: Result<u64, String>) -> Record {
         hits: 5,
         eventless: 2,
         cost_ns: 7,
+        estimate: match probe {
+            ProbeId::Chansend => Some(Estimate { total: 90, error: Some(4) }),
+            ProbeId::Chanrecv => Some(Estimate { total: 90, error: None }),
+            _ => None,
+        },
     };
     Record::Summary(Box::new(Summary {
         duration_ns: 1,
@@ -180,7 +189,12 @@ fn summary(target_cpu_ns: Result<u64, String>) -> Record {
         lost: vec![(LossPoint::Ring, 1)],
         gaps: 1,
         hits: ProbeId::ALL.map(hits).to_vec(),
+        budget: target_cpu_ns.is_ok().then_some(0.02),
+        coverage: MODES
+            .map(|mode| LevelCoverage { level: "channels", mode, watched_ns: 3, windows: 2 })
+            .to_vec(),
         cost_ns: 4,
+        is_cost_measured: target_cpu_ns.is_ok(),
         target_cpu_ns,
         goflow_cpu_ns: 6,
         processes: vec![Pid(1), Pid(2)],
@@ -282,6 +296,9 @@ fn records() -> Vec<Record> {
     records.extend(kinds().into_iter().map(|kind| event(Some(Goid(1)), kind)));
     for at in [LossPoint::Ring, LossPoint::Sink, LossPoint::Decode] {
         records.push(Record::Lost(Lost { from: MonotonicNs(0), to: MonotonicNs(1), at, count: 1 }));
+    }
+    for (mode, is_watched) in MODES.into_iter().flat_map(|mode| [(mode, true), (mode, false)]) {
+        records.push(Record::Coverage(Coverage { level: "channels", t: MonotonicNs(3), is_watched, mode }));
     }
     records.extend([summary(Err("nobody could read it".to_owned())), summary(Ok(1))]);
     records

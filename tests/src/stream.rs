@@ -24,6 +24,8 @@ pub struct Session {
     pub snapshots: Vec<Taken>,
     /// Losses, in the order of the stream.
     pub lost: Vec<Lost>,
+    /// Where probes went out and in to keep to the budget, in the order of the stream.
+    pub coverage: Vec<Coverage>,
     /// The last line.
     pub summary: Summary,
 }
@@ -37,6 +39,7 @@ enum Line {
     Event(Event),
     Snapshot(Taken),
     Lost(Lost),
+    Coverage(Coverage),
     Summary(Summary),
 }
 
@@ -255,6 +258,32 @@ pub struct Lost {
     pub pid: Option<u32>,
 }
 
+/// The probes of a level went out or in.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Coverage {
+    /// When.
+    pub t_ns: u64,
+    /// Whose.
+    pub level: String,
+    /// All of them are in from here on.
+    pub watched: bool,
+    /// `continuous`, `sampled` or `removed`.
+    pub mode: String,
+}
+
+/// How much of the time a level was watched.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LevelCoverage {
+    /// Which.
+    pub level: String,
+    /// `continuous`, `sampled` or `removed`.
+    pub mode: String,
+    /// How long.
+    pub watched_ns: u64,
+    /// In how many pieces.
+    pub windows: u64,
+}
+
 /// The totals.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Summary {
@@ -272,6 +301,12 @@ pub struct Summary {
     pub gaps: u64,
     /// Hits by probe.
     pub hits: Vec<Hits>,
+    /// What the targets were to lose at most, as a part of 1.
+    pub budget: Option<f64>,
+    /// How much of the time each level was watched.
+    pub coverage: Vec<LevelCoverage>,
+    /// `measured` or `assumed`.
+    pub cost_source: String,
     /// Estimated cost to the targets in that time.
     pub cost_ns: u64,
     /// CPU time of the targets in that time.
@@ -348,6 +383,17 @@ pub struct Hits {
     pub eventless: u64,
     /// What that is estimated to have cost.
     pub cost_ns: u64,
+    /// How many there would have been had it been in all the time.
+    pub estimated: Option<Estimated>,
+}
+
+/// An estimate.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Estimated {
+    /// How many.
+    pub hits: u64,
+    /// The truth is within so many of it, with 95 % confidence.
+    pub error: Option<u64>,
 }
 
 /// Every probe's name, and the kind (and sync object) of its events.
@@ -388,7 +434,7 @@ impl Session {
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let (mut metas, mut processes, mut events, mut lost) = (vec![], vec![], vec![], vec![]);
         let (mut exits, mut gone, mut snapshots) = (vec![], HashSet::new(), vec![]);
-        let mut summary = None;
+        let (mut summary, mut coverage) = (None, vec![]);
         ensure!(bytes.last() == Some(&b'\n'), "the stream does not end with a line feed");
         for (number, line) in bytes[..bytes.len() - 1].split(|byte| *byte == b'\n').enumerate() {
             let what = || format!("line {}: {}", number + 1, String::from_utf8_lossy(line));
@@ -415,11 +461,12 @@ impl Session {
                     snapshots.push(taken);
                 }
                 Line::Lost(window) => lost.push(window),
+                Line::Coverage(one) => coverage.push(one),
                 Line::Summary(totals) => summary = Some(totals),
             }
         }
         let summary = summary.context("the stream has no summary")?;
-        let session = Self { metas, processes, exits, events, snapshots, lost, summary };
+        let session = Self { metas, processes, exits, events, snapshots, lost, coverage, summary };
         session.check()?;
         Ok(session)
     }
@@ -541,7 +588,7 @@ mod tests {
 
     fn summary(exits: u64, hits: u64, lost: u64) -> String {
         format!(
-            r#"{{"type":"summary","ended":"x","duration_ns":1,"detach_ns":1,"counts":{{"goroutine_exit":{exits}}},"lost":{{"ring":{lost}}},"gaps":0,"hits":[{{"probe":"goexit0","hits":{hits},"eventless":0,"cost_ns":1}}],"cost_ns":1,"target_cpu_ns":null,"goflow_cpu_ns":1,"processes":[1],"state":[]}}"#
+            r#"{{"type":"summary","ended":"x","duration_ns":1,"detach_ns":1,"counts":{{"goroutine_exit":{exits}}},"lost":{{"ring":{lost}}},"gaps":0,"hits":[{{"probe":"goexit0","hits":{hits},"eventless":0,"cost_ns":1}}],"budget":null,"coverage":[],"cost_source":"assumed","cost_ns":1,"target_cpu_ns":null,"goflow_cpu_ns":1,"processes":[1],"state":[]}}"#
         )
     }
 

@@ -284,7 +284,12 @@ fn a_target_that_dies_at_any_moment_of_the_attach_never_hangs_goflow() -> Result
         ensure!(finished.took < Duration::from_secs(2), "took {:?}", finished.took);
         if code == 0 {
             finished.session().with_context(|| format!("after {delay_ms} ms"))?;
+            continue;
         }
+        let why = ["ended while goflow attached", "there is no process", "has ended"];
+        ensure!(why.iter().any(|why| finished.stderr.contains(why)), "{}", finished.stderr);
+        // Nothing is wrong with the machine, nor with what was asked for.
+        ensure!(!finished.stderr.contains("help:"), "{}", finished.stderr);
     }
     Ok(())
 }

@@ -173,6 +173,50 @@ fn a_full_disk_ends_the_session_with_an_error() -> Result<()> {
     target.finish()
 }
 
+/// As a pager does that was paused. The probes come out in time, goflow says why it is still there, and a signal ends it.
+#[test]
+fn a_reader_that_takes_nothing_keeps_no_probe_in_and_is_told_of() -> Result<()> {
+    let target = storm()?;
+    let directory = tempfile::tempdir()?;
+    let messages = directory.path().join("stderr");
+    let mut command = Command::new(binary()?);
+    command.args(["trace", "--all", "--duration", "500ms", "--pid", &target.pid().to_string()]);
+    command.stdout(Stdio::piped()).stderr(std::fs::File::create(&messages)?);
+    let mut goflow = command.spawn()?;
+    let told = until("it says so", PATIENCE, || {
+        let told = std::fs::read_to_string(&messages)?;
+        Ok(told.contains("Ctrl-C ends goflow").then_some(told))
+    });
+    let untouched = target.assert_text_is_untouched();
+    kill_process(Pid::from_child(&goflow), Signal::INT)?;
+    let ended = wait_for(&mut goflow, PATIENCE);
+    // The test is over either way.
+    let _ = goflow.kill();
+    ensure!(told?.contains("the probes are out; "), "{}", std::fs::read_to_string(&messages)?);
+    untouched?;
+    ended?;
+    ensure!(goflow.wait()?.code() == Some(2), "{}", std::fs::read_to_string(&messages)?);
+    target.finish()
+}
+
+/// The statement is `go two(1, 2)`, of which the compiler makes a function without arguments.
+#[test]
+fn what_a_goroutine_runs_is_told_and_not_the_wrapper_that_the_compiler_made() -> Result<()> {
+    for go in goflow_tests::programs::go_versions() {
+        let program = Program::named("frames").go(go).build()?;
+        let mut command = Command::new(binary()?);
+        command.args(["trace", "--all", "--level", "lifecycle", "--"]).arg(program);
+        let mut goflow = Goflow::spawn(&mut command)?;
+        // The program ends with it.
+        goflow.close_stdin();
+        let text = String::from_utf8(goflow.finish()?.stdout)?;
+        let created: Vec<&str> = text.lines().filter(|line| line.contains(" create ")).collect();
+        ensure!(created.iter().any(|line| line.contains(" main.two ")), "go{go}: {created:#?}");
+        ensure!(!created.iter().any(|line| line.contains("wrap")), "go{go}: {created:#?}");
+    }
+    Ok(())
+}
+
 /// goflow under a limit of the shell, such as `-f 64`.
 fn limited(limit: &str, arguments: &[&str]) -> Result<Command> {
     let mut shell = Command::new("sh");
@@ -205,6 +249,20 @@ fn a_limit_on_open_files_is_named_wherever_it_is_met() -> Result<()> {
     soft.arg("--nofile=16:1024").arg(binary()?).args(["trace", "--duration", "100ms", "--pid", &pid]);
     let finished = Goflow::spawn(&mut soft)?.finish()?;
     ensure!(finished.status.success(), "{}", finished.stderr);
+    target.assert_text_is_untouched()?;
+    target.finish()
+}
+
+/// A little less than it needs is told by the allocator, and much less by the first thread that does not start.
+#[test]
+fn a_limit_on_addresses_is_named_whatever_it_stops() -> Result<()> {
+    let target = storm()?;
+    let pid = target.pid().to_string();
+    for kib in ["10000", "12000", "40000"] {
+        let arguments = ["trace", "--duration", "1s", "--pid", &pid];
+        let finished = Goflow::spawn(&mut limited(&format!("-v {kib}"), &arguments)?)?.finish()?;
+        finished.assert_refused(&["ulimit -v unlimited"]).with_context(|| kib)?;
+    }
     target.assert_text_is_untouched()?;
     target.finish()
 }

@@ -22,6 +22,7 @@ pub mod version;
 
 mod build_version;
 mod wait_reason;
+mod wrapper;
 
 #[cfg(test)]
 mod fixture;
@@ -313,6 +314,17 @@ impl<'d> GoBinary<'d> {
             Some(record) => table.declaration(&record),
             None => self.frames(entry).pop(),
         }
+    }
+
+    /// The function that a goroutine runs which starts at `entry`: where the compiler made that to pass arguments on (`go f(x)`
+    /// starts at `main.main.gowrap1`), what it calls or what was inlined into it; the wrapper itself where that is not told.
+    #[must_use]
+    pub fn started_function(&self, entry: LinkAddr) -> Option<Frame<'_>> {
+        let declared = self.function_at(entry)?;
+        if !declared.wrapper || self.arch() != Arch::Amd64 {
+            return Some(declared);
+        }
+        Some(wrapper::wrapped(self, entry).unwrap_or(declared))
     }
 
     /// Where the fields of the runtime's structs are, and how that is known; read when first asked.

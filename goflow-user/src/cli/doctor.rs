@@ -67,7 +67,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let cost = cost.map(|cost| cost.inspect_err(|error| tracing::warn!("{error:#}")).ok());
     let report = Report { verdict: judge::verdict(&checks), checks, cost };
     let text = match args.format {
-        Format::Text => text(&report, judge::least(&facts).setcap),
+        Format::Text => text(&report, judge::least(&facts).setcap, judge::without_probes(&facts)),
         Format::Json => serde_json::to_string(&report)? + "\n",
     };
     anstream::stdout().write_all(text.as_bytes()).context("the report could not be written")?;
@@ -78,7 +78,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn text(report: &Report, setcap: &str) -> String {
+fn text(report: &Report, setcap: &str, without_probes: Option<&str>) -> String {
     const DIM: Style = Style::new().dimmed();
     const BOLD: Style = Style::new().bold();
     let mut out = String::new();
@@ -94,6 +94,9 @@ fn text(report: &Report, setcap: &str) -> String {
         }
     }
     let _ = writeln!(out, "\n{BOLD}{}{BOLD:#}", sentence(report));
+    if let (Verdict::No | Verdict::Unknown, Some(commands)) = (report.verdict, without_probes) {
+        let _ = writeln!(out, "Without probes this works:\n  {commands}");
+    }
     let _ = writeln!(
         out,
         "The least privilege that works here, with CAP_SYS_PTRACE for the processes of other users:\n  \

@@ -34,6 +34,7 @@ use crate::sink::printable::printable;
 use crate::target::executable::{self, ExecutableError};
 use crate::target::host;
 use crate::target::refusal::Refusal;
+use crate::target::spawn::SpawnError;
 
 /// Exit status of every error, also of wrong usage.
 const EXIT_ERROR: u8 = 2;
@@ -248,7 +249,7 @@ fn print_error(error: &anyhow::Error) -> io::Result<()> {
         || error.chain().find_map(|link| link.downcast_ref::<BinaryError>()).map(|of| of.advice().to_owned());
     let mut stderr = anstream::stderr().lock();
     writeln!(stderr, "{NAME}goflow{NAME:#}: {}", printable_lines(&messages(error).join(": ")))?;
-    let certain = advice_on_files(error);
+    let certain = advice_on_files(error).or_else(|| advice_on_tasks(error));
     match certain
         .or_else(|| advice_of(error).map(str::to_owned))
         .or_else(of_binary)
@@ -272,6 +273,17 @@ fn advice_on_files(error: &anyhow::Error) -> Option<String> {
     ))
 }
 
+/// What helps where no more threads or processes may be started, or nothing more mapped.
+fn advice_on_tasks(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|link| {
+        if let Some(SpawnError::Start { error, .. }) = link.downcast_ref::<SpawnError>() {
+            return host::is_out_of_tasks(error).then(host::advice_on_tasks);
+        }
+        let of_task = link.downcast_ref::<host::NoTask>().and_then(host::NoTask::advice);
+        of_task.or_else(|| host::advice_on_addresses(link.downcast_ref::<io::Error>()?))
+    })
+}
+
 /// What helps against a whole kind of errors. The rest says in its message what to do.
 fn advice_by_kind(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|link| {
@@ -286,7 +298,10 @@ fn advice_by_kind(error: &anyhow::Error) -> Option<String> {
         if let Some(error) = link.downcast_ref::<io::Error>() {
             return advice_on_writing(error.kind()).map(str::to_owned);
         }
-        let is_of_kernel = link.is::<AttachError>() || link.is::<LoadError>();
+        let attach = link.downcast_ref::<AttachError>();
+        // It is no fault of the machine that a process has ended.
+        let is_of_kernel =
+            attach.is_some_and(|error| !matches!(error, AttachError::Gone(_))) || link.is::<LoadError>();
         is_of_kernel.then(|| "`goflow doctor` tells what this machine lacks, -v tells more".to_owned())
     })
 }

@@ -26,7 +26,7 @@ use crate::sink::snapshot::{Origin, View, folded, json, pprof, text};
 use crate::target::Pid;
 use crate::target::core::CoreFile;
 use crate::target::executable::Executable;
-use crate::target::host::wall_clock_offset_ns;
+use crate::target::host::{NoTask, wall_clock_offset_ns};
 use crate::target::memory::{Limited, Memory, MemoryError, ProcessMemory, Pulse, WHY_NO_ANSWER};
 use crate::target::process::{self, Process};
 use crate::target::refusal::Refusal;
@@ -231,7 +231,7 @@ fn read_watched(args: &SnapshotArgs, pid: Pid) -> anyhow::Result<(Executable, Lo
             // Nobody listens where the process did not answer.
             let _ = done.send(read_process(&args, pid, &theirs));
         })
-        .context("no thread for goflow-snapshot")?;
+        .map_err(NoTask::of("the thread goflow-snapshot"))?;
     let mut patience = Patience::new(limit);
     loop {
         match read.recv_timeout(LOOK) {

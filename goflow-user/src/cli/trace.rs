@@ -33,6 +33,9 @@ use crate::target::spawn::{SpawnError, find_program};
 /// Ring buffer sizes to choose from: below, a burst of one scheduler tick is lost; above, the kernel refuses.
 const RING_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
 
+/// Ring buffer size unless another is asked for.
+const DEFAULT_RING_BYTES: u32 = 8 << 20;
+
 /// Snapshots a second to choose from with `--level snapshot`: more would not reach the output one by one.
 const RATES: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 
@@ -104,7 +107,8 @@ pub(super) struct TraceArgs {
     /// Stop after this time, such as 10s, 500ms or 1m30s; without it, when the target ends or on Ctrl-C
     ///
     /// Units are ms, s, m, h and d. A command is not ended: the trace stops, the summary is written, and goflow waits for
-    /// the end of the command to pass on its exit status.
+    /// the end of the command to pass on its exit status. Where whoever reads the output has stopped, as a paused pager, the
+    /// probes come out all the same, and goflow waits for the reader, or for Ctrl-C, and says so.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
     /// How to write events
@@ -122,11 +126,11 @@ pub(super) struct TraceArgs {
     /// Frames to record of the stack of a goroutine that parks, 0 to 32
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = parse_stack_depth)]
     stack_depth: u32,
-    /// Size of the buffer between kernel and goflow, such as 8MiB; rounded up to a power of two
+    /// Size of the buffer between kernel and goflow, such as 64MiB; rounded up to a power of two [default: 8MiB]
     ///
-    /// A larger one loses less when events come in bursts.
-    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = parse_ring_bytes)]
-    buffer: u32,
+    /// A larger one loses less when events come in bursts. Level snapshot has none.
+    #[arg(long, value_name = "SIZE", value_parser = parse_ring_bytes)]
+    buffer: Option<u32>,
     /// How to attach: one link for all probes (Linux 6.6), or one perf event for each
     #[arg(long, value_enum, value_name = "METHOD", default_value_t = Attach::Auto, hide = true)]
     attach: Attach,
@@ -175,6 +179,13 @@ impl TraceArgs {
             let message =
                 "--rate belongs to --level snapshot; beside probes goflow reads as often as it costs little";
             (ErrorKind::ArgumentConflict, message)
+        } else if self.buffer.is_some() && self.level == Level::Snapshot {
+            let message = "--buffer is of events that probes record, and --level snapshot has no probe: leave it out \
+                (--rate is how often it looks), or take --level lifecycle or more";
+            (ErrorKind::ArgumentConflict, message)
+        } else if self.attach != Attach::Auto && self.level == Level::Snapshot {
+            let message = "--attach is how probes go in, and --level snapshot has none: leave it out, or take --level lifecycle or more";
+            (ErrorKind::ArgumentConflict, message)
         } else {
             return Ok(());
         };
@@ -211,7 +222,7 @@ impl TraceArgs {
             duration: self.duration,
             budget: self.budget,
             stack_depth: self.stack_depth,
-            ring_bytes: self.buffer,
+            ring_bytes: self.buffer.unwrap_or(DEFAULT_RING_BYTES),
             attach: match self.attach {
                 Attach::Auto => None,
                 Attach::UprobeMulti => Some(AttachMethod::UprobeMulti),
@@ -453,6 +464,22 @@ mod tests {
             assert!(refusal.contains("from 0.01 to 100"), "{nonsense}: {refusal}");
         }
         assert!(refusal("--pid 1 --rate 5").contains("--rate belongs to --level snapshot"));
+    }
+
+    #[test]
+    fn what_is_of_probes_alone_is_refused_where_there_is_none() {
+        for (option, why) in [
+            ("--buffer 16MiB", "--buffer is of events that probes record"),
+            ("--buffer 8MiB", "--rate is how often it looks"),
+            ("--attach perf", "--attach is how probes go in"),
+        ] {
+            let refusal = refusal(&format!("--pid 1 --level snapshot {option}"));
+            assert!(refusal.contains(why), "{option}: {refusal}");
+            assert!(args(&format!("--pid 1 --level lifecycle {option}")).is_ok(), "{option}");
+        }
+        // How deep the stacks are that a look reads is its matter as well.
+        let options = args("--pid 1 --level snapshot --stack-depth 3 --attach auto").unwrap().options();
+        assert_eq!(options.stack_depth, 3);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::probe::load::{AttachMethod, LoadError};
 use crate::probe::plan::{Plan, PlannedSite};
 use crate::sink::record::{BinaryName, LevelCoverage, ProbeHits, ProcessState, Progress, Silence, Summary};
 use crate::target::executable::{Executable, FileId};
+use crate::target::host::NoTask;
 use crate::target::lease::{Lease, WANTED_BACK};
 use crate::target::memory::{Pulse, WHY_NO_ANSWER};
 use crate::target::process::{self, Process, Standstill};
@@ -38,7 +39,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Child;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -67,7 +68,8 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
     }
     let lease = targets.lease.take();
     let executables = mem::take(&mut targets.executables);
-    let traced = session::attach_all(executables, lease.as_ref(), options, &environment)?;
+    let traced = session::attach_all(executables, lease.as_ref(), options, &environment);
+    let traced = traced.map_err(|error| targets.watch.find_ended().map_or(error, ended_meanwhile))?;
     let mut running =
         Running::start(traced, targets.watch, lease, environment, options, Output::new(sink, phases))?;
     let waiting = targets.waiting.take();
@@ -146,8 +148,12 @@ fn open_pids(pids: &[Pid]) -> anyhow::Result<Opened> {
     let mut processes = Vec::new();
     for &pid in pids {
         let process = Process::open(pid).map_err(|error| no_process(pid, error))?;
-        let id =
-            Executable::id_of_process(pid).or_else(|_| Executable::of_process(pid).map(|file| file.id()))?;
+        let had_ended = process.has_ended();
+        let id = Executable::id_of_process(pid)
+            .or_else(|_| Executable::of_process(pid).map(|file| file.id()))
+            .map_err(
+                |error| if !had_ended && process.has_ended() { ended_meanwhile(pid) } else { error.into() },
+            )?;
         if let Some(standstill) = Standstill::of(pid) {
             tracing::warn!("process {pid} {}", standstill.sentence());
         }
@@ -165,8 +171,15 @@ fn open_pids(pids: &[Pid]) -> anyhow::Result<Opened> {
                 .advise(|| "try again");
         }
         Ok((executable, Scope::Processes(pids)))
-    })?;
-    Ok(Opened { executables, watch: Watch::of(processes), waiting: None, lease: None })
+    });
+    let watch = Watch::of(processes);
+    let executables = executables.map_err(|error| watch.find_ended().map_or(error, ended_meanwhile))?;
+    Ok(Opened { executables, watch, waiting: None, lease: None })
+}
+
+/// Whatever failed then failed for that.
+fn ended_meanwhile(pid: Pid) -> anyhow::Error {
+    anyhow!("process {pid} ended while goflow attached; nothing of goflow is left behind")
 }
 
 fn no_process(pid: Pid, error: io::Error) -> anyhow::Error {
@@ -258,6 +271,7 @@ struct Running {
     messages: Sender<Message>,
     done: Arc<AtomicBool>,
     output_closed: Arc<AtomicBool>,
+    unwritten: Arc<AtomicU64>,
     watch: Watch,
     window: Arc<Window>,
     /// goflow's own CPU time when the window opened.
@@ -283,6 +297,7 @@ impl Running {
         let doorbell = watch.open(&files).context("the processes cannot be watched")?;
         let window = Arc::new(Window::open());
         let (messages, received) = bounded(QUEUE);
+        let unwritten = output.unwritten();
         let output = spawn("goflow-sink", move || {
             host::run_before_others();
             output.run(&received)
@@ -323,7 +338,12 @@ impl Running {
         let (done, output_closed) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let ingest = Ingest::new(
             sources,
-            Outlets { messages: messages.clone(), feed, snapshots: asks.clone() },
+            Outlets {
+                messages: messages.clone(),
+                unwritten: Arc::clone(&unwritten),
+                feed,
+                snapshots: asks.clone(),
+            },
             (Arc::clone(&window), spans),
             requested,
             doorbell,
@@ -350,6 +370,7 @@ impl Running {
             messages,
             done,
             output_closed,
+            unwritten,
             watch,
             window,
             own_cpu_ns: host::own_cpu_ns(),
@@ -554,15 +575,16 @@ impl Running {
         // The sink thread ends with the last of these.
         drop(self.messages);
         self.done.store(true, Ordering::Release);
-        let totals = join_unless_signalled(self.ingest, signals, UNREAD)??;
-        let output = match join_unless_signalled(self.output, signals, UNREAD)? {
+        let mut stall = Stall::new(Arc::clone(&self.unwritten), !self.plans.is_empty());
+        let totals = join_unless_signalled(self.ingest, signals, UNREAD, || stall.look())??;
+        let output = match join_unless_signalled(self.output, signals, UNREAD, || stall.look())? {
             Ok(output) => output,
             // `goflow trace | head` is not an error.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             Err(error) => return Err(anyhow!(error).context("the output could not be written")),
         };
         tell_when_late(&self.state);
-        let state = join_unless_signalled(self.state, signals, UNFINISHED)?;
+        let state = join_unless_signalled(self.state, signals, UNFINISHED, || ())?;
         if let Some(calibration) = self.calibration.take() {
             calibration.end();
         }
@@ -594,7 +616,11 @@ impl Running {
                 silence => silence,
             }),
         };
-        output.finish(summary).context("the summary could not be written")
+        // On a thread, because it may find no reader either.
+        let last = spawn("goflow-sink", move || output.finish(summary))?;
+        let mut stall = Stall::new(self.unwritten, !self.plans.is_empty());
+        let written = join_unless_signalled(last, signals, UNREAD, || stall.look())?;
+        written.context("the summary could not be written")
     }
 }
 
@@ -701,7 +727,10 @@ fn spawn<T: Send + 'static>(
     name: &str,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> anyhow::Result<JoinHandle<T>> {
-    thread::Builder::new().name(name.into()).spawn(body).with_context(|| format!("no thread for {name}"))
+    Ok(thread::Builder::new()
+        .name(name.into())
+        .spawn(body)
+        .map_err(NoTask::of(format!("the thread {name}")))?)
 }
 
 fn join<T>(handle: JoinHandle<T>) -> anyhow::Result<T> {
@@ -732,13 +761,49 @@ fn tell_when_late(state: &JoinHandle<Vec<ProcessState>>) {
     }
 }
 
-/// Waits for a thread that may itself wait for others, which may be for ever: a signal ends that, and `why` is told.
+/// Tells once whoever waits for the end of a trace that its output finds no reader, as behind a pager that was paused.
+struct Stall {
+    since: Instant,
+    is_told: bool,
+    unwritten: Arc<AtomicU64>,
+    had_probes: bool,
+}
+
+impl Stall {
+    /// A disk that is only slow is done by then.
+    const LONG: Duration = Duration::from_secs(2);
+
+    fn new(unwritten: Arc<AtomicU64>, had_probes: bool) -> Self {
+        Self { since: Instant::now(), is_told: false, unwritten, had_probes }
+    }
+
+    fn look(&mut self) {
+        if !self.is_told && self.since.elapsed() >= Self::LONG {
+            self.is_told = true;
+            let over = if self.had_probes { " and the probes are out" } else { "" };
+            let rest = match self.unwritten.load(Ordering::Relaxed) {
+                0 => "the last of the output is".to_owned(),
+                1 => "1 event is".to_owned(),
+                count => format!("{count} events are"),
+            };
+            tracing::warn!(
+                "the trace is over{over}; {rest} still to be written, and whoever reads them takes nothing: Ctrl-C ends goflow \
+                 without"
+            );
+        }
+    }
+}
+
+/// Waits for a thread that may itself wait for others, which may be for ever: a signal ends that, and `why` is told. Calls
+/// `look` meanwhile.
 fn join_unless_signalled<T>(
     handle: JoinHandle<T>,
     signals: &Signals,
     why: &'static str,
+    mut look: impl FnMut(),
 ) -> anyhow::Result<T> {
     while !handle.is_finished() {
+        look();
         if signals.wait([], LOOK).is_some_and(Ended::is_impatient) {
             return Err(anyhow!("interrupted before the output was complete: {why}"));
         }

@@ -195,6 +195,8 @@ fn without(mut hits: Hits, others: &Hits) -> Hits {
 pub(super) struct Outlets {
     /// The sink thread.
     pub(super) messages: Sender<Message>,
+    /// Events on their way through it that are not written yet.
+    pub(super) unwritten: Arc<AtomicU64>,
     /// The state thread.
     pub(super) feed: Feed,
     /// The thread that takes snapshots.
@@ -241,7 +243,7 @@ pub(super) struct Ingest {
 impl Ingest {
     pub(super) fn new(
         sources: Vec<Source>,
-        Outlets { messages, feed, snapshots }: Outlets,
+        Outlets { messages, unwritten, feed, snapshots }: Outlets,
         (window, spans): (Arc<Window>, Arc<Spans>),
         requests: Receiver<Request>,
         doorbell: Option<Doorbell>,
@@ -253,7 +255,7 @@ impl Ingest {
         Self {
             sources,
             orderer: Orderer::default(),
-            outbox: Outbox::new(messages),
+            outbox: Outbox::new(messages, unwritten),
             feed,
             snapshots,
             taken: Vec::new(),

@@ -55,6 +55,11 @@ impl Names for Processes {
         executable.binary().function_at(entry)
     }
 
+    fn started_function(&self, pid: Pid, entry: RuntimeAddr) -> Option<Frame<'_>> {
+        let (executable, entry) = self.at(pid, entry)?;
+        executable.binary().started_function(entry)
+    }
+
     fn wait_reason(&self, pid: Pid, reason: WaitReason) -> Option<&str> {
         self.by_pid.get(&pid)?.executable.binary().wait_reason(reason.0)
     }

@@ -9,6 +9,8 @@ use super::Message;
 use crate::ingest::event::{Event, LossPoint, Lost};
 use crossbeam_channel::{Sender, TrySendError};
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Events in one message, at most.
 const BATCH: usize = 2048;
@@ -27,13 +29,24 @@ pub(super) struct Outbox {
     total_taken: u64,
     /// Dropped in all.
     total_dropped: u64,
+    /// Taken and not yet written, here and behind the channel.
+    unwritten: Arc<AtomicU64>,
     closed: bool,
 }
 
 impl Outbox {
-    pub(super) fn new(channel: Sender<Message>) -> Self {
-        let waiting = VecDeque::new();
-        Self { channel, waiting, events: 0, dropped: None, total_taken: 0, total_dropped: 0, closed: false }
+    /// In front of `channel`; adds to `unwritten` what whoever writes takes off again.
+    pub(super) fn new(channel: Sender<Message>, unwritten: Arc<AtomicU64>) -> Self {
+        Self {
+            channel,
+            waiting: VecDeque::new(),
+            events: 0,
+            dropped: None,
+            total_taken: 0,
+            total_dropped: 0,
+            unwritten,
+            closed: false,
+        }
     }
 
     /// True once nobody reads the channel any more.
@@ -53,6 +66,9 @@ impl Outbox {
 
     /// Takes one of the few messages without which later ones cannot be understood; it is never dropped.
     pub(super) fn push(&mut self, message: Message) {
+        if let Message::Inferred(changes) = &message {
+            self.unwritten.fetch_add(changes.len() as u64, Ordering::Relaxed);
+        }
         self.waiting.push_back(message);
     }
 
@@ -69,6 +85,7 @@ impl Outbox {
     fn append(&mut self, events: Vec<Event>) {
         self.events += events.len();
         self.total_taken += events.len() as u64;
+        self.unwritten.fetch_add(events.len() as u64, Ordering::Relaxed);
         let mut events = events.into_iter().peekable();
         if let Some(Message::Events(last)) = self.waiting.back_mut() {
             let room = BATCH.saturating_sub(last.len());
@@ -180,7 +197,7 @@ mod tests {
     #[test]
     fn many_small_batches_wait_without_loss_and_keep_their_order() {
         let (sender, receiver) = bounded(1);
-        let mut outbox = Outbox::new(sender);
+        let mut outbox = Outbox::new(sender, Arc::default());
         for t in 0..10_000 {
             outbox.push_events(events(t..t + 1));
             outbox.pump();
@@ -198,11 +215,12 @@ mod tests {
     #[test]
     fn what_exceeds_the_bound_is_one_loss_between_what_was_kept() {
         let (sender, receiver) = bounded(1000);
-        let mut outbox = Outbox::new(sender);
+        let mut outbox = Outbox::new(sender, Arc::default());
         let most = MOST_WAITING as u64;
         outbox.push_events(events(0..most + 5));
         outbox.push_events(events(most + 5..most + 7));
         assert_eq!((outbox.total_taken(), outbox.total_dropped()), (most, 7));
+        assert_eq!(outbox.unwritten.load(Ordering::Relaxed), most);
         outbox.pump();
         outbox.push_events(events(most + 7..most + 9));
         outbox.flush();
@@ -215,7 +233,7 @@ mod tests {
     #[test]
     fn a_loss_with_nothing_after_it_is_reported_at_the_end() {
         let (sender, receiver) = bounded(1000);
-        let mut outbox = Outbox::new(sender);
+        let mut outbox = Outbox::new(sender, Arc::default());
         outbox.push_events(events(0..MOST_WAITING as u64 + 1));
         outbox.flush();
         let most = MOST_WAITING as u64;
@@ -225,7 +243,7 @@ mod tests {
     #[test]
     fn a_reader_that_is_gone_is_noticed_and_nothing_piles_up() {
         let (sender, receiver) = bounded(1);
-        let mut outbox = Outbox::new(sender);
+        let mut outbox = Outbox::new(sender, Arc::default());
         drop(receiver);
         outbox.push_events(events(0..10));
         outbox.pump();

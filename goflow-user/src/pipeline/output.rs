@@ -10,6 +10,8 @@ use crate::sink::words::{KINDS, change_index, kind_index};
 use crate::target::host;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long the sink waits before it is told that nothing came.
@@ -21,6 +23,8 @@ pub(super) struct Output {
     processes: Processes,
     counts: [u64; KINDS.len()],
     gaps: u64,
+    /// Events on their way here.
+    unwritten: Arc<AtomicU64>,
     phases: Phases,
     has_snapshot: bool,
     has_event: bool,
@@ -34,10 +38,16 @@ impl Output {
             processes,
             counts: [0; KINDS.len()],
             gaps: 0,
+            unwritten: Arc::default(),
             phases,
             has_snapshot: false,
             has_event: false,
         }
+    }
+
+    /// Events that are on their way: whoever sends them adds to it.
+    pub(super) fn unwritten(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.unwritten)
     }
 
     /// Writes until every sender is gone.
@@ -73,17 +83,21 @@ impl Output {
                 self.record(&Record::ProcessExit { pid, t })
             }
             Message::Events(events) => {
+                let count = events.len() as u64;
                 for event in events {
                     self.counts[kind_index(&event.kind)] += 1;
                     self.record(&Record::Event(event))?;
                 }
+                self.unwritten.fetch_sub(count, Ordering::Relaxed);
                 Ok(())
             }
             Message::Inferred(changes) => {
+                let count = changes.len() as u64;
                 for inferred in changes {
                     self.counts[change_index(&inferred.change)] += 1;
                     self.record(&Record::Inferred(inferred))?;
                 }
+                self.unwritten.fetch_sub(count, Ordering::Relaxed);
                 Ok(())
             }
             Message::Snapshot(pid, snapshot) => self.record(&Record::Snapshot { pid, snapshot }),

@@ -102,7 +102,7 @@ fn is_about_privilege(error: &io::Error) -> bool {
 }
 
 fn start_keeper() -> anyhow::Result<Arc<Keeper>> {
-    let keeper = Keeper::start().context("the process that is to hold the probes cannot be started")?;
+    let keeper = Keeper::start().map_err(host::NoTask::of("the process that is to hold the probes"))?;
     Ok(Arc::new(keeper))
 }
 
@@ -145,7 +145,7 @@ pub(super) fn side_by_side<T: Send, R: Send>(
         let spawn = |item| thread::Builder::new().spawn_scoped(scope, move || work(item));
         let threads: Vec<_> = items.into_iter().map(spawn).collect();
         let join = |thread: io::Result<ScopedJoinHandle<'_, anyhow::Result<R>>>| {
-            let thread = thread.context("a thread cannot be started")?;
+            let thread = thread.map_err(host::NoTask::of("a thread"))?;
             thread.join().unwrap_or_else(|panic| resume_unwind(panic))
         };
         threads.into_iter().map(join).collect()

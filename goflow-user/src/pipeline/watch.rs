@@ -269,6 +269,15 @@ impl Watch {
         self.arrivals.is_some()
     }
 
+    /// One that has ended, without taking note of that.
+    pub(super) fn find_ended(&self) -> Option<Pid> {
+        self.watched
+            .iter()
+            .map(|watched| &watched.process)
+            .find(|process| process.has_ended())
+            .map(Process::pid)
+    }
+
     /// True once every process that was there from the start has ended.
     pub(super) fn is_over(&self) -> bool {
         self.arrivals.is_none() && self.watched.is_empty()

@@ -309,7 +309,7 @@ impl<W: Write> Pretty<W> {
             Change::Exited => (name(Some(goid)), key.site.map_or("", |_| "created at").to_owned()),
             Change::Readied => ("?".to_owned(), name(Some(goid))),
             Change::Parked { on, .. } => {
-                let object = on.first().map(words::object).unwrap_or_default();
+                let object = on.first().map(|on| self.book.object(pid, on)).unwrap_or_default();
                 (name(Some(goid)), self.detail(key.detail) + &object)
             }
         };
@@ -486,7 +486,8 @@ impl<W: Write> Pretty<W> {
     }
 
     fn channel_op(&self, pid: Pid, op: &ChanOp) -> String {
-        self.channel_or_nil(pid, op.chan)
+        let cap = op.chan.and_then(|chan| self.book.untold_cap(pid, chan));
+        self.channel_or_nil(pid, op.chan) + &buffer(cap)
     }
 
     fn channel_or_nil(&self, pid: Pid, chan: Option<ChanAddr>) -> String {
@@ -563,7 +564,9 @@ impl<W: Write> Pretty<W> {
     fn fold_row(&mut self, key: Key, row: Row) {
         let what = match (LABELS[key.kind], row.channels) {
             ("chan send" | "chan recv" | "chan close", Channels::None) => "nil channel".to_owned(),
-            (_, Channels::One(pid, chan, _)) => self.book.channel_name(pid, chan),
+            (_, Channels::One(pid, chan, _)) => {
+                self.book.channel_name(pid, chan) + &buffer(self.book.untold_cap(pid, chan))
+            }
             (_, Channels::Several(Some(elem_type))) => format!("several chan {}", self.book.text(elem_type)),
             (_, Channels::Several(None)) => "several channels".to_owned(),
             ("ready" | "exit", Channels::None) => {
@@ -615,8 +618,10 @@ impl<W: Write> Pretty<W> {
         }
     }
 
-    /// Whoever was created before the probes were in gets its name from a snapshot.
+    /// Whoever was created before the probes were in gets its name from a snapshot, and so do channels; of those the summary
+    /// tells as well.
     fn learn(&mut self, pid: Pid, snapshot: &Snapshot, names: &dyn Names) {
+        self.book.waited_on(pid, &snapshot.channels, names);
         if self.view.events == Events::None {
             return;
         }

@@ -281,6 +281,11 @@ pub trait Names {
     fn frames(&self, pid: Pid, pc: RuntimeAddr) -> Vec<Frame<'_>>;
     /// Frames of the function that starts at `entry` (for start functions).
     fn function_at(&self, pid: Pid, entry: RuntimeAddr) -> Option<Frame<'_>>;
+    /// The function that a goroutine runs which starts at `entry`; not the wrapper by which the compiler passes its arguments on,
+    /// where it can be told.
+    fn started_function(&self, pid: Pid, entry: RuntimeAddr) -> Option<Frame<'_>> {
+        self.function_at(pid, entry)
+    }
     /// The runtime's text of a wait reason.
     fn wait_reason(&self, pid: Pid, reason: WaitReason) -> Option<&str>;
     /// Go's name of the type whose descriptor is at `addr`.

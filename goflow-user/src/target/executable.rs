@@ -31,6 +31,9 @@ pub enum ExecutableError {
     /// A thread of the kernel.
     #[error("{0} is a thread of the kernel, which runs no program; `pgrep -l NAME` finds the right pid")]
     KernelThread(Pid),
+    /// A process that was there a moment ago.
+    #[error("there is no process {0} any more")]
+    Gone(Pid),
     /// A process that has ended.
     #[error("process {0} has ended; only its parent has not taken note of that")]
     Ended(Pid),
@@ -65,7 +68,7 @@ impl ExecutableError {
     fn is_absence(&self) -> bool {
         match self {
             Self::Open { error, .. } => error.kind() == io::ErrorKind::NotFound,
-            Self::Ended(_) => true,
+            Self::Gone(_) | Self::Ended(_) => true,
             _ => false,
         }
     }
@@ -226,6 +229,9 @@ fn without_file(pid: Pid, link: &Path, error: io::Error) -> ExecutableError {
     match (error.kind(), Fileless::of(pid)) {
         (_, Some(Fileless::KernelThread)) => ExecutableError::KernelThread(pid),
         (_, Some(Fileless::Zombie)) => ExecutableError::Ended(pid),
+        (io::ErrorKind::NotFound, None) if !Path::new("/proc").join(pid.to_string()).exists() => {
+            ExecutableError::Gone(pid)
+        }
         (io::ErrorKind::PermissionDenied, None) => {
             ExecutableError::NotAllowed { pid, why: Refusal::detect().sentence(), error }
         }
@@ -248,6 +254,13 @@ impl AsFd for Executable {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_is_gone_is_no_path_that_was_mistyped() {
+        // pid_max(5) is at most 2^22.
+        let gone = Executable::of_process(Pid(u32::MAX >> 1)).err().unwrap();
+        assert!(matches!(gone, ExecutableError::Gone(_)), "{gone:?}");
+    }
 
     #[test]
     fn a_file_that_was_deleted_is_told_from_one_that_is_called_so() {

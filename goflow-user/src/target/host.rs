@@ -4,6 +4,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
+use thiserror::Error;
 
 /// Inode of the initial pid namespace, fixed by the kernel (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 pub const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
@@ -59,6 +60,67 @@ pub fn is_out_of_files(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
+/// A thread or a process of goflow's own that could not be started.
+#[derive(Debug, Error)]
+#[error("{what} cannot be started: {error}")]
+pub struct NoTask {
+    what: String,
+    #[source]
+    error: io::Error,
+}
+
+impl NoTask {
+    /// What could not be started, for an error of whoever tried.
+    pub fn of(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        |error| Self { what: what.into(), error }
+    }
+
+    /// What to do, where it is a limit.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        is_out_of_tasks(&self.error).then(advice_on_tasks)
+    }
+}
+
+/// Whether an error of starting a thread or a process is about a limit (fork(2), mmap(2)).
+#[must_use]
+pub fn is_out_of_tasks(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM))
+}
+
+/// What to do about the limit that keeps a thread or a process from being started.
+#[must_use]
+pub fn advice_on_tasks() -> String {
+    raise(getrlimit(Resource::As).current, getrlimit(Resource::Nproc).current)
+}
+
+/// What to do about an error where it is this limit: there are few addresses, and no memory was to be had.
+#[must_use]
+pub fn advice_on_addresses(error: &io::Error) -> Option<String> {
+    raise_addresses(getrlimit(Resource::As).current).filter(|_| error.raw_os_error() == Some(libc::ENOMEM))
+}
+
+fn raise_addresses(limit: Option<u64>) -> Option<String> {
+    let kib = limit.filter(|bytes| *bytes < FEW_ADDRESSES)? / 1024;
+    Some(format!(
+        "the limit on addresses is {kib} KiB, and goflow needs about 200 MB of them: raise it (`ulimit -v unlimited`)"
+    ))
+}
+
+/// Below this, addresses are what lacks: each thread takes 2 MB for its stack, and as much again for its heap.
+const FEW_ADDRESSES: u64 = 256 << 20;
+
+fn raise(addresses: Option<u64>, tasks: Option<u64>) -> String {
+    if let Some(advice) = raise_addresses(addresses) {
+        return advice;
+    }
+    let now = tasks.map_or("none".to_owned(), |limit| limit.to_string());
+    format!(
+        "a limit on threads and processes: raise that of the user (`ulimit -u`, which is {now}), TasksMax= of a systemd unit, \
+         or pids of a container"
+    )
+}
+
 /// CPU time that goflow itself has used, all threads, user and system, in nanoseconds.
 #[must_use]
 pub fn own_cpu_ns() -> u64 {
@@ -92,6 +154,19 @@ fn clock_ns(clock: ClockId) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limit_that_keeps_a_thread_from_starting_is_named() {
+        let of_addresses = raise(Some(10_000 << 10), Some(7));
+        assert!(of_addresses.contains("10000 KiB") && of_addresses.contains("ulimit -v"), "{of_addresses}");
+        for addresses in [None, Some(8 << 30)] {
+            let of_tasks = raise(addresses, Some(7));
+            assert!(of_tasks.contains("`ulimit -u`, which is 7"), "{of_tasks}");
+        }
+        let told = |errno| NoTask::of("a thread")(io::Error::from_raw_os_error(errno));
+        assert!(told(libc::EAGAIN).advice().is_some() && told(libc::EPERM).advice().is_none());
+        assert!(told(libc::EAGAIN).to_string().starts_with("a thread cannot be started: "));
+    }
 
     #[test]
     fn kernel_versions_of_every_distribution_style_are_read() {

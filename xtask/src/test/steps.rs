@@ -47,6 +47,7 @@ const SUITES: &[Suite] = &[
     suite("attach_detach", true, false),
     suite("bad_input", true, true),
     suite("binary_scope", true, false),
+    suite("budget", true, false),
     suite("command", true, true),
     suite("doctor", true, true),
     suite("go_trace", true, false),

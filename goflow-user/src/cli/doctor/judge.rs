@@ -372,8 +372,29 @@ fn memory_reads(facts: &Facts) -> Check {
     if has(facts, CapabilitySet::SYS_PTRACE) {
         return Check::new("memory reads", Status::Ok, "CAP_SYS_PTRACE", needed);
     }
-    Check::new("memory reads", Status::Warn, "only processes of this user", needed)
+    // Documentation/admin-guide/LSM/Yama.rst: 1 leaves a process its descendants, 2 leaves none without the capability.
+    let found = match facts.ptrace_scope {
+        None | Some(0) => "only processes of this user",
+        Some(1) => "only of commands that goflow starts: kernel.yama.ptrace_scope = 1",
+        Some(_) => "none: kernel.yama.ptrace_scope = 2",
+    };
+    Check::new("memory reads", Status::Warn, found, needed)
         .mend("run goflow with sudo, or give it CAP_SYS_PTRACE")
+}
+
+/// What goflow can do here where it cannot probe: whose memory it may read.
+pub(super) fn without_probes(facts: &Facts) -> Option<&'static str> {
+    if facts.architecture != "x86_64" || facts.in_initial_pid_namespace != Some(true) {
+        return None;
+    }
+    match (facts.ptrace_scope, has(facts, CapabilitySet::SYS_PTRACE)) {
+        (Some(3..), _) => None,
+        (_, true) => Some("goflow snapshot --pid PID, goflow trace --level snapshot --pid PID"),
+        (None | Some(0), false) => Some(
+            "goflow snapshot --pid PID, goflow trace --level snapshot --pid PID, of processes of this user",
+        ),
+        (Some(_), false) => None,
+    }
 }
 
 /// A trace of processes raises its own limit as far as it may; one that starts a command leaves it as that is to have it.
@@ -649,6 +670,29 @@ mod tests {
     fn a_sandbox_that_accepts_a_probe_but_never_hits_it_is_found_out() {
         let facts = Facts { trial: Ok(0), ..healthy() };
         assert_eq!(outcome(&facts), (Verdict::No, vec![("trial", Status::Fail)]));
+    }
+
+    #[test]
+    fn what_works_without_probes_is_told_where_the_kernel_lets_it() {
+        let facts = |ptrace_scope, capabilities| Facts {
+            ptrace_scope,
+            capabilities: Ok(capabilities),
+            trial: Err(refused()),
+            ..healthy()
+        };
+        let (none, reads) = (CapabilitySet::empty(), CapabilitySet::SYS_PTRACE);
+        for scope in [None, Some(0)] {
+            let told = without_probes(&facts(scope, none)).unwrap();
+            assert!(told.ends_with("of processes of this user"), "{told}");
+        }
+        for scope in [1, 2, 3] {
+            assert_eq!(without_probes(&facts(Some(scope), none)), None, "{scope}");
+            let found = check(&facts(Some(scope), none), "memory reads").found;
+            assert!(found.contains(&format!("ptrace_scope = {scope}")), "{found}");
+            assert_eq!(without_probes(&facts(Some(scope), reads)).is_some(), scope < 3);
+        }
+        let contained = Facts { in_initial_pid_namespace: Some(false), ..facts(Some(0), none) };
+        assert_eq!(without_probes(&contained), None);
     }
 
     #[test]

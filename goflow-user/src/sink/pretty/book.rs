@@ -11,8 +11,8 @@ use crate::binary::addr::RuntimeAddr;
 use crate::ingest::event::{ChanAddr, Goid, Pid, WaitReason};
 use crate::sink::printable::printable;
 use crate::sink::record::{Frame, Names};
-use crate::sink::words::is_go_statement;
-use crate::target::snapshot::Goroutine;
+use crate::sink::words::{self, is_go_statement};
+use crate::target::snapshot::{Blocked, BlockedOn, Channel, Goroutine};
 
 /// Entries to remember, over all kinds; some 10 MiB.
 const LIMIT: usize = 100_000;
@@ -40,6 +40,15 @@ struct Made {
     /// Counts the channels made at one site, from 1.
     ordinal: u32,
 }
+
+/// A channel that a snapshot found somebody waiting on, and whose making was not seen.
+struct Older {
+    elem_type: Option<TextId>,
+    cap: u64,
+}
+
+/// Such channels to remember of one process.
+const OLDER: usize = 10_000;
 
 /// What has been learned.
 #[derive(Default)]
@@ -91,6 +100,7 @@ struct Process {
     types: HashMap<RuntimeAddr, Option<TextId>>,
     wait_reasons: HashMap<WaitReason, TextId>,
     channels: HashMap<ChanAddr, Made>,
+    older: HashMap<ChanAddr, Older>,
     made_at: HashMap<SiteId, u32>,
     goroutines: HashMap<Goid, SiteId>,
 }
@@ -218,36 +228,93 @@ impl Book {
         }
     }
 
-    /// How `chan` is called: `chan int@pool.go:31#2` where its making was seen, else by its address.
-    pub(super) fn channel_name(&self, pid: Pid, chan: ChanAddr) -> String {
-        match self.made_channel(pid, chan) {
-            Some(made) => {
-                let position = self.position(made.site);
-                format!("chan {}@{position}#{}", self.elem_type_name(made), made.ordinal)
+    /// Learns of the channels that somebody waits on, which a snapshot tells. Those that nobody waits on any more are still
+    /// known, as long as there is room for all.
+    pub(super) fn waited_on(&mut self, pid: Pid, channels: &[Channel], names: &dyn Names) {
+        let channels = &channels[..channels.len().min(OLDER)];
+        let older = &mut self.processes.entry(pid).or_default().older;
+        let new = channels.iter().filter(|channel| !older.contains_key(&channel.address)).count();
+        if older.len() + new > OLDER {
+            self.remembered = self.remembered.saturating_sub(older.len());
+            older.clear();
+        }
+        for &Channel { address, cap, elem_type, .. } in channels {
+            if self.remembered >= LIMIT / 2 {
+                break;
             }
-            None => format!("chan {:#x}", chan.0),
+            let elem_type = elem_type.and_then(|descriptor| self.elem_type(pid, descriptor, names));
+            let older = &mut self.processes.entry(pid).or_default().older;
+            let before = older.insert(address, Older { elem_type, cap });
+            self.remembered += usize::from(before.is_none());
+        }
+    }
+
+    /// How `chan` is called: `chan int@pool.go:31#2` where its making was seen, else by its address, and by its type if somebody
+    /// was seen waiting on it.
+    pub(super) fn channel_name(&self, pid: Pid, chan: ChanAddr) -> String {
+        match (self.made_channel(pid, chan), self.older_channel(pid, chan)) {
+            (Some(made), _) => {
+                let position = self.position(made.site);
+                format!("chan {}@{position}#{}", self.elem_type_name(made.elem_type), made.ordinal)
+            }
+            (None, Some(older)) => format!("chan {} {:#x}", self.elem_type_name(older.elem_type), chan.0),
+            (None, None) => format!("chan {:#x}", chan.0),
+        }
+    }
+
+    /// The size of the buffer of `chan`, unless the line that shows where it was made tells that.
+    pub(super) fn untold_cap(&self, pid: Pid, chan: ChanAddr) -> Option<u64> {
+        match self.made_channel(pid, chan) {
+            Some(_) => None,
+            None => self.older_channel(pid, chan).map(|older| older.cap),
+        }
+    }
+
+    /// What a goroutine waits for, behind its wait reason.
+    pub(super) fn object(&self, pid: Pid, blocked: &Blocked) -> String {
+        let chan = match (blocked.on, blocked.address) {
+            (BlockedOn::Channel, Some(address)) => ChanAddr(address.0),
+            (BlockedOn::Channel | BlockedOn::Sync(_) | BlockedOn::Timer | BlockedOn::Descriptor(_), _) => {
+                return words::object(blocked);
+            }
+        };
+        if self.made_channel(pid, chan).is_none() && self.older_channel(pid, chan).is_none() {
+            return words::object(blocked);
+        }
+        let name = self.channel_name(pid, chan);
+        match self.untold_cap(pid, chan) {
+            Some(0) => format!(" ({name}, unbuffered)"),
+            Some(cap) => format!(" ({name}, buffer {cap})"),
+            None => format!(" ({name})"),
         }
     }
 
     /// How `chan` is called on the line that shows where it is made: `chan int #2`.
     pub(super) fn channel_name_here(&self, pid: Pid, chan: ChanAddr) -> String {
         match self.made_channel(pid, chan) {
-            Some(made) => format!("chan {} #{}", self.elem_type_name(made), made.ordinal),
+            Some(made) => format!("chan {} #{}", self.elem_type_name(made.elem_type), made.ordinal),
             None => format!("chan {:#x}", chan.0),
         }
     }
 
-    /// The type of the elements of `chan`, if its making was seen.
+    /// The type of the elements of `chan`, if its making was seen, or somebody waiting on it.
     pub(super) fn elem_type_of(&self, pid: Pid, chan: ChanAddr) -> Option<TextId> {
-        self.made_channel(pid, chan)?.elem_type
+        match self.made_channel(pid, chan) {
+            Some(made) => made.elem_type,
+            None => self.older_channel(pid, chan)?.elem_type,
+        }
     }
 
     fn made_channel(&self, pid: Pid, chan: ChanAddr) -> Option<&Made> {
         self.processes.get(&pid)?.channels.get(&chan)
     }
 
-    fn elem_type_name(&self, made: &Made) -> &str {
-        made.elem_type.map_or("?", |id| self.text(id))
+    fn older_channel(&self, pid: Pid, chan: ChanAddr) -> Option<&Older> {
+        self.processes.get(&pid)?.older.get(&chan)
+    }
+
+    fn elem_type_name(&self, elem_type: Option<TextId>) -> &str {
+        elem_type.map_or("?", |id| self.text(id))
     }
 
     /// How `goid` is called: `g42`, and once its creation was seen `g42@pool.go:31`.
@@ -291,12 +358,12 @@ impl Book {
         id
     }
 
-    /// The function that starts at `entry`, shortened, else its address.
+    /// The function that a goroutine runs which starts at `entry`, shortened, else its address.
     pub(super) fn start(&mut self, pid: Pid, entry: RuntimeAddr, names: &dyn Names) -> TextId {
         if let Some(id) = self.processes.get(&pid).and_then(|process| process.starts.get(&entry)) {
             return *id;
         }
-        let id = match names.function_at(pid, entry) {
+        let id = match names.started_function(pid, entry) {
             Some(frame) => self.intern(&short_function(frame.function)),
             None => self.intern(&entry.to_string()),
         };

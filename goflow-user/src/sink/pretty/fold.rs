@@ -58,6 +58,12 @@ impl Channels {
         if self == other {
             return self;
         }
+        // The type of a channel may become known in between.
+        if let (Self::One(pid, chan, elem_type), Self::One(other_pid, other_chan, other_type)) = (self, other)
+            && (pid, chan) == (other_pid, other_chan)
+        {
+            return Self::One(pid, chan, elem_type.or(other_type));
+        }
         Self::Several(self.elem_type().filter(|elem_type| other.elem_type() == Some(*elem_type)))
     }
 }

@@ -115,12 +115,7 @@ pub(super) fn summary(
     lines.extend(counts(summary, shown.width));
     lines.push(losses(summary));
     if state.is_empty() {
-        let text = if is_over(summary) {
-            "none: no traced process is left"
-        } else {
-            "not known: there was no snapshot"
-        };
-        lines.push(entry("state").text(DIM, text));
+        lines.push(entry("state").text(DIM, no_state(summary)));
     }
     lines.extend(state);
     match metas.first().and_then(|meta| meta.interval_ns) {
@@ -166,9 +161,16 @@ pub(super) fn entry(title: &str) -> Line {
     Line::default().text(DIM, format!("  {title:<8}")).wrapping(INDENT)
 }
 
-/// Whoever was traced has ended, or nobody was there.
-fn is_over(summary: &Summary) -> bool {
-    !summary.processes.is_empty() || matches!(summary.silence, Some(Silence::Ended | Silence::NobodyRuns))
+/// Why there is nothing to tell of what goroutines were doing at the end: whoever was traced has ended, or nobody was there,
+/// or nobody was read.
+fn no_state(summary: &Summary) -> String {
+    match (summary.processes.as_slice(), &summary.silence) {
+        ([one], _) => format!("none: process {} has ended", one.0),
+        (many @ [_, ..], _) => format!("none: all {} have ended", counted(many.len() as u64, "process")),
+        ([], Some(Silence::Ended)) => "none: the target has ended".to_owned(),
+        ([], Some(Silence::NobodyRuns)) => "none: nobody ran this file".to_owned(),
+        ([], _) => "not known: there was no snapshot".to_owned(),
+    }
 }
 
 fn processes(summary: &Summary) -> String {
@@ -431,14 +433,26 @@ fn of_silence(summary: &Summary, level: &str) -> String {
             "no snapshot could be taken: a message of goflow says why; -v tells more".to_owned()
         }
         Some(Silence::Idle) | None if summary.duration_ns < SHORT_NS => {
-            format!("no event in {lasted}: trace longer; goflow snapshot tells a hang")
+            format!("no event in {lasted}: trace longer; {} tells a hang", look(summary))
         }
         Some(Silence::Idle) | None if level == "snapshot" => {
-            "nothing changed between two looks; --level lifecycle sees what is shorter".to_owned()
+            format!(
+                "nothing changed between two looks: {} tells a hang; --level lifecycle sees what is shorter",
+                look(summary)
+            )
         }
-        Some(Silence::Idle) | None => {
-            "no event: the target was idle, or hangs (see goflow snapshot), or cannot be traced (goflow doctor)"
-                .to_owned()
-        }
+        Some(Silence::Idle) | None => format!(
+            "no event: the target was idle, or hangs ({} tells), or cannot be traced (goflow doctor)",
+            look(summary)
+        ),
+    }
+}
+
+/// The command that shows where each goroutine of what was traced stands.
+fn look(summary: &Summary) -> String {
+    let alive = summary.state.iter().map(|state| state.overview.pid);
+    match alive.chain(summary.processes.iter().copied()).next() {
+        Some(pid) => format!("goflow snapshot --pid {pid}"),
+        None => "goflow snapshot --pid PID".to_owned(),
     }
 }

@@ -16,8 +16,8 @@ use foldhash::HashMap;
 
 /// Processes shown.
 const PROCESSES: usize = 3;
-/// Wait reasons shown of each.
-const REASONS: usize = 4;
+/// Wait reasons shown of each: a hang is often the rarest of them, and a program has hardly more.
+const REASONS: usize = 16;
 /// Waits shown of each.
 const WAITS: usize = 5;
 
@@ -145,7 +145,7 @@ fn long_wait(
         count => format!(" and {} like it:", grouped(count - 1)),
     };
     let on = if waits.same_object { wait.on.as_slice() } else { &[] };
-    let object = on.first().map(words::object).unwrap_or_default();
+    let object = on.first().map(|on| book.object(pid, on)).unwrap_or_default();
     let more = on.len().saturating_sub(1);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let place = book.site_of_stack(pid, &wait.stack, names);

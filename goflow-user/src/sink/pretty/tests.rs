@@ -595,7 +595,7 @@ fn the_summary_counts_events_losses_hits_and_cost() {
             "  events  120,000",
             "          park                    30,000   chan_send               90,000",
             "  lost    none",
-            "  state   none: no traced process is left",
+            "  state   none: process 1 has ended",
             "  hits           30,000     ≈ 40.0 ms  runtime.chansend",
             "                      5      ≈ 9.0 µs  runtime.gopark",
             "  cost    ≈ 0.5 % of the target's CPU time: 40.0 ms of 8.000 s (estimate)",
@@ -702,7 +702,9 @@ fn what_is_not_known_of_the_state_is_not_told_as_none() {
     );
     let Record::Summary(mut summary) = summary_of(0, 0, 0) else { unreachable!() };
     (summary.processes, summary.silence) = (Vec::new(), Some(Silence::Idle));
-    assert_eq!(line(Record::Summary(summary)), "  state   not known: there was no snapshot");
+    assert_eq!(line(Record::Summary(summary.clone())), "  state   not known: there was no snapshot");
+    summary.processes = vec![Pid(1), Pid(2)];
+    assert_eq!(line(Record::Summary(summary)), "  state   none: all 2 processes have ended");
 }
 
 #[test]
@@ -805,7 +807,7 @@ fn where_nothing_can_be_better_there_is_no_advice() {
     let idle = last(&|summary| (summary.cost_ns, summary.target_cpu_ns) = (MS, Ok(10 * MS)));
     assert!(idle.starts_with("  attach"), "{idle}");
     let short = last(&|summary| (summary.counts, summary.duration_ns) = (Vec::new(), 200 * MS));
-    assert_eq!(short, "  next    no event in 200.0 ms: trace longer; goflow snapshot tells a hang");
+    assert_eq!(short, "  next    no event in 200.0 ms: trace longer; goflow snapshot --pid 1 tells a hang");
 }
 
 #[test]
@@ -831,9 +833,9 @@ fn a_trace_without_an_event_is_explained_by_what_the_target_did() {
     }
     assert_eq!(
         next(Silence::Idle, 200 * MS),
-        "  next    no event in 200.0 ms: trace longer; goflow snapshot tells a hang"
+        "  next    no event in 200.0 ms: trace longer; goflow snapshot --pid 1 tells a hang"
     );
-    assert!(next(Silence::Idle, 20_000 * MS).contains("the target was idle"));
+    assert!(next(Silence::Idle, 20_000 * MS).contains("or hangs (goflow snapshot --pid 1 tells)"));
 }
 
 #[test]
@@ -1004,6 +1006,61 @@ fn who_was_there_before_the_probes_is_called_by_where_a_snapshot_says_it_was_cre
     assert!(after.contains("g42@pool.go:31"), "{after}");
 }
 
+fn waited_on(address: u64, cap: u64) -> seen::Channel {
+    seen::Channel {
+        address: ChanAddr(address),
+        len: 0,
+        cap,
+        elem_size: 8,
+        elem_type: Some(RuntimeAddr(0x800)),
+        closed: false,
+        sendx: 0,
+        recvx: 0,
+        senders: Few::default(),
+        receivers: Few::default(),
+        timer: None,
+    }
+}
+
+#[test]
+fn a_channel_that_is_older_has_the_type_and_the_buffer_that_a_snapshot_tells() {
+    let channels = vec![waited_on(0xc000_0100, 16), waited_on(0xc000_0200, 0), waited_on(0xc000_0300, 2)];
+    let snapshot = seen::Snapshot { channels, ..seen::Snapshot::default() };
+    let snapshot = Record::Snapshot { pid: Pid(1), snapshot: Arc::new(snapshot) };
+    let chan = |ms, chan| event(ms, 1, EventKind::ChanSend(op(chan, 57)));
+    let records = [
+        chan(1, 0xc000_0100),
+        make(2, 0xc000_0300, 2),
+        snapshot.clone(),
+        chan(3, 0xc000_0100),
+        chan(4, 0xc000_0200),
+        chan(5, 0xc000_0300),
+        chan(6, 0xc000_0400),
+    ];
+    let lines = body(VERY_WIDE, records);
+    for (line, what) in lines.iter().zip([
+        "chan 0xc0000100  ",
+        "chan int #1 (buffer 2)",
+        "chan int 0xc0000100 (buffer 16)",
+        "chan int 0xc0000200 (unbuffered)",
+        "chan int@pool.go:31#1  ",
+        "chan 0xc0000400  ",
+    ]) {
+        assert!(line.contains(what), "{what}: {lines:#?}");
+    }
+    // The summary tells them also where the events go elsewhere.
+    let mut process = state(None);
+    process.overview.alike[0].longest.on[0].address = Some(RuntimeAddr(0xc000_0100));
+    process.overview.alike[1].longest.on[0].address = Some(RuntimeAddr(0xc000_0200));
+    let view = View { events: Events::None, ..VERY_WIDE };
+    let lines = screen(view, &[meta(), snapshot, summary_with(vec![process])], 0);
+    for what in
+        ["chan receive (chan int 0xc0000100, buffer 16)", "(chan int 0xc0000200, unbuffered) and 1 more"]
+    {
+        assert!(lines.iter().any(|line| line.contains(what)), "{what}: {lines:#?}");
+    }
+}
+
 fn state(missing: Option<Missing>) -> ProcessState {
     let on = |address| Blocked {
         on: BlockedOn::Channel,
@@ -1075,6 +1132,16 @@ fn the_summary_tells_who_waits_for_what_and_since_when() {
             "                6.000 s  g6 and 1,199 like it: chan receive (channel 0xc000) and 1 more, created at app.(*Pool).Submit pool.go:31",
             "                5.000 s  g7 and 1 like it: chan receive at app.(*Pool).Submit pool.go:32, created at app.(*Pool).Submit pool.go:31",
         ]
+    );
+    // The one that hangs may be the rarest.
+    let mut many = state(None);
+    many.overview.reasons =
+        (0..20).map(|reason| (Some(WaitReason(reason)), 20 - u64::from(reason))).collect();
+    let lines = screen(VERY_WIDE, &[meta(), summary_with(vec![many])], 0);
+    let reasons = lines.iter().find(|line| line.contains("waiting for")).unwrap();
+    assert!(
+        reasons.contains("13 chan receive") && reasons.ends_with("5 wait reason 15, 10 other"),
+        "{reasons}"
     );
     let lines = screen(WIDE, &[meta(), summary_with(vec![state(Some(Missing::Lost))])], 0);
     let what = "          not complete: events were lost and no snapshot has followed";

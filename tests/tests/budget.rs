@@ -1,0 +1,148 @@
+//! `--budget`: what does not fit is watched in windows, what fits is watched all the time, and what is estimated of the
+//! rest is near the truth. Whether a target really loses no more than that is `cargo xtask bench overhead`'s to tell.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use goflow_tests::goflow::{Goflow, binary, run};
+use goflow_tests::programs::Program;
+use goflow_tests::stream::Session;
+use goflow_tests::target::Target;
+
+/// Long enough for a dozen windows.
+const LONG: Duration = Duration::from_secs(6);
+
+/// A session with a budget, and how many operations the target counts meanwhile.
+fn trace(target: &mut Target, budget: &str, arguments: &[&str], span: Duration) -> Result<(Session, u64)> {
+    let mut command = std::process::Command::new(binary()?);
+    command.args(["trace", "--format", "json", "--pid", &target.pid().to_string(), "--budget", budget]);
+    let goflow = Goflow::spawn(command.args(arguments))?.attached()?;
+    let before = target.operations()?;
+    let until = Instant::now() + span;
+    std::thread::sleep(until.saturating_duration_since(Instant::now()));
+    let after = target.operations()?;
+    Ok((goflow.stop()?, after - before))
+}
+
+fn level<'a>(session: &'a Session, level: &str) -> Result<&'a goflow_tests::stream::LevelCoverage> {
+    session.summary.coverage.iter().find(|one| one.level == level).context("no such level")
+}
+
+/// Each level goes out and in by turns, and in as often as it was watched again.
+fn turns_alternate(session: &Session) -> Result<()> {
+    for of in &session.summary.coverage {
+        let turns = session.coverage.iter().filter(|one| one.level == of.level);
+        // That it stays in from here on is told of one that is in.
+        let turns: Vec<bool> = turns.filter(|one| one.mode != "continuous").map(|one| one.watched).collect();
+        let ins = turns.iter().filter(|watched| **watched).count() as u64;
+        ensure!(turns.iter().enumerate().all(|(at, watched)| *watched == (at % 2 == 1)), "{turns:?}");
+        ensure!(ins + 1 == of.windows || ins == of.windows, "{of:?} {turns:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_target_that_does_nothing_else_is_watched_in_windows_and_keeps_its_goroutines_in_sight() -> Result<()> {
+    let mut target = Target::start::<&str>(&Program::named("pingpong").build()?, &[])?;
+    let (session, _) = trace(&mut target, "2%", &[], LONG)?;
+    let summary = &session.summary;
+    ensure!(summary.budget == Some(0.02) && summary.cost_source == "measured", "{summary:?}");
+    ensure!(level(&session, "lifecycle")?.mode == "continuous", "{:?}", summary.coverage);
+    for sampled in ["blocking", "channels"] {
+        let level = level(&session, sampled)?;
+        ensure!(level.mode == "sampled" && level.windows > 1, "{level:?}");
+        ensure!(level.watched_ns < summary.duration_ns / 4, "{level:?}");
+    }
+    turns_alternate(&session)?;
+    let used = summary.target_cpu_ns.context("no CPU time")?;
+    // The machine may hold up goflow for longer than it can foresee.
+    ensure!(summary.cost_ns < used / 20, "{} of {used}", summary.cost_ns);
+    target.assert_text_is_untouched()?;
+    target.finish()
+}
+
+#[test]
+fn while_a_level_is_not_watched_none_of_its_breakpoints_is_in_the_target() -> Result<()> {
+    let program = Program::named("pingpong").build()?;
+    let target = Target::start::<&str>(&program, &[])?;
+    let mut command = std::process::Command::new(binary()?);
+    command.args(["trace", "--format", "json", "--pid", &target.pid().to_string(), "--budget", "1%"]);
+    let goflow = Goflow::spawn(&mut command)?.attached()?;
+    let until = Instant::now() + LONG;
+    let mut fewest = usize::MAX;
+    while Instant::now() < until && fewest > 4 {
+        fewest = fewest.min(target.altered_text()?.len());
+    }
+    let probes = goflow.meta()?.probes;
+    let of_lifecycle =
+        probes.iter().filter(|probe| ["newproc1", "goexit0"].contains(&probe.probe.as_str())).count();
+    ensure!(fewest == of_lifecycle && fewest < probes.len(), "{fewest} of {} breakpoints", probes.len());
+    goflow.stop()?;
+    target.assert_text_is_untouched()?;
+    target.finish()
+}
+
+#[test]
+fn what_fits_the_budget_is_seen_to_the_last_event() -> Result<()> {
+    // Some thousand messages a second.
+    let mut target = Target::start(&Program::named("paced").build()?, &["800000"])?;
+    let (session, operations) = trace(&mut target, "2%", &[], Duration::from_secs(2))?;
+    ensure!(session.coverage.is_empty(), "{:?}", session.coverage);
+    ensure!(session.summary.coverage.iter().all(|one| one.mode == "continuous" && one.windows == 1));
+    ensure!(session.summary.hits.iter().all(|hits| hits.estimated.is_none()), "{:?}", session.summary.hits);
+    session.assert_nothing_lost()?;
+    let sends = session.of_kind("chan_send").count() as u64;
+    ensure!(sends >= operations && operations > 100, "{sends} of {operations}");
+    target.finish()
+}
+
+#[test]
+fn what_is_estimated_is_as_near_the_truth_as_it_says() -> Result<()> {
+    // Probes would take some 7 % of its time.
+    let mut target = Target::start(&Program::named("paced").build()?, &["20000"])?;
+    let (session, operations) = trace(&mut target, "2%", &[], LONG)?;
+    ensure!(level(&session, "channels")?.mode == "sampled", "{:?}", session.summary.coverage);
+    let sends = session.summary.hits.iter().find(|hits| hits.probe == "chansend").context("no chansend")?;
+    let estimate = sends.estimated.context("no estimate")?;
+    let error = estimate.error.context("no error")?;
+    // The program was asked a little after goflow began and a little before it ended.
+    let scale = session.summary.duration_ns as f64 / LONG.as_nanos() as f64;
+    let truth = operations as f64 * scale;
+    let off = (estimate.hits as f64 - truth).abs();
+    // Twice the error that 19 of 20 estimates keep to, so that 1 of 10,000 does not.
+    ensure!(off <= 2.0 * error as f64 + 0.02 * truth, "{estimate:?} of {truth}");
+    ensure!(sends.hits < estimate.hits / 2 && error < estimate.hits / 3, "{sends:?}");
+    target.finish()
+}
+
+#[test]
+fn where_probes_come_out_slowly_what_does_not_fit_stays_out_and_that_is_said() -> Result<()> {
+    let mut target = Target::start::<&str>(&Program::named("pingpong").build()?, &[])?;
+    let (session, _) = trace(&mut target, "2%", &["--attach", "perf"], Duration::from_secs(5))?;
+    ensure!(level(&session, "channels")?.mode == "removed", "{:?}", session.summary.coverage);
+    ensure!(level(&session, "lifecycle")?.mode == "continuous", "{:?}", session.summary.coverage);
+    ensure!(
+        session.coverage.iter().all(|one| !one.watched && one.mode == "removed"),
+        "{:?}",
+        session.coverage
+    );
+    target.assert_text_is_untouched()?;
+    target.finish()
+}
+
+#[test]
+fn a_budget_that_is_none_is_refused_with_what_one_is() -> Result<()> {
+    let target = Target::start::<&str>(&Program::named("pingpong").build()?, &[])?;
+    let pid = target.pid().to_string();
+    for (budget, words) in [
+        ("2", ["percent sign", "none"]),
+        ("0%", ["0.01%", "--level snapshot"]),
+        ("200%", ["100%", "none"]),
+        ("NaN%", ["100%", "none"]),
+        ("much%", ["much", "number"]),
+    ] {
+        run(&["trace", "--pid", &pid, "--budget", budget])?.assert_refused(&words)?;
+    }
+    target.assert_text_is_untouched()?;
+    target.finish()
+}
