@@ -68,14 +68,14 @@ fn while_a_level_is_not_watched_none_of_its_breakpoints_is_in_the_target() -> Re
     let mut command = std::process::Command::new(binary()?);
     command.args(["trace", "--format", "json", "--pid", &target.pid().to_string(), "--budget", "1%"]);
     let goflow = Goflow::spawn(&mut command)?.attached()?;
-    let until = Instant::now() + LONG;
-    let mut fewest = usize::MAX;
-    while Instant::now() < until && fewest > 4 {
-        fewest = fewest.min(target.altered_text()?.len());
-    }
     let probes = goflow.meta()?.probes;
     let of_lifecycle =
         probes.iter().filter(|probe| ["newproc1", "goexit0"].contains(&probe.probe.as_str())).count();
+    let until = Instant::now() + LONG;
+    let mut fewest = usize::MAX;
+    while Instant::now() < until && fewest > of_lifecycle {
+        fewest = fewest.min(target.altered_text()?.len());
+    }
     ensure!(fewest == of_lifecycle && fewest < probes.len(), "{fewest} of {} breakpoints", probes.len());
     goflow.stop()?;
     target.assert_text_is_untouched()?;

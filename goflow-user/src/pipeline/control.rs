@@ -693,7 +693,7 @@ impl Calibration {
             match calibration::measure(&hitter, method, kernel) {
                 Ok(costs) => _ = result.set(costs),
                 Err(error) => {
-                    tracing::info!("what a hit costs could not be measured, and is assumed: {error}")
+                    tracing::info!("what a hit costs could not be measured, and is assumed: {error}");
                 }
             }
         })?;
