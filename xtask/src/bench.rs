@@ -18,7 +18,8 @@ pub(crate) struct Args {
     /// What to measure
     #[arg(value_enum)]
     what: What,
-    /// Sections of it, such as per-hit, session, time or cost (default: all)
+    /// Sections of it, such as per-hit, session, time, cost, or rows of overhead, such as pingpong or http, and how many rounds
+    /// of it (default: all)
     sections: Vec<String>,
 }
 
@@ -30,6 +31,8 @@ enum What {
     Snapshot,
     /// The model: events a second, memory of a goroutine
     Model,
+    /// What programs under load lose to each level, to the default budget, and to bpftrace; some 40 minutes
+    Overhead,
 }
 
 impl What {
@@ -39,6 +42,7 @@ impl What {
             Self::Trace => "trace",
             Self::Snapshot => "snapshot",
             Self::Model => "model",
+            Self::Overhead => "overhead",
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::ingest::ring::RingReader;
 use crate::probe::attach::{self, AttachError, Attached, Scope};
 use crate::probe::catalog::Level;
 use crate::probe::feature::{self, Support};
-use crate::probe::keeper::{Keep, Keeper};
+use crate::probe::keeper::{Duty, Keep, Keeper};
 use crate::probe::load::{self, AttachMethod, KernelSide, Programs};
 use crate::probe::plan::{Plan, PlannedSite};
 use crate::sink::record::{Meta, ProbeMeta, Unavailable};
@@ -90,8 +90,9 @@ impl Environment {
             require_privilege(method, options.attach.unwrap_or(AttachMethod::UprobeMulti), kernel_version)?;
         }
         phases.done(&format!("machine examined: Linux {kernel}, {}", method.name()));
-        let keeper = (options.level > Level::Snapshot).then(start_keeper).transpose()?;
-        let hitter = (options.level > Level::Snapshot).then(start_keeper).transpose()?;
+        let probes = options.level > Level::Snapshot;
+        let keeper = probes.then(|| start_keeper(Duty::Keep)).transpose()?;
+        let hitter = probes.then(|| start_keeper(Duty::Hit)).transpose()?;
         Ok(Self { kernel, kernel_version, method, keeper, hitter, phases })
     }
 }
@@ -101,8 +102,8 @@ fn is_about_privilege(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied
 }
 
-fn start_keeper() -> anyhow::Result<Arc<Keeper>> {
-    let keeper = Keeper::start().map_err(host::NoTask::of("the process that is to hold the probes"))?;
+fn start_keeper(duty: Duty) -> anyhow::Result<Arc<Keeper>> {
+    let keeper = Keeper::start(duty).map_err(host::NoTask::of("the process that is to hold the probes"))?;
     Ok(Arc::new(keeper))
 }
 

@@ -24,6 +24,7 @@ use rustix::thread::set_name;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -31,8 +32,24 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What `ps` and `top` call it. Without the name of goflow, so that `pkill goflow` does not find it.
-const NAME: &std::ffi::CStr = c"probe-keeper";
+/// What a keeper is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// To hold the probes of a session.
+    Keep,
+    /// To make hits on functions of goflow's own, and hold their probes.
+    Hit,
+}
+
+impl Duty {
+    /// What `ps` and `top` call it. Without the name of goflow, so that `pkill goflow` does not find it.
+    fn name(self) -> &'static CStr {
+        match self {
+            Self::Keep => c"probe-keeper",
+            Self::Hit => c"probe-costs",
+        }
+    }
+}
 
 /// Descriptors in one message: the file, and a program for each probe. The kernel takes 253.
 const MOST_DESCRIPTORS: usize = 64;
@@ -101,7 +118,7 @@ impl Keeper {
     ///
     /// # Errors
     /// There is another thread already, or the system has no room for a process.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(duty: Duty) -> io::Result<Self> {
         if fs::read_dir("/proc/self/task")?.count() != 1 {
             return Err(io::Error::other("other threads run already"));
         }
@@ -112,7 +129,7 @@ impl Keeper {
         let forked = unsafe { libc::fork() };
         if forked == 0 {
             drop(socket);
-            end_after(|| keep(&theirs));
+            end_after(|| keep(&theirs, duty));
         }
         let failed = io::Error::last_os_error();
         before.set()?;
@@ -226,9 +243,9 @@ fn end_after(body: impl FnOnce() -> io::Result<()>) -> ! {
 }
 
 /// The life of the keeper. Its signals are blocked already.
-fn keep(socket: &OwnedFd) -> io::Result<()> {
+fn keep(socket: &OwnedFd, duty: Duty) -> io::Result<()> {
     setsid()?;
-    set_name(NAME)?;
+    set_name(duty.name())?;
     // Until it has had its turn, the target pays for probes that were to be out.
     host::run_before_others();
     // One that was stopped goes on when goflow dies, and takes the probes out.

@@ -1,3 +1,3 @@
-module paced
+module goflow.test/paced
 
 go 1.18

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::probe::attach;
 use crate::probe::calibration;
 use crate::probe::cost::{Costs, HitCost};
-use crate::probe::keeper::Keeper;
+use crate::probe::keeper::{Duty, Keeper};
 use crate::target::host;
 
 /// What one hit costs, in nanoseconds of the target's CPU time, by how the kernel gets past the instruction.
@@ -38,7 +38,8 @@ impl From<HitCost> for Hit {
 
 /// Measures. To be called while goflow has one thread.
 pub(super) fn measure() -> anyhow::Result<Cost> {
-    let keeper = Keeper::start().context("the process that is to hold the probes cannot be started")?;
+    let keeper =
+        Keeper::start(Duty::Hit).context("the process that is to hold the probes cannot be started")?;
     let method = attach::supported_method();
     let release = host::kernel_release();
     let kernel = host::kernel_version(&release).with_context(|| format!("no kernel version in {release}"))?;

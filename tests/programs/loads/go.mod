@@ -1,0 +1,3 @@
+module goflow.test/loads
+
+go 1.18
