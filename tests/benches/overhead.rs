@@ -7,8 +7,10 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,9 +22,12 @@ use goflow_tests::stats::{median, spread};
 use goflow_tests::target::Target;
 use goflow_tests::{PATIENCE, until};
 use goflow_user::binary::GoBinary;
+use goflow_user::probe::attach::{self, Scope};
 use goflow_user::probe::catalog::Level;
+use goflow_user::probe::load::{self, AttachMethod};
 use goflow_user::probe::plan;
 use goflow_user::target::executable::Executable;
+use goflow_user::target::host;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -55,6 +60,15 @@ const LOOKS: [Look; 5] = [
 ];
 
 impl Look {
+    /// The column on the command line.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Unlimited(level) => level,
+            Self::Default => "default",
+            Self::Bpftrace => "bpftrace",
+        }
+    }
+
     fn name(self) -> String {
         match self {
             Self::Unlimited(level) => format!("{level}, no budget"),
@@ -79,20 +93,88 @@ const ROWS: [(&str, &str); 10] = [
 ];
 
 fn main() -> Result<()> {
-    // `cargo bench` passes `--bench`; a number is that of the rounds, anything else selects rows by name.
+    // `cargo bench` passes `--bench`; a number is that of the rounds, anything else selects rows and columns by name.
     let words: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let rounds = words.iter().find_map(|word| word.parse().ok()).unwrap_or(ROUNDS);
-    let names: Vec<&String> = words.iter().filter(|word| word.parse::<usize>().is_err()).collect();
-    if let Some(unknown) = names.iter().find(|name| !ROWS.iter().any(|(known, _)| known == *name)) {
-        bail!("there is no row {unknown}; there are {:?}", ROWS.map(|(name, _)| name));
+    let (looks, names): (Vec<&String>, Vec<&String>) = words
+        .iter()
+        .filter(|word| word.parse::<usize>().is_err())
+        .partition(|word| LOOKS.iter().any(|look| look.word() == **word));
+    if names.iter().any(|name| *name == "turn") {
+        return turn(rounds);
     }
+    if let Some(unknown) = names.iter().find(|name| !ROWS.iter().any(|(known, _)| known == *name)) {
+        let words = LOOKS.map(Look::word);
+        bail!(
+            "{unknown} is none of the rows {:?} and none of the columns {words:?}",
+            ROWS.map(|(name, _)| name)
+        );
+    }
+    let is_wanted = |look: &Look| looks.is_empty() || looks.iter().any(|word| *word == look.word());
+    let looks: Vec<Look> = LOOKS.into_iter().filter(is_wanted).collect();
     println!(
         "What the target loses ({rounds} interleaved rounds, medians of the ratios to its neighbours without goflow)\n"
     );
     for (name, what) in ROWS {
         if names.is_empty() || names.iter().any(|wanted| *wanted == name) {
-            row(name, what, rounds)?;
+            row(name, what, rounds, &looks)?;
         }
+    }
+    Ok(())
+}
+
+/// Putting probes in and taking them out again, in a second, and how many.
+const TURNS: u32 = 20;
+
+/// What it takes from a target that its probes go in and out, though it never hits one.
+fn turn(rounds: usize) -> Result<()> {
+    println!(
+        "What it takes from the target that the probes of a level go in and out again ({rounds} interleaved rounds)\n"
+    );
+    for name in ["pipeline", "pool"] {
+        let mut load = Load::start(name)?;
+        let executable = Executable::open(&load.executable)?;
+        let (offsets, _) = executable.binary().offsets()?;
+        // Neither creates goroutines once it runs.
+        let plan = plan::Plan::new(executable.binary(), &offsets, Level::Lifecycle, 0);
+        let kernel = host::kernel_version(&host::kernel_release()).context("no kernel version")?;
+        let scope = Scope::Processes(vec![goflow_user::target::Pid(load.target.pid())]);
+        let (mut lost, mut took) = (Vec::new(), Vec::new());
+        thread::sleep(Duration::from_secs(1));
+        let mut before = load.measure(WINDOW)?;
+        for _ in 0..rounds {
+            let (programs, _kernel_side) = load::load(&plan, AttachMethod::UprobeMulti, false, 1 << 20)?;
+            let stop = AtomicBool::new(false);
+            let with = thread::scope(|scope_of_threads| -> Result<Measured> {
+                let turning = scope_of_threads.spawn(|| -> Result<Vec<f64>> {
+                    let mut took = Vec::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        let start = Instant::now();
+                        let attached =
+                            attach::attach(&programs, &plan, executable.as_fd(), &scope, kernel, None)?;
+                        took.push(start.elapsed().as_secs_f64() * 1e3);
+                        let _ = attached.detach();
+                        thread::sleep((Duration::from_secs(1) / TURNS).saturating_sub(start.elapsed()));
+                    }
+                    Ok(took)
+                });
+                let measured = load.measure(WINDOW);
+                stop.store(true, Ordering::Relaxed);
+                took.extend(turning.join().map_err(|_| anyhow::anyhow!("the thread panicked"))??);
+                measured
+            })?;
+            let after = load.measure(WINDOW)?;
+            let turns = took.len() as f64 / (lost.len() + 1) as f64 / WINDOW.as_secs_f64();
+            // Both use two CPUs.
+            lost.push((1.0 - with.rate / f64::midpoint(before.rate, after.rate)) * 2e3 / turns);
+            before = after;
+        }
+        println!(
+            "  {name:10} {:>6.2} ms of CPU time ± {:.2}; going in takes {:.1} ms",
+            median(&lost),
+            spread(&lost),
+            median(&took)
+        );
     }
     Ok(())
 }
@@ -109,14 +191,14 @@ struct Samples {
     goflow_mib: Vec<f64>,
 }
 
-fn row(name: &str, what: &str, rounds: usize) -> Result<()> {
+fn row(name: &str, what: &str, rounds: usize, looks: &[Look]) -> Result<()> {
     let mut load = Load::start(name)?;
-    let mut samples: [Samples; LOOKS.len()] = Default::default();
+    let mut samples: Vec<Samples> = looks.iter().map(|_| Samples::default()).collect();
     let mut baseline = Vec::new();
     thread::sleep(Duration::from_secs(1));
     for _ in 0..rounds {
         let mut before = load.measure(WINDOW)?;
-        for (look, samples) in LOOKS.into_iter().zip(&mut samples) {
+        for (&look, samples) in looks.iter().zip(&mut samples) {
             let with = load.measure_with(look, samples)?;
             thread::sleep(SETTLE);
             let after = load.measure(WINDOW)?;
@@ -137,7 +219,7 @@ fn row(name: &str, what: &str, rounds: usize) -> Result<()> {
         "  {:22} {:>10} {:>7} {:>8} {:>8} {:>8} {:>8}",
         "", "throughput", "±", "p99", "told", "CPU", "RSS"
     );
-    for (look, samples) in LOOKS.into_iter().zip(&samples) {
+    for (look, samples) in looks.iter().zip(&samples) {
         let ratio = |values: &[f64]| {
             if values.is_empty() { "–".to_owned() } else { format!("{:.3}", median(values)) }
         };
@@ -159,7 +241,9 @@ fn row(name: &str, what: &str, rounds: usize) -> Result<()> {
         );
     }
     println!();
-    load.target.end().map(|_| ())
+    // A service would not end by itself.
+    drop(load);
+    Ok(())
 }
 
 fn percent(part: f64) -> f64 {

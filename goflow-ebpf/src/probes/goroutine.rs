@@ -15,7 +15,7 @@ use goflow_common::{
     probe::ProbeId,
 };
 
-/// At `ret` of `func newproc1(fn *funcval, callergp *g, callerpc uintptr, …) *g` (1.18–1.27): `AX` is the new `g`,
+/// Before `ret` of `func newproc1(fn *funcval, callergp *g, callerpc uintptr, …) *g` (1.18–1.27): `AX` is the new `g`,
 /// complete but not yet runnable; it runs on the system stack of its creator.
 #[inline(always)]
 pub(crate) fn newproc1<K: Kernel>(regs: &Registers<'_>) {

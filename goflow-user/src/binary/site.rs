@@ -1,6 +1,6 @@
 //! Where in a Go function's machine code a probe goes: the cheapest instruction at which a call is seen exactly once.
 //!
-//! In: the bytes of one amd64 function body and its link-time address. Out: one [`Site`] for the entry, or one per `RET`.
+//! In: the bytes of one amd64 function body and its link-time address. Out: one [`Site`] for the entry, or one per `RET`, at it or where its result is.
 //! Refused: bytes that are no instructions, a branch into the middle of one, bodies in which no instruction is both safe
 //! and hit once per call, tail calls where results are wanted, everything the kernel cannot probe.
 //! The hard thing is stack growth: `morestack` jumps back to the function's start, so whatever stands before or on the
@@ -57,6 +57,8 @@ pub enum SitePoint {
     Entry,
     /// Result registers are set; the return address is at `(%rsp)`.
     Return,
+    /// The first result register is set and stays so up to the `RET` that follows; RSP is inside the frame.
+    Result,
 }
 
 impl SitePoint {
@@ -66,6 +68,7 @@ impl SitePoint {
         match self {
             Self::Entry => "entry",
             Self::Return => "return",
+            Self::Result => "result",
         }
     }
 }
@@ -197,6 +200,23 @@ pub fn return_sites(code: &[u8], start: LinkAddr) -> Result<Vec<Site>, SiteError
     if sites.is_empty() { Err(SiteError::NoReturn(start)) } else { Ok(sites) }
 }
 
+/// For every `RET` of the function the cheapest instruction that is run just before it and nowhere else, with the first result
+/// already in RAX: an emulated one where there is one, as the `jne` with which Go's `releasem` ends, else the `RET` itself.
+///
+/// # Errors
+/// See [`return_sites`].
+pub fn result_sites(code: &[u8], start: LinkAddr) -> Result<Vec<Site>, SiteError> {
+    let body = Body::decode(code, start)?;
+    let cheaper = |at: Site| {
+        let before = body.index_of(at.address.0).and_then(|index| body.emulated_before(index));
+        before.map_or(at, |index| body.site(index, SiteClass::Emulated, SitePoint::Result, false))
+    };
+    Ok(return_sites(code, start)?.into_iter().map(cheaper).collect())
+}
+
+/// How far before a `RET` is looked; the end of `releasem` has some eight instructions.
+const LONGEST_END: usize = 24;
+
 /// Most bytes of a body that are decoded; the largest probed function, `selectgo`, has some 5,500.
 const LONGEST_BODY: usize = 1 << 18;
 
@@ -321,6 +341,42 @@ impl<'c> Body<'c> {
         !unknown && back.copied().all(|from| Some(from) == restart)
     }
 
+    /// The nearest instruction before the `RET` at index `end` that the kernel emulates, that every run to this `RET` and
+    /// none to another passes once, and behind which RAX is not written.
+    fn emulated_before(&self, end: usize) -> Option<usize> {
+        if self.has_indirect_jump {
+            return None;
+        }
+        let mut info = InstructionInfoFactory::new();
+        for index in (end.saturating_sub(LONGEST_END)..end).rev() {
+            let instruction = self.instruction(index);
+            let stays = match instruction.flow_control() {
+                FlowControl::Next => true,
+                FlowControl::ConditionalBranch => jump_target(instruction).is_some_and(|target| {
+                    (self.instruction(index + 1).ip()..=self.instruction(end).ip()).contains(&target)
+                }),
+                _ => false,
+            };
+            if !stays {
+                return None;
+            }
+            let is_emulated = kernel_class(self.bytes(index)) == Some(SiteClass::Emulated);
+            if is_emulated && !is_push(instruction) && self.is_entered_through(index, end) {
+                return Some(index);
+            }
+            if writes_rax(&mut info, instruction) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Nothing from elsewhere jumps to what is behind `first` and not behind `end`.
+    fn is_entered_through(&self, first: usize, end: usize) -> bool {
+        let behind = self.instruction(first + 1).ip()..=self.instruction(end).ip();
+        self.targets.range(behind).flat_map(|(_, from)| from).all(|from| (first..end).contains(from))
+    }
+
     /// The instruction is a jump to outside the body, or one whose target cannot be told from a tail call's.
     fn leaves_by_jump(&self, index: usize) -> bool {
         let instruction = self.instruction(index);
@@ -433,13 +489,21 @@ fn loads_g_from_tls(instruction: &Instruction) -> bool {
         && instruction.memory_segment() == Register::FS
 }
 
+fn writes_rax(info: &mut InstructionInfoFactory, instruction: &Instruction) -> bool {
+    changes(info, instruction, &[Register::RAX])
+}
+
 fn changes_entry_register(info: &mut InstructionInfoFactory, instruction: &Instruction) -> bool {
+    changes(info, instruction, &ENTRY_REGISTERS)
+}
+
+fn changes(info: &mut InstructionInfoFactory, instruction: &Instruction, registers: &[Register]) -> bool {
     info.info(instruction).used_registers().iter().any(|used| {
         let writes = !matches!(
             used.access(),
             OpAccess::None | OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess
         );
-        writes && ENTRY_REGISTERS.contains(&used.register().full_register())
+        writes && registers.contains(&used.register().full_register())
     })
 }
 

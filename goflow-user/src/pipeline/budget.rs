@@ -20,7 +20,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// What taking the probes of a level out and putting them in again takes from the targets: `cargo xtask bench overhead turn`.
-const TURN_NS: u64 = 300_000;
+const TURN_NS: u64 = 3_000_000;
 
 /// A level's probes, all in or not.
 #[derive(Clone, Copy, Debug)]
@@ -124,9 +124,6 @@ pub(super) struct Books {
     spans: Arc<Spans>,
     measured: Measured,
     lanes: Vec<Lane>,
-    /// Hits that have been charged, of each binary.
-    charged: Vec<Hits>,
-    cost_ns: [u64; LEVELS.len()],
     due_ns: u64,
 }
 
@@ -165,8 +162,6 @@ impl Books {
             spans,
             measured,
             lanes: LEVELS.into_iter().filter(|known| *known <= level).map(lane).collect(),
-            charged: nothing(),
-            cost_ns: [0; _],
             due_ns: now,
         }
     }
@@ -197,17 +192,18 @@ impl Books {
         self.controller.as_ref().map_or(0, |controller| controller.turned_ns().saturating_sub(TURN_NS / 2))
     }
 
-    fn reading(&mut self, plans: &[(BinaryName, Plan)], tally: &Tally, cpu_ns: u64) -> Reading {
+    /// What was charged by an assumed cost is charged anew when it has been measured.
+    fn reading(&self, plans: &[(BinaryName, Plan)], tally: &Tally, cpu_ns: u64) -> Reading {
         let costs = self.costs();
-        for (((_, plan), hits), charged) in plans.iter().zip(&tally.hits).zip(&mut self.charged) {
+        let mut cost_ns = [0; LEVELS.len()];
+        for ((_, plan), hits) in plans.iter().zip(&tally.hits) {
             for planned in probed(plan) {
-                let (probe, at) = (planned.spec.probe as usize, index(planned.spec.level).unwrap_or(0));
-                let new = hits[probe].saturating_sub(charged[probe]);
-                self.cost_ns[at] += new * costs.of_hit(planned, plan.config.stack_depth);
-                charged[probe] = hits[probe];
+                let at = index(planned.spec.level).unwrap_or(0);
+                cost_ns[at] +=
+                    hits[planned.spec.probe as usize] * costs.of_hit(planned, plan.config.stack_depth);
             }
         }
-        Reading { at_ns: monotonic_ns(), target_cpu_ns: cpu_ns, cost_ns: self.cost_ns }
+        Reading { at_ns: monotonic_ns(), target_cpu_ns: cpu_ns, cost_ns }
     }
 
     /// Takes the counters and the targets' clock; says what is to be done.

@@ -31,9 +31,9 @@ const LAG_NS: f64 = 6e6;
 /// A shorter window sees hardly more than its own edges, nanoseconds.
 const LEAST_WINDOW_NS: f64 = 10e6;
 /// A longer one could not end in time if it were to cost what was not expected, nanoseconds.
-const LONGEST_WINDOW_NS: f64 = 250e6;
+const LONGEST_WINDOW_NS: f64 = 500e6;
 /// From one window to the next where the budget pays for it, nanoseconds.
-const PERIOD_NS: f64 = 500e6;
+const PERIOD_NS: f64 = 1e9;
 /// The shortest and the longest time between two windows, nanoseconds.
 const LEAST_GAP_NS: f64 = 20e6;
 /// See [`LEAST_GAP_NS`].
@@ -102,6 +102,9 @@ pub const LEVELS: [Level; 3] = [Level::Lifecycle, Level::Blocking, Level::Channe
 /// How many times its cost a level is worth, against the others: without lifecycle and parks, snapshots alone tell who there
 /// is and who waits, but channel operations have their parks beside them.
 const WORTH: [f64; LEVELS.len()] = [100.0, 10.0, 1.0];
+
+/// How what is left for windows is shared out.
+const PART: [f64; LEVELS.len()] = [4.0, 2.0, 1.0];
 
 /// What has been used and caused so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -386,12 +389,13 @@ impl Controller {
 
     /// What windows of `lane` may cost, in CPU time of the targets in a nanosecond.
     fn pay(&self, lane: usize) -> f64 {
-        let cycled =
-            self.lanes.iter().filter(|one| matches!(one.phase, Phase::Window { .. } | Phase::Out { .. }));
-        let is_steady = self.lanes[lane].phase == Phase::Steady;
-        let many = cycled.count() + usize::from(is_steady);
+        let is_cycled = |(index, one): &(usize, &Lane)| {
+            *index == lane || matches!(one.phase, Phase::Window { .. } | Phase::Out { .. })
+        };
+        let parts: f64 =
+            self.lanes.iter().enumerate().filter(is_cycled).map(|(_, one)| PART[one.index]).sum();
         let rest = (PLANNED_PART * self.share - self.steady_share(lane)).max(0.05 * self.share);
-        rest / many as f64 * self.cpu_rate
+        rest * PART[self.lanes[lane].index] / parts * self.cpu_rate
     }
 
     /// How long the next window of `lane` is.

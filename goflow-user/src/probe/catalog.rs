@@ -36,8 +36,10 @@ impl Level {
 pub enum Point {
     /// After the stack check, with the arguments in their registers.
     Entry,
-    /// Every `ret`, with the result in `AX`.
+    /// Every `ret`, with the result in `AX` and the return address on top of the stack.
     Return,
+    /// Before every `ret`, with the result in `AX`.
+    Result,
 }
 
 /// What goflow knows about one probe.
@@ -67,7 +69,7 @@ pub const CATALOG: [Spec; ProbeId::COUNT] = [
         probe: ProbeId::Newproc1,
         level: Level::Lifecycle,
         functions: &["runtime.newproc1"],
-        point: Point::Return,
+        point: Point::Result,
         signature: "1.18–1.22: func newproc1(fn *funcval, callergp *g, callerpc uintptr) *g; \
                     1.23–1.27: and (parked bool, waitreason waitReason)",
         program: "newproc1",

@@ -132,6 +132,7 @@ fn sites_of(binary: &GoBinary<'_>, spec: &'static Spec) -> Result<Vec<PlannedSit
     let sites = match spec.point {
         Point::Entry => site::entry_site(code, found.range.start).map(|site| vec![site]),
         Point::Return => site::return_sites(code, found.range.start),
+        Point::Result => site::result_sites(code, found.range.start),
     };
     let sites = sites.map_err(|error| format!("{function} has no safe place for a probe: {error}"))?;
     sites.into_iter().map(|site| placed(binary, spec, function, site)).collect()

@@ -361,3 +361,44 @@ pub(super) const OSINIT_ABI0_1_27: &str = "
 48ae4d: e9 ee ce fb ff  jmp 447d40 <runtime.osinit>
 48ae52: cc  int3
 ";
+
+/// The end of `runtime.newproc1`, from the last fields of the new `g` on, go1.27.4.
+pub(super) const NEWPROC1_END_1_27: &str = "
+44f1d7: 0f b6 89 da 00 00 00  movzbl 0xda(%rcx),%ecx
+44f1de: 88 88 da 00 00 00  mov %cl,0xda(%rax)
+44f1e4: 48 ff 82 e0 35 00 00  incq 0x35e0(%rdx)
+44f1eb: 48 8b 4c 24 38  mov 0x38(%rsp),%rcx
+44f1f0: 8b 91 08 01 00 00  mov 0x108(%rcx),%edx
+44f1f6: 90  nop
+44f1f7: ff ca  dec %edx
+44f1f9: 89 91 08 01 00 00  mov %edx,0x108(%rcx)
+44f1ff: 90  nop
+44f200: 75 12  jne 44f214 <runtime.newproc1+0x474>
+44f202: 41 80 be b1 00 00 00 00  cmpb $0x0,0xb1(%r14)
+44f20a: 74 08  je 44f214 <runtime.newproc1+0x474>
+44f20c: 49 c7 46 10 de fa ff ff  movq $0xfffffffffffffade,0x10(%r14)
+44f214: 48 83 c4 50  add $0x50,%rsp
+44f218: 5d  pop %rbp
+44f219: c3  ret
+";
+
+/// The end of `runtime.newproc1`, from the look whether a trace is on, go1.18.10.
+pub(super) const NEWPROC1_END_1_18: &str = "
+436a0c: 74 11  je 436a1f <runtime.newproc1+0x2ff>
+436a0e: 48 8b 98 38 01 00 00  mov 0x138(%rax),%rbx
+436a15: e8 86 2f 01 00  call 4499a0 <runtime.traceGoCreate>
+436a1a: 48 8b 44 24 18  mov 0x18(%rsp),%rax
+436a1f: 48 8b 4c 24 20  mov 0x20(%rsp),%rcx
+436a24: 48 8b 49 30  mov 0x30(%rcx),%rcx
+436a28: 8b 91 08 01 00 00  mov 0x108(%rcx),%edx
+436a2e: 8d 5a ff  lea -0x1(%rdx),%ebx
+436a31: 89 99 08 01 00 00  mov %ebx,0x108(%rcx)
+436a37: 83 fa 01  cmp $0x1,%edx
+436a3a: 75 12  jne 436a4e <runtime.newproc1+0x32e>
+436a3c: 41 80 be b1 00 00 00 00  cmpb $0x0,0xb1(%r14)
+436a44: 74 08  je 436a4e <runtime.newproc1+0x32e>
+436a46: 49 c7 46 10 de fa ff ff  movq $0xfffffffffffffade,0x10(%r14)
+436a4e: 48 8b 6c 24 40  mov 0x40(%rsp),%rbp
+436a53: 48 83 c4 48  add $0x48,%rsp
+436a57: c3  ret
+";

@@ -273,7 +273,70 @@ fn code_like() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
+#[test]
+fn a_result_is_taken_where_the_kernel_emulates_the_last_branch_before_the_return() {
+    for (end, address, instruction) in
+        [(NEWPROC1_END_1_27, 0x44f200, "jne 0x44f214"), (NEWPROC1_END_1_18, 0x436a3a, "jne 0x436a4e")]
+    {
+        let end = Listing::parse(end);
+        let sites = result_sites(&end.code, end.start).unwrap();
+        assert_eq!(sites, [Site { point: SitePoint::Result, ..emulated(address, instruction) }]);
+    }
+}
+
+#[test]
+fn a_result_that_comes_late_or_a_return_that_is_jumped_to_is_taken_at_the_return() {
+    let of = |text| {
+        let code = Listing::parse(text);
+        let sites = result_sites(&code.code, code.start).unwrap();
+        sites.into_iter().map(|site| (site.address.0, site.point)).collect::<Vec<_>>()
+    };
+    // RAX is written behind the branch, in whole or in part.
+    let late =
+        "1000: 74 02  je 1004\n1002: 66 90  xchg %ax,%ax\n1004: 48 89 c8  mov %rcx,%rax\n1007: c3  ret\n";
+    assert_eq!(of(late), [(0x1007, SitePoint::Return)]);
+    let low = "1000: 74 02  je 1004\n1002: 89 ca  mov %ecx,%edx\n1004: b0 01  mov $0x1,%al\n1006: c3  ret\n";
+    assert_eq!(of(low), [(0x1006, SitePoint::Return)]);
+    // Another branch goes past the second one.
+    let past = "1000: 75 04  jne 1006\n1002: 74 02  je 1006\n1004: 89 ca  mov %ecx,%edx\n1006: c3  ret\n";
+    assert_eq!(of(past), [(0x1000, SitePoint::Result)]);
+    // And one that goes to the return of the other.
+    let across = "1000: 75 05  jne 1007\n1002: 74 01  je 1005\n1004: 90  nop\n1005: c3  ret\n1006: 90  nop\n1007: c3  ret\n";
+    assert_eq!(of(across), [(0x1002, SitePoint::Result), (0x1007, SitePoint::Return)]);
+}
+
+/// One way through a body, by whether each branch on it is taken: the instructions that were run, if it came to a `RET`.
+fn way(body: &Body<'_>, mut taken: impl Iterator<Item = bool>) -> Option<Vec<u64>> {
+    let (mut index, mut run) = (0, Vec::new());
+    loop {
+        let instruction = body.instructions.get(index)?;
+        run.push(instruction.ip());
+        match instruction.flow_control() {
+            FlowControl::Return => return Some(run),
+            FlowControl::Next | FlowControl::Call => index += 1,
+            FlowControl::ConditionalBranch if !taken.next()? => index += 1,
+            FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch => {
+                taken.next()?;
+                index = body.index_of(jump_target(instruction)?)?;
+            }
+            _ => return None,
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn each_way_to_a_return_passes_its_site_once_and_no_other(
+        code in code_like(),
+        taken in prop::collection::vec(any::<bool>(), 0..40),
+    ) {
+        let start = LinkAddr(0x1000);
+        let (Ok(sites), Ok(body)) = (result_sites(&code, start), Body::decode(&code, start)) else { return Ok(()) };
+        let Some(run) = way(&body, taken.into_iter()) else { return Ok(()) };
+        let passed = run.iter().filter(|ip| sites.iter().any(|site| site.address.0 == **ip)).count();
+        prop_assert_eq!(passed, 1, "{:x?} of {:x?}", run, sites);
+    }
+
     #[test]
     fn a_site_is_always_an_instruction_of_the_body(code in code_like(), start in any::<u64>()) {
         let start = LinkAddr(start);
@@ -289,6 +352,7 @@ proptest! {
     fn arbitrary_bytes_never_panic(code in prop::collection::vec(any::<u8>(), 0..200), start in any::<u64>()) {
         let _ = entry_site(&code, LinkAddr(start));
         let _ = return_sites(&code, LinkAddr(start));
+        let _ = result_sites(&code, LinkAddr(start));
         let _ = kernel_class(&code);
     }
 }
