@@ -11,7 +11,7 @@ use goflow_user::binary::GoBinary;
 use goflow_user::binary::addr::LinkAddr;
 use goflow_user::binary::globals::{Global, GlobalError};
 use goflow_user::binary::offsets::OffsetSource;
-use goflow_user::binary::site::{Site, SiteClass, SitePoint, entry_site, return_sites};
+use goflow_user::binary::site::{Site, SiteClass, SitePoint, entry_site, result_sites, return_sites};
 use goflow_user::probe::catalog::{CATALOG, Point};
 use libtest_mimic::{Arguments, Trial};
 
@@ -131,6 +131,8 @@ fn sites_are_the_cheapest(whole: &GoBinary<'_>, stripped: &GoBinary<'_>) -> Resu
         let found = sites(whole, names, spec.point).with_context(|| format!("{names:?}"))?;
         let again = sites(stripped, names, spec.point).with_context(|| format!("{names:?}, stripped"))?;
         ensure!(found == again, "{names:?}: {found:?}, stripped {again:?}");
+        let is_late = |site: &&Site| spec.point == Point::Result && site.point != SitePoint::Result;
+        ensure!(!found.iter().any(|site| is_late(&site)), "{names:?}: {found:?}");
         for site in &found {
             let checks_stack = checks_stack(whole, names)?;
             check_site(whole, site, checks_stack).with_context(|| format!("{names:?}: {site:?}"))?;
@@ -146,6 +148,7 @@ fn sites(binary: &GoBinary<'_>, names: &[&str], point: Point) -> Result<Vec<Site
     Ok(match point {
         Point::Entry => vec![entry_site(code, start)?],
         Point::Return => return_sites(code, start)?,
+        Point::Result => result_sites(code, start)?,
     })
 }
 
@@ -165,6 +168,8 @@ fn check_site(binary: &GoBinary<'_>, site: &Site, checks_stack: bool) -> Result<
     let byte = |offset| binary.image().bytes(LinkAddr(site.address.0 + offset), 1).map(|bytes| bytes[0]);
     match site.point {
         SitePoint::Return => ensure!(byte(0) == Some(0xc3) && site.class == SiteClass::SingleStepped),
+        // The `jne` or `je` at the end of `releasem`.
+        SitePoint::Result => ensure!(matches!(byte(0), Some(0x74 | 0x75)) && !site.on_stack_check),
         SitePoint::Entry if !checks_stack => ensure!(!site.on_stack_check),
         SitePoint::Entry if pushes => ensure!(byte(0) == Some(0x55) && !site.on_stack_check),
         SitePoint::Entry => {

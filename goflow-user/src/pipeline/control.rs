@@ -13,7 +13,7 @@ use crate::advice::Advise as _;
 use crate::ingest::event::{Gap, LossPoint, MonotonicNs};
 use crate::probe::attach::{Attached, Scope};
 use crate::probe::budget::{Mode, Order};
-use crate::probe::calibration;
+use crate::probe::calibration::{self, Care};
 use crate::probe::catalog::Level;
 use crate::probe::cost::Costs;
 use crate::probe::keeper::Keeper;
@@ -690,7 +690,7 @@ impl Calibration {
             if !matches!(cancelled.recv_timeout(Self::AFTER), Err(RecvTimeoutError::Timeout)) {
                 return;
             }
-            match calibration::measure(&hitter, method, kernel) {
+            match calibration::measure(&hitter, method, kernel, Care::Brief) {
                 Ok(costs) => _ = result.set(costs),
                 Err(error) => {
                     tracing::info!("what a hit costs could not be measured, and is assumed: {error}");

@@ -29,10 +29,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Pause between two looks at the buffers while events come; 8 MiB last for 50 ms of what two CPUs can produce.
+/// Pause between two looks at the buffers while many events come; 8 MiB last for 50 ms of what two CPUs can produce.
 const BUSY_PAUSE: Duration = Duration::from_millis(4);
-/// Longest pause, reached when nothing comes.
+/// Longest pause, reached when few come: each look costs as much as a hundred events.
 const IDLE_PAUSE: Duration = Duration::from_millis(20);
+/// So many in one look are many.
+const MANY: usize = 2_048;
 
 /// Events passed on at once.
 const BATCH: usize = 2048;
@@ -281,7 +283,7 @@ impl Ingest {
         let mut pause = BUSY_PAUSE;
         while !self.done.load(Ordering::Acquire) {
             let taken = self.round()?;
-            pause = if taken > 0 { BUSY_PAUSE } else { (pause * 2).min(IDLE_PAUSE) };
+            pause = if taken >= MANY { BUSY_PAUSE } else { (pause * 2).min(IDLE_PAUSE) };
             thread::sleep(pause);
         }
         while self.round()? > 0 {}

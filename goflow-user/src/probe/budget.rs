@@ -20,8 +20,10 @@ use std::str::FromStr;
 
 /// The time over which the budget is held, nanoseconds.
 pub const HORIZON_NS: u64 = 10_000_000_000;
-/// Between two readings while probes are in, nanoseconds.
+/// Between two readings while a level is watched in a window, nanoseconds.
 const PACE_NS: u64 = 25_000_000;
+/// Between two readings while levels stay in, nanoseconds: so soon a burst is seen.
+const STEADY_PACE_NS: u64 = 50_000_000;
 /// Nothing is read more often, nanoseconds.
 const LEAST_PAUSE_NS: u64 = 5_000_000;
 /// From a reading that is late by a round of the reader until the breakpoints are gone, nanoseconds.
@@ -244,6 +246,7 @@ impl Controller {
     pub fn due_ns(&self) -> u64 {
         let now = self.history.back().map_or(0, |sample| sample.at_ns);
         let of_lane = |(index, lane): (usize, &Lane)| match lane.phase {
+            Phase::Steady if self.history.len() > 4 => now + STEADY_PACE_NS,
             Phase::Steady => now + PACE_NS,
             Phase::Window { until } => until.min(now + PACE_NS),
             Phase::Out { wait } => now + (wait.max(0.0) * self.gap(index)) as u64,

@@ -32,8 +32,25 @@ use thiserror::Error;
 
 /// Hits at each place in one round.
 const HITS: usize = 64;
-/// Rounds; what was sent is taken out of the ring between two.
-const ROUNDS: usize = 25;
+/// How well it is to be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Care {
+    /// For somebody who asks for the figures.
+    Thorough,
+    /// Beside a session, whose target may have use for the CPU.
+    Brief,
+}
+
+impl Care {
+    /// Rounds; what was sent is taken out of the ring between two.
+    fn rounds(self) -> usize {
+        match self {
+            Self::Thorough => 25,
+            Self::Brief => 7,
+        }
+    }
+}
+
 /// What a program touches between two hits: more than the first cache holds, less than the second.
 const WORK_BYTES: usize = 64 << 10;
 /// Room for what the programs send in one round.
@@ -123,7 +140,7 @@ const PLACES: [Place; 6] = [
     Place::new(goflow_calibration_stepped_stack, SiteClass::SingleStepped, Some(ProbeId::Gopark)),
 ];
 
-/// Measures, in the process of `keeper`. That takes some 30 ms of CPU time for the hits and as much again for the verifier,
+/// Measures, in the process of `keeper`. A thorough measurement takes some 30 ms of CPU time for the hits and as much again for the verifier,
 /// and the kernel takes its time to take the probes out.
 ///
 /// # Errors
@@ -132,6 +149,7 @@ pub fn measure(
     keeper: &Arc<Keeper>,
     method: AttachMethod,
     kernel: (u32, u32),
+    care: Care,
 ) -> Result<Costs, CalibrationError> {
     let file = File::open("/proc/self/exe").map_err(CalibrationError::Own)?;
     let attach = |programs: &Programs, plan: &Plan| -> Result<Attached, AttachError> {
@@ -147,7 +165,7 @@ pub fn measure(
     let _empty = attach(&nothing, &empty)?;
     // As in a session. Nothing here passes through `newproc1`.
     kernel_side.goid_memory.set(true)?;
-    run(keeper, &mut kernel_side.events)
+    run(keeper, &mut kernel_side.events, care)
 }
 
 /// Probes of the places for which `probe` has one. Before them stands one that is never hit: see [`super::link`] for what
@@ -182,9 +200,9 @@ fn planned(place: &Place, probe: ProbeId) -> Result<PlannedSite, CalibrationErro
     Ok(PlannedSite { spec, function: "a function of goflow", site, offset })
 }
 
-fn run(keeper: &Keeper, events: &mut EventBuffer) -> Result<Costs, CalibrationError> {
+fn run(keeper: &Keeper, events: &mut EventBuffer, care: Care) -> Result<Costs, CalibrationError> {
     let mut rounds: [Vec<u64>; PLACES.len()] = Default::default();
-    for _ in 0..ROUNDS {
+    for _ in 0..care.rounds() {
         let round = keeper.hit().map_err(CalibrationError::Ended)?;
         for (rounds, ns) in rounds.iter_mut().zip(round) {
             rounds.push(ns);

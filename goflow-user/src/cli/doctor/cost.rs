@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::probe::attach;
-use crate::probe::calibration;
+use crate::probe::calibration::{self, Care};
 use crate::probe::cost::{Costs, HitCost};
 use crate::probe::keeper::{Duty, Keeper};
 use crate::target::host;
@@ -43,8 +43,9 @@ pub(super) fn measure() -> anyhow::Result<Cost> {
     let method = attach::supported_method();
     let release = host::kernel_release();
     let kernel = host::kernel_version(&release).with_context(|| format!("no kernel version in {release}"))?;
-    let Costs { emulated, single_stepped } = calibration::measure(&Arc::new(keeper), method, kernel)
-        .context("what a probe costs could not be measured")?;
+    let Costs { emulated, single_stepped } =
+        calibration::measure(&Arc::new(keeper), method, kernel, Care::Thorough)
+            .context("what a probe costs could not be measured")?;
     Ok(Cost {
         attach_method: method.name(),
         emulated: emulated.into(),
