@@ -100,13 +100,15 @@ fn what_fits_the_budget_is_seen_to_the_last_event() -> Result<()> {
 fn what_is_estimated_is_as_near_the_truth_as_it_says() -> Result<()> {
     // Probes would take some 7 % of its time.
     let mut target = Target::start(&Program::named("paced").build()?, &["20000"])?;
-    let (session, operations) = trace(&mut target, "2%", &[], LONG)?;
+    // An estimate needs some windows to know its error by.
+    let span = LONG * 2;
+    let (session, operations) = trace(&mut target, "2%", &[], span)?;
     ensure!(level(&session, "channels")?.mode == "sampled", "{:?}", session.summary.coverage);
     let sends = session.summary.hits.iter().find(|hits| hits.probe == "chansend").context("no chansend")?;
     let estimate = sends.estimated.context("no estimate")?;
     let error = estimate.error.context("no error")?;
     // The program was asked a little after goflow began and a little before it ended.
-    let scale = session.summary.duration_ns as f64 / LONG.as_nanos() as f64;
+    let scale = session.summary.duration_ns as f64 / span.as_nanos() as f64;
     let truth = operations as f64 * scale;
     let off = (estimate.hits as f64 - truth).abs();
     // Twice the error that 19 of 20 estimates keep to, so that 1 of 10,000 does not.

@@ -292,7 +292,8 @@ impl Running {
         output: Output,
     ) -> anyhow::Result<Self> {
         let started = Instant::now();
-        let Environment { kernel: _, kernel_version, method, keeper, hitter, phases: _ } = environment;
+        let Environment { kernel: _, kernel_version, method, keeper, hitter, by_level: _, phases: _ } =
+            environment;
         let files: Vec<_> = traced.iter().map(|one| one.executable.id()).collect();
         let doorbell = watch.open(&files).context("the processes cannot be watched")?;
         let window = Arc::new(Window::open());
@@ -560,6 +561,7 @@ impl Running {
         self.look();
         let duration_ns = self.window.close();
         self.books.watched().into_iter().for_each(|level| _ = self.books.close(level));
+        self.calibration.iter().for_each(Calibration::cancel);
         let cpu_ns = self.watch.known_cpu_ns();
         let alive = self.watch.pids();
         let goflow_cpu_ns = host::own_cpu_ns() - self.own_cpu_ns;
@@ -700,9 +702,15 @@ impl Calibration {
         Ok(Self { measured, cancel, thread })
     }
 
-    /// Waits for one that is under way, which takes its probes out; one that has not begun does not.
-    fn end(self) {
+    /// One that has not begun does not.
+    fn cancel(&self) {
+        // A thread that is gone needs no telling.
         let _ = self.cancel.try_send(());
+    }
+
+    /// Waits for one that is under way, which takes its probes out.
+    fn end(self) {
+        self.cancel();
         if self.thread.join().is_err() {
             tracing::warn!("the thread that measures what a hit costs panicked; this is a defect of goflow");
         }

@@ -40,6 +40,8 @@ pub(super) struct Environment {
     pub(super) keeper: Option<Arc<Keeper>>,
     /// Who makes the hits by which it is measured what one costs.
     pub(super) hitter: Option<Arc<Keeper>>,
+    /// There is a budget, for which levels go out and in by themselves.
+    pub(super) by_level: bool,
     pub(super) phases: Phases,
 }
 
@@ -93,7 +95,8 @@ impl Environment {
         let probes = options.level > Level::Snapshot;
         let keeper = probes.then(|| start_keeper(Duty::Keep)).transpose()?;
         let hitter = probes.then(|| start_keeper(Duty::Hit)).transpose()?;
-        Ok(Self { kernel, kernel_version, method, keeper, hitter, phases })
+        let by_level = options.budget.share().is_some();
+        Ok(Self { kernel, kernel_version, method, keeper, hitter, by_level, phases })
     }
 }
 
@@ -239,7 +242,8 @@ impl Loaded {
         let KernelSide { events, counters, goid_memory, .. } = kernel_side;
         let start = MonotonicNs(host::monotonic_ns());
         let lease = lease.map(AsFd::as_fd);
-        let keep = environment.keeper.as_ref().map(|keeper| Keep { keeper, lease });
+        let by_level = environment.by_level;
+        let keep = environment.keeper.as_ref().map(|keeper| Keep { keeper, lease, by_level });
         let (file, kernel) = (executable.as_fd(), environment.kernel_version);
         let mut attached = process::despite_exec(
             || attach::attach(&programs, &plan, file, scope, kernel, keep),

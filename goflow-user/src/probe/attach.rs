@@ -1,8 +1,8 @@
 //! Puts the probes in, and takes them out.
 //!
 //! In: verified programs and a plan; out: an [`Attached`] session. Every probe of a session goes in together: one link
-//! for the sites of each level where the kernel has multi-uprobe, else one perf event per site. What a level adds can be
-//! taken out and put in again, while the others stay. The kernel removes the breakpoints when
+//! for all sites where the kernel has multi-uprobe, or one for the sites of each level if what that adds is to be taken out
+//! and put in again while the others stay; else one perf event per site. The kernel removes the breakpoints when
 //! the descriptors close, which a [`Keeper`] holds, so that a SIGKILL to goflow cannot come between.
 
 use super::catalog::Level;
@@ -123,12 +123,14 @@ pub fn attach(
 ) -> Result<Attached, AttachError> {
     let start = Instant::now();
     let everybody = needs_target_filter(programs.method(), kernel, scope);
-    let (order, programs) = order(programs, plan, if everybody { &Scope::AllProcesses } else { scope })?;
+    let by_level = keep.is_some_and(|keep| keep.by_level);
+    let everybody = if everybody { &Scope::AllProcesses } else { scope };
+    let (order, programs) = order(programs, plan, everybody, by_level)?;
     let links = match keep {
         None => link::create(&order, executable, &programs)
             .map(|links| Links::Here(Some(links)))
             .map_err(|refusal| explain(refusal, plan))?,
-        Some(Keep { keeper, lease }) => {
+        Some(Keep { keeper, lease, by_level: _ }) => {
             let number =
                 keeper.attach(order, executable, &programs, lease).map_err(|error| told(error, plan))?;
             Links::Kept { keeper: Arc::clone(keeper), number }
@@ -142,6 +144,7 @@ fn order<'a>(
     programs: &'a Programs,
     plan: &Plan,
     scope: &Scope,
+    by_level: bool,
 ) -> Result<(Order, Vec<BorrowedFd<'a>>), LoadError> {
     let method = programs.method();
     let mut names: Vec<&'static str> = plan.sites.iter().map(|planned| planned.spec.program).collect();
@@ -154,7 +157,7 @@ fn order<'a>(
         offset: planned.offset.0,
         cookie: planned.spec.probe as u64,
         program: index(planned.spec.program),
-        group: group_of(planned.spec.level),
+        group: if by_level { group_of(planned.spec.level) } else { 0 },
     });
     let pids = match scope {
         Scope::AllProcesses => None,
@@ -237,7 +240,8 @@ impl Attached {
         }
     }
 
-    /// Takes out the probes that each of `levels` adds to those before it, until they are asked back.
+    /// Takes out the probes that each of `levels` adds to those before it, until they are asked back; for probes that are
+    /// kept by level.
     ///
     /// # Errors
     /// See [`AttachError`].

@@ -154,7 +154,14 @@ pub fn measure(
     let file = File::open("/proc/self/exe").map_err(CalibrationError::Own)?;
     let attach = |programs: &Programs, plan: &Plan| -> Result<Attached, AttachError> {
         let scope = Scope::Processes(vec![keeper.pid()]);
-        attach::attach(programs, plan, file.as_fd(), &scope, kernel, Some(Keep { keeper, lease: None }))
+        attach::attach(
+            programs,
+            plan,
+            file.as_fd(),
+            &scope,
+            kernel,
+            Some(Keep { keeper, lease: None, by_level: false }),
+        )
     };
     let own = plan(|place| place.probe)?;
     // Which probe it is called does not matter to the empty program.

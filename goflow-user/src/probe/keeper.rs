@@ -93,6 +93,8 @@ pub struct Keep<'a> {
     pub keeper: &'a Arc<Keeper>,
     /// The lease of the file, which nobody may overwrite before the probes are out.
     pub lease: Option<BorrowedFd<'a>>,
+    /// The probes of each level are to go out and in by themselves. Closing several links takes longer than closing one.
+    pub by_level: bool,
 }
 
 /// A process that holds probes. Dropping it takes out what it still holds, and waits for its end.
