@@ -95,8 +95,6 @@ pub(super) fn probed(plan: &Plan) -> impl Iterator<Item = &PlannedSite> {
 struct Lane {
     level: Level,
     is_in: bool,
-    /// As it was last told.
-    mode: Mode,
     /// The last time that it went in or out.
     turned: Turning,
     watched_ns: u64,
@@ -150,7 +148,6 @@ impl Books {
         let lane = |level| Lane {
             level,
             is_in: true,
-            mode: Mode::Continuous,
             turned: start.clone(),
             watched_ns: 0,
             windows: 0,
@@ -220,6 +217,11 @@ impl Books {
         order
     }
 
+    /// What is to go out because its time is over.
+    pub(super) fn expire(&mut self) -> Option<Order> {
+        self.controller.as_mut()?.expire(monotonic_ns())
+    }
+
     /// The probes of a level are about to go out; what is recorded from here on is no measure.
     pub(super) fn close(&self, level: Level) -> MonotonicNs {
         self.spans.close(level)
@@ -230,7 +232,8 @@ impl Books {
         self.spans.open(level)
     }
 
-    /// The probes of a level went out, or in, at `t`, when the targets had used `cpu_ns`; `tally` is from afterwards.
+    /// The probes of a level went out, or in, at `t`, when the targets had used `cpu_ns`; `tally` is from after they went out, or
+    /// from before they came in, since while they are out nothing of the level is counted.
     pub(super) fn turned(
         &mut self,
         plans: &[(BinaryName, Plan)],
@@ -250,26 +253,13 @@ impl Books {
         if let Some(controller) = &mut self.controller {
             if is_watched {
                 controller.restored(level, reading);
+            } else {
+                controller.withdrawn(level, reading);
             }
             self.due_ns = controller.due_ns();
         }
         let mode = self.mode(level);
-        self.lanes.iter_mut().filter(|lane| lane.level == level).for_each(|lane| lane.mode = mode);
         Coverage { level, t, is_watched, missed_since: since.filter(|_| is_watched), mode }
-    }
-
-    /// Levels that stay in from here on, after windows.
-    pub(super) fn settled(&mut self) -> Vec<Coverage> {
-        let t = MonotonicNs(monotonic_ns());
-        let modes: Vec<Mode> = self.lanes.iter().map(|lane| self.mode(lane.level)).collect();
-        let mut settled = Vec::new();
-        for (lane, mode) in self.lanes.iter_mut().zip(modes) {
-            if mode == Mode::Continuous && std::mem::replace(&mut lane.mode, mode) != mode {
-                let level = lane.level;
-                settled.push(Coverage { level, t, is_watched: true, missed_since: None, mode });
-            }
-        }
-        settled
     }
 
     fn mode(&self, level: Level) -> Mode {

@@ -441,16 +441,15 @@ impl Running {
         if self.books.due_in().is_none_or(|due| !due.is_zero()) {
             return;
         }
+        if let Some(Order::Withdraw(levels)) = self.books.expire() {
+            return self.withdraw(&levels);
+        }
         let Some(tally) = self.tally() else { return };
         self.watch.read_clocks();
         match self.books.observe(&self.plans, &tally, self.watch.known_cpu_ns()) {
             None => {}
             Some(Order::Withdraw(levels)) => self.withdraw(&levels),
-            Some(Order::Restore(level)) => self.restore(level),
-        }
-        for coverage in self.books.settled() {
-            // A thread that is gone says why when it is joined.
-            let _ = self.requests.send(Request::Coverage(coverage));
+            Some(Order::Restore(level)) => self.restore(level, &tally),
         }
     }
 
@@ -463,10 +462,12 @@ impl Running {
                 tracing::warn!("probes cannot be taken out: {error}");
             }
         }
-        self.tell_turned(levels.iter().copied().zip(times), cpu_ns);
+        if let Some(tally) = self.tally() {
+            self.tell_turned(levels.iter().copied().zip(times), cpu_ns, &tally);
+        }
     }
 
-    fn restore(&mut self, level: Level) {
+    fn restore(&mut self, level: Level, tally: &Tally) {
         let alive = self.watch.pids();
         for (attached, (_, plan)) in self.attached.iter_mut().zip(&self.plans) {
             if let Err(error) = attached.restore(plan, level, &alive) {
@@ -476,14 +477,18 @@ impl Running {
         }
         self.watch.read_clocks();
         let t = self.books.open(level);
-        self.tell_turned([(level, t)], self.watch.known_cpu_ns());
+        self.tell_turned([(level, t)], self.watch.known_cpu_ns(), tally);
     }
 
     /// Enters into the books what has been done, and has the stream tell it.
-    fn tell_turned(&mut self, turned: impl IntoIterator<Item = (Level, MonotonicNs)>, cpu_ns: u64) {
-        let Some(tally) = self.tally() else { return };
+    fn tell_turned(
+        &mut self,
+        turned: impl IntoIterator<Item = (Level, MonotonicNs)>,
+        cpu_ns: u64,
+        tally: &Tally,
+    ) {
         for (level, t) in turned {
-            let coverage = self.books.turned(&self.plans, level, t, cpu_ns, &tally);
+            let coverage = self.books.turned(&self.plans, level, t, cpu_ns, tally);
             // A thread that is gone says why when it is joined.
             let _ = self.requests.send(Request::Coverage(coverage));
         }

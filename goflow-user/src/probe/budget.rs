@@ -29,7 +29,7 @@ const LEAST_PAUSE_NS: u64 = 5_000_000;
 /// From a reading that is late by a round of the reader until the breakpoints are gone, nanoseconds.
 const REACTION_NS: f64 = 80e6;
 /// From the order that ends a window until the breakpoints are gone, nanoseconds.
-const LAG_NS: f64 = 6e6;
+const LAG_NS: f64 = 4e6;
 /// A shorter window sees hardly more than its own edges, nanoseconds.
 const LEAST_WINDOW_NS: f64 = 10e6;
 /// A longer one could not end in time if it were to cost what was not expected, nanoseconds.
@@ -270,21 +270,34 @@ impl Controller {
         if !dear.is_empty() {
             return Some(self.withdraw(&dear));
         }
-        let ended = |lane: &Lane| matches!(lane.phase, Phase::Window { until } if until <= now);
-        if let Some(lane) = self.lanes.iter().position(ended) {
-            if self.steady_share(lane) + self.lanes[lane].share > STEADY_PART * self.share {
-                return Some(self.withdraw(&[lane]));
-            }
-            self.lanes[lane].phase = Phase::Steady;
-        }
         let is_due = |lane: &Lane| matches!(lane.phase, Phase::Out { wait } if wait <= 0.0);
         let affordable = |lane: &usize| self.cost_of_window(*lane, self.window(*lane)) <= self.left();
         let lane = (0..self.lanes.len()).filter(|lane| is_due(&self.lanes[*lane])).find(affordable)?;
         let window = self.window(lane);
-        self.lanes[lane].phase = Phase::Window { until: now + window as u64 };
+        // What fits by now stays in.
+        let fits = self.steady_share(lane) + self.lanes[lane].share <= STEADY_PART * self.share;
+        self.lanes[lane].phase =
+            if fits { Phase::Steady } else { Phase::Window { until: now + window as u64 } };
         self.lanes[lane].since = None;
         self.turned_ns += self.turn.cost_ns / 2;
         Some(Order::Restore(LEVELS[self.lanes[lane].index]))
+    }
+
+    /// The levels whose window is over at `now_ns`: they are to be taken out without another look, which would take longer
+    /// than the window.
+    pub fn expire(&mut self, now_ns: u64) -> Option<Order> {
+        let is_over =
+            |lane: &usize| matches!(self.lanes[*lane].phase, Phase::Window { until } if until <= now_ns);
+        let over: Vec<usize> = (0..self.lanes.len()).filter(is_over).collect();
+        (!over.is_empty()).then(|| self.withdraw(&over))
+    }
+
+    /// The probes of a level are out; `reading` has all that their hits have cost, and the CPU time from when they went.
+    pub fn withdrawn(&mut self, level: Level, reading: Reading) {
+        for lane in self.lanes.iter_mut().filter(|lane| LEVELS[lane.index] == level) {
+            lane.measure(reading);
+            (lane.since, lane.rate) = (None, 0.0);
+        }
     }
 
     /// The probes of a level are in since `at_ns`: a window begins when all are.
@@ -378,7 +391,6 @@ impl Controller {
             // Longer times are cut, which takes less than a fiftieth of the mean.
             let wait = (-self.random.f64().max(1e-9).ln()).min(4.0);
             self.lanes[lane].phase = if self.turn.is_quick { Phase::Out { wait } } else { Phase::Removed };
-            self.lanes[lane].rate = 0.0;
         }
         Order::Withdraw(lanes.iter().map(|&lane| LEVELS[self.lanes[lane].index]).collect())
     }
@@ -427,9 +439,12 @@ impl Lane {
 
     /// Brings rate and share up to date.
     fn note(&mut self, reading: Reading) {
-        if !self.is_in() {
-            return;
+        if self.is_in() {
+            self.measure(reading);
         }
+    }
+
+    fn measure(&mut self, reading: Reading) {
         let Some(since) = self.since.replace(reading) else { return };
         let span = reading.at_ns.saturating_sub(since.at_ns) as f64;
         if span <= 0.0 {
@@ -531,8 +546,9 @@ mod tests {
             self.reading.target_cpu_ns = self.cpu as u64;
             self.reading.cost_ns = self.cost.map(|cost| cost as u64);
             let now = self.reading.at_ns;
+            let order = self.controller.expire(now).or_else(|| self.controller.observe(self.reading));
             // Breakpoints are written within milliseconds; what then is waited for hits nobody.
-            self.order = self.controller.observe(self.reading).map(|order| (order, now + 5 * MS));
+            self.order = order.map(|order| (order, now + 4 * MS));
             self.due = self.controller.due_ns();
             if let Some((order, _)) = &self.order {
                 let (turns, took) = match order {
@@ -548,7 +564,12 @@ mod tests {
             let mut set =
                 |level, is_in| self.is_in[LEVELS.iter().position(|known| *known == level).unwrap()] = is_in;
             match order {
-                Order::Withdraw(levels) => levels.iter().for_each(|&level| set(level, false)),
+                Order::Withdraw(levels) => {
+                    levels.iter().for_each(|&level| set(level, false));
+                    self.reading.target_cpu_ns = self.cpu as u64;
+                    self.reading.cost_ns = self.cost.map(|cost| cost as u64);
+                    levels.iter().for_each(|&level| self.controller.withdrawn(level, self.reading));
+                }
                 &Order::Restore(level) => {
                     set(level, true);
                     self.reading.target_cpu_ns = self.cpu as u64;
