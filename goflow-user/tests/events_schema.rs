@@ -177,8 +177,9 @@ fn summary(target_cpu_ns: Result<u64, String>) -> Record {
         eventless: 2,
         cost_ns: 7,
         estimate: match probe {
-            ProbeId::Chansend => Some(Estimate { total: 90, error: Some(4) }),
-            ProbeId::Chanrecv => Some(Estimate { total: 90, error: None }),
+            ProbeId::Chansend => Some(Estimate { total: Some(90), error: Some(4) }),
+            ProbeId::Chanrecv => Some(Estimate { total: Some(90), error: None }),
+            ProbeId::Gopark => Some(Estimate { total: None, error: None }),
             _ => None,
         },
     };

@@ -390,8 +390,8 @@ pub struct Hits {
 /// An estimate.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Estimated {
-    /// How many.
-    pub hits: u64,
+    /// How many, where that can be told.
+    pub hits: Option<u64>,
     /// The truth is within so many of it, with 95 % confidence.
     pub error: Option<u64>,
 }

@@ -102,7 +102,14 @@ pub(super) struct TraceArgs {
     /// While everything fits, every event is seen. What does not fit is watched in short windows, at times that are not in
     /// step with the target, channel operations first, goroutines that come and go last; the summary tells how much
     /// was watched, and estimates the rest. Kept over every ten seconds.
-    #[arg(long, value_name = "SHARE", default_value = "2%", env = "GOFLOW_BUDGET")]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value = "2%",
+        env = "GOFLOW_BUDGET",
+        value_parser = parse_budget,
+        allow_hyphen_values = true
+    )]
     budget: Budget,
     /// Stop after this time, such as 10s, 500ms or 1m30s; without it, when the target ends or on Ctrl-C
     ///
@@ -352,6 +359,11 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         Ok(duration) => Ok(duration),
         Err(error) => Err(format!("{error}; it is a number with a unit: 500ms, 10s, 2m, 1h, 1d, or 1m30s")),
     }
+}
+
+/// A variable of the environment that is set to nothing says nothing.
+fn parse_budget(text: &str) -> Result<Budget, String> {
+    if text.is_empty() { Ok(Budget::DEFAULT) } else { text.parse() }
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {

@@ -266,6 +266,13 @@ impl Books {
         self.controller.as_ref().map_or(Mode::Continuous, |controller| controller.mode(level))
     }
 
+    /// How long it took to carry an order out.
+    pub(super) fn took(&mut self, order: &Order, took: Duration) {
+        if let Some(controller) = &mut self.controller {
+            controller.took(order, took.as_nanos() as u64);
+        }
+    }
+
     /// The probes of a level could not be put in again.
     pub(super) fn refused(&mut self, level: Level) {
         if let Some(controller) = &mut self.controller {

@@ -457,24 +457,27 @@ impl Running {
         self.watch.read_clocks();
         let cpu_ns = self.watch.known_cpu_ns();
         let times: Vec<MonotonicNs> = levels.iter().map(|&level| self.books.close(level)).collect();
+        let start = Instant::now();
         for (attached, (_, plan)) in self.attached.iter_mut().zip(&self.plans) {
             if let Err(error) = attached.withdraw(plan, levels) {
                 tracing::warn!("probes cannot be taken out: {error}");
             }
         }
+        self.books.took(&Order::Withdraw(levels.to_vec()), start.elapsed());
         if let Some(tally) = self.tally() {
             self.tell_turned(levels.iter().copied().zip(times), cpu_ns, &tally);
         }
     }
 
     fn restore(&mut self, level: Level, tally: &Tally) {
-        let alive = self.watch.pids();
+        let (alive, start) = (self.watch.pids(), Instant::now());
         for (attached, (_, plan)) in self.attached.iter_mut().zip(&self.plans) {
             if let Err(error) = attached.restore(plan, level, &alive) {
                 tracing::warn!("level {} is not watched any more: {error}", level.name());
                 return self.books.refused(level);
             }
         }
+        self.books.took(&Order::Restore(level), start.elapsed());
         self.watch.read_clocks();
         let t = self.books.open(level);
         self.tell_turned([(level, t)], self.watch.known_cpu_ns(), tally);

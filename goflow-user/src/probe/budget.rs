@@ -30,6 +30,10 @@ const LEAST_PAUSE_NS: u64 = 5_000_000;
 const REACTION_NS: f64 = 80e6;
 /// From the order that ends a window until the breakpoints are gone, nanoseconds.
 const LAG_NS: f64 = 4e6;
+/// What putting the probes of a level in takes, and taking them out with the grace periods of the kernel, nanoseconds.
+const USUAL_IN_NS: f64 = 12e6;
+/// See [`USUAL_IN_NS`].
+const USUAL_OUT_NS: f64 = 100e6;
 /// A shorter window sees hardly more than its own edges, nanoseconds.
 const LEAST_WINDOW_NS: f64 = 10e6;
 /// A longer one could not end in time if it were to cost what was not expected, nanoseconds.
@@ -171,6 +175,8 @@ pub struct Controller {
     cpu_rate: f64,
     /// What work on the breakpoints has cost so far, nanoseconds.
     turned_ns: u64,
+    /// How much longer than usual it takes until probes are in or out, nanoseconds.
+    delay: f64,
     random: fastrand::Rng,
 }
 
@@ -221,6 +227,7 @@ impl Controller {
             cpu_rate: 0.0,
             // They were put in just now.
             turned_ns: turn.cost_ns / 2,
+            delay: 0.0,
             random: fastrand::Rng::with_seed(seed),
         }
     }
@@ -279,7 +286,7 @@ impl Controller {
         self.lanes[lane].phase =
             if fits { Phase::Steady } else { Phase::Window { until: now + window as u64 } };
         self.lanes[lane].since = None;
-        self.turned_ns += self.turn.cost_ns / 2;
+        self.turned_ns += self.turn_cost() as u64 / 2;
         Some(Order::Restore(LEVELS[self.lanes[lane].index]))
     }
 
@@ -309,6 +316,18 @@ impl Controller {
             }
             lane.since = Some(reading);
         }
+    }
+
+    /// It took so long to put probes in, or to take them out: on a busy machine, longer than usual, and then each window
+    /// lasts longer than it was to.
+    pub fn took(&mut self, order: &Order, took_ns: u64) {
+        let usual = match order {
+            Order::Withdraw(_) => USUAL_OUT_NS,
+            Order::Restore(_) => USUAL_IN_NS,
+        };
+        let delay = (took_ns as f64 - usual).max(0.0);
+        // One that was slow counts at once, and is forgotten slowly.
+        self.delay = delay.max(self.delay * 0.8);
     }
 
     /// The probes of a level could not be put in.
@@ -362,7 +381,7 @@ impl Controller {
     fn overload(&self) -> Vec<usize> {
         let demand: f64 = self.lanes.iter().filter(|lane| lane.is_in()).map(|lane| lane.rate).sum();
         let planned = self.share * self.cpu_rate * PLANNED_PART;
-        if demand * REACTION_NS <= self.left() || demand <= planned {
+        if demand * (REACTION_NS + self.delay) <= self.left() || demand <= planned {
             return Vec::new();
         }
         let score = |&lane: &usize| self.lanes[lane].rate / WORTH[self.lanes[lane].index];
@@ -387,7 +406,7 @@ impl Controller {
 
     fn withdraw(&mut self, lanes: &[usize]) -> Order {
         for &lane in lanes {
-            self.turned_ns += self.turn.cost_ns / 2;
+            self.turned_ns += self.turn_cost() as u64 / 2;
             // Longer times are cut, which takes less than a fiftieth of the mean.
             let wait = (-self.random.f64().max(1e-9).ln()).min(4.0);
             self.lanes[lane].phase = if self.turn.is_quick { Phase::Out { wait } } else { Phase::Removed };
@@ -416,12 +435,17 @@ impl Controller {
     /// How long the next window of `lane` is.
     fn window(&self, lane: usize) -> f64 {
         let rate = self.lanes[lane].share * self.cpu_rate;
-        let paid = self.pay(lane) * PERIOD_NS - self.turn.cost_ns as f64;
+        let paid = self.pay(lane) * PERIOD_NS - self.turn_cost();
         (paid / rate.max(1e-9) - LAG_NS).clamp(LEAST_WINDOW_NS, LONGEST_WINDOW_NS)
     }
 
+    /// What hardly runs is hardly held up.
+    fn turn_cost(&self) -> f64 {
+        self.turn.cost_ns as f64 * self.cpu_rate.min(1.0)
+    }
+
     fn cost_of_window(&self, lane: usize, window: f64) -> f64 {
-        self.lanes[lane].share * self.cpu_rate * (window + LAG_NS) + self.turn.cost_ns as f64
+        self.lanes[lane].share * self.cpu_rate * (window + LAG_NS + self.delay) + self.turn_cost()
     }
 
     /// The mean time until the next window of `lane`, nanoseconds.
@@ -670,6 +694,31 @@ mod tests {
         assert_eq!(session.controller.mode(Level::Channels), Mode::Removed);
         assert!(session.watched[2] < 300, "{:?}", session.watched);
         assert_eq!(session.controller.mode(Level::Lifecycle), Mode::Continuous);
+    }
+
+    #[test]
+    fn a_target_that_hardly_runs_is_watched_again_when_its_dear_start_is_past() {
+        let mut session = Session::new(0.02, QUICK);
+        session.run(&hot(), 2);
+        session.run(&Target { busy: 0.001, ..hot() }, 40);
+        assert!(session.watched[2] > session.watched.len() as u64, "{:?}", session.watched);
+        let before = session.watched;
+        session.run(&Target { busy: 0.001, ..hot() }, 40);
+        assert!(session.watched[2] > before[2], "{:?} {before:?}", session.watched);
+    }
+
+    #[test]
+    fn where_probes_come_in_late_there_are_fewer_windows() {
+        let mut controller = Controller::new(0.02, Level::Channels, QUICK, 7);
+        controller.lanes[2].share = 0.5;
+        controller.cpu_rate = 1.0;
+        let usual = controller.cost_of_window(2, LEAST_WINDOW_NS);
+        controller.took(&Order::Restore(Level::Channels), 1_000 * MS);
+        assert!(controller.cost_of_window(2, LEAST_WINDOW_NS) > 10.0 * usual);
+        for _ in 0..40 {
+            controller.took(&Order::Restore(Level::Channels), 8 * MS);
+        }
+        assert!(controller.cost_of_window(2, LEAST_WINDOW_NS) < 1.1 * usual);
     }
 
     #[test]

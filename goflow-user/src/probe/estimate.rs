@@ -12,15 +12,18 @@
 /// Part by which the cost of a hit may be wrong.
 const COST_DOUBT: f64 = 0.1;
 
+/// A window in which hits took more than this of the target's CPU time tells nothing of what it does without them.
+const MOST_COST: f64 = 0.9;
+
 /// 95 % of a normal distribution are within so many standard deviations.
 const DEVIATIONS: f64 = 1.96;
 
 /// A total, and how certain it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
-    /// What was counted, and what is estimated for the rest.
-    pub total: u64,
-    /// With 95 % confidence the truth is within so much of it; `None` where too little was seen to tell.
+    /// What was counted, and what is estimated for the rest; `None` where no window tells anything of that.
+    pub total: Option<u64>,
+    /// With 95 % confidence the truth is within so much of it; `None` where there were too few windows to tell.
     pub error: Option<u64>,
 }
 
@@ -33,6 +36,7 @@ pub struct Estimator {
     /// Part of that which doubt about costs may change.
     doubt: f64,
     last: Option<Window>,
+    has_missed: bool,
     /// Work since the last window.
     missed: f64,
     /// Squares of the work that each window stands for, but for the last.
@@ -55,6 +59,9 @@ impl Estimator {
     /// A stretch in which every hit was counted. `work_ns` is CPU time of the target without `cost_ns`, that of all probes.
     pub fn watched(&mut self, count: u64, work_ns: u64, cost_ns: u64) {
         self.counted += count;
+        if cost_ns as f64 > MOST_COST * (work_ns + cost_ns) as f64 {
+            return;
+        }
         let work = (work_ns as f64).max(1.0);
         let (rate, doubt) = (count as f64 / work, (COST_DOUBT * cost_ns as f64 / work).min(1.0));
         let half = std::mem::take(&mut self.missed) / 2.0;
@@ -74,16 +81,17 @@ impl Estimator {
 
     /// A stretch in which none was.
     pub fn missed(&mut self, work_ns: u64) {
+        self.has_missed = true;
         self.missed += work_ns as f64;
     }
 
     /// What comes of it; `None` where nothing was missed, so that what was counted is all.
     #[must_use]
     pub fn estimate(&self) -> Option<Estimate> {
-        let last = self.last.unwrap_or(Window { rate: 0.0, doubt: 0.0, weight: 0.0 });
-        if self.neighbours == 0 && self.missed == 0.0 {
+        if !self.has_missed {
             return None;
         }
+        let Some(last) = self.last else { return Some(Estimate { total: None, error: None }) };
         let rest = self.between + self.missed * last.rate;
         let doubt = self.doubt + self.missed * last.rate * last.doubt;
         let squares = self.squares + (last.weight + self.missed).powi(2);
@@ -92,7 +100,7 @@ impl Estimator {
             let deviation = (self.differences / (2.0 * f64::from(self.neighbours))).sqrt();
             (DEVIATIONS * deviation * squares.sqrt() + doubt).round() as u64
         });
-        Some(Estimate { total: self.counted + rest.round() as u64, error })
+        Some(Estimate { total: Some(self.counted + rest.round() as u64), error })
     }
 }
 
@@ -117,7 +125,7 @@ mod tests {
             estimator.watched(100, 10 * MS, 0);
             estimator.missed(90 * MS);
         }
-        assert_eq!(estimator.estimate(), Some(Estimate { total: 10_000, error: Some(0) }));
+        assert_eq!(estimator.estimate(), Some(Estimate { total: Some(10_000), error: Some(0) }));
     }
 
     #[test]
@@ -131,7 +139,7 @@ mod tests {
         }
         estimator.watched(1000, 10 * MS, 0);
         let estimate = estimator.estimate().unwrap();
-        assert!(estimate.total.abs_diff(truth) < truth / 50, "{estimate:?} of {truth}");
+        assert!(estimate.total.unwrap().abs_diff(truth) < truth / 50, "{estimate:?} of {truth}");
     }
 
     #[test]
@@ -147,7 +155,7 @@ mod tests {
                 estimator.missed(190 * MS);
             }
             let (estimate, truth) = (estimator.estimate().unwrap(), 30 * 20 * 1_000);
-            within += u32::from(estimate.total.abs_diff(truth) <= estimate.error.unwrap());
+            within += u32::from(estimate.total.unwrap().abs_diff(truth) <= estimate.error.unwrap());
         }
         assert!((180..=199).contains(&within), "{within} of 200");
     }
@@ -156,10 +164,20 @@ mod tests {
     fn where_hits_took_most_of_a_window_the_estimate_says_how_little_that_tells() {
         let mut estimator = Estimator::default();
         for _ in 0..5 {
-            estimator.watched(100, MS, 9 * MS);
+            estimator.watched(100, 2 * MS, 8 * MS);
             estimator.missed(90 * MS);
         }
         let estimate = estimator.estimate().unwrap();
-        assert!(estimate.error.unwrap() > estimate.total / 2, "{estimate:?}");
+        assert!(estimate.error.unwrap() > estimate.total.unwrap() / 4, "{estimate:?}");
+    }
+
+    #[test]
+    fn a_window_in_which_the_target_did_nothing_but_hit_tells_nothing() {
+        let mut estimator = Estimator::default();
+        for _ in 0..5 {
+            estimator.watched(100, 0, 10 * MS);
+            estimator.missed(90 * MS);
+        }
+        assert_eq!(estimator.estimate(), Some(Estimate { total: None, error: None }));
     }
 }

@@ -144,7 +144,7 @@ struct HitsLine<'a> {
 
 #[derive(serde::Serialize)]
 struct EstimateObject {
-    hits: u64,
+    hits: Option<u64>,
     error: Option<u64>,
 }
 

@@ -267,8 +267,8 @@ fn watched(summary: &Summary) -> Option<Line> {
 /// What the hits of a probe tell of those that were not seen.
 fn estimated(probe: &ProbeHits) -> String {
     let Some(Estimate { total, error }) = probe.estimate else { return String::new() };
-    match error.and_then(|error| percent(error, Some(total))) {
-        Some(error) if error < 100.0 => format!("  of ≈ {} ± {error:.0} %", grouped(total)),
+    match total.and_then(|total| Some((total, percent(error?, Some(total))?))) {
+        Some((total, error)) if error < 100.0 => format!("  of ≈ {} ± {error:.0} %", grouped(total)),
         _ => "  of many more".to_owned(),
     }
 }

@@ -760,7 +760,7 @@ fn of_what_was_sampled_the_summary_says_how_much_was_seen_and_estimates_the_rest
     summary.is_cost_measured = true;
     summary.coverage =
         vec![level("blocking", Mode::Continuous, whole, 1), level("channels", Mode::Sampled, whole / 50, 12)];
-    summary.hits[1].estimate = Some(Estimate { total: 1_500_000, error: Some(60_000) });
+    summary.hits[1].estimate = Some(Estimate { total: Some(1_500_000), error: Some(60_000) });
     let lines = screen(WIDE, &[meta(), Record::Summary(Box::new(summary))], 0);
     let line = |title: &str| lines.iter().find(|line| line.contains(title)).unwrap().clone();
     assert!(line("chansend").ends_with("runtime.chansend  of ≈ 1,500,000 ± 4 %"), "{lines:#?}");
