@@ -44,7 +44,8 @@ pub(crate) fn run_task(ctx: &Ctx, args: &Args) -> Result<()> {
     headline(&format!("demo: tracing the service for {}", args.duration));
     let pid = service.pid().to_string();
     let mut trace = ctx.as_root(&goflow, &[])?;
-    trace.args(["trace", "--pid", &pid, "--duration", &args.duration]);
+    // Everything is to be seen, also what would be too dear in production: the summary says how to pay less.
+    trace.args(["trace", "--budget", "none", "--pid", &pid, "--duration", &args.duration]);
     eprintln!("  $ {}\n", shown(&trace));
     let status =
         wait(trace.spawn().with_context(|| format!("cannot start {}", shown(&trace)))?, &interrupted)?;

@@ -241,7 +241,7 @@ fn probes(summary: &Summary) -> Vec<Line> {
         lines.push(
             entry("")
                 .number(DIM, &grouped(hits), 13)
-                .text(DIM, format!("at {} more", words::plural(rest.len() as u64, "probe"))),
+                .text(DIM, format!("at {} more {}", rest.len(), words::plural(rest.len() as u64, "probe"))),
         );
     }
     lines
