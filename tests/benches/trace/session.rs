@@ -113,7 +113,8 @@ fn attach_once(pid: u32, method: &str) -> Result<(f64, f64)> {
     let mut goflow = Process(
         Command::new(binary()?)
             .args(["trace", "--pid", &pid.to_string(), "--duration", "500ms", "--format", "json"])
-            .args(["--attach", method])
+            // With a budget the probes of a busy target are out before the end.
+            .args(["--attach", method, "--budget", "none"])
             .stdout(Stdio::piped())
             .spawn()?,
     );
