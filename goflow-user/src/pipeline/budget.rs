@@ -91,6 +91,11 @@ pub(super) fn probed(plan: &Plan) -> impl Iterator<Item = &PlannedSite> {
     ProbeId::ALL.into_iter().filter_map(site_of)
 }
 
+/// What the hits of a probe cost.
+pub(super) fn cost_of(planned: &PlannedSite, plan: &Plan, hits: &Hits, costs: &Costs) -> u64 {
+    hits[planned.spec.probe as usize] * costs.of_hit(planned, plan.config.stack_depth)
+}
+
 /// What is known of one level.
 struct Lane {
     level: Level,
@@ -155,7 +160,10 @@ impl Books {
         };
         Self {
             budget,
-            controller: limited.map(|share| Controller::new(share, level, turn, now)),
+            controller: limited.map(|share| {
+                let start = Reading { at_ns: now, ..Reading::default() };
+                Controller::new(share, level, turn, start, now)
+            }),
             spans,
             measured,
             lanes: LEVELS.into_iter().filter(|known| *known <= level).map(lane).collect(),
@@ -196,8 +204,7 @@ impl Books {
         for ((_, plan), hits) in plans.iter().zip(&tally.hits) {
             for planned in probed(plan) {
                 let at = index(planned.spec.level).unwrap_or(0);
-                cost_ns[at] +=
-                    hits[planned.spec.probe as usize] * costs.of_hit(planned, plan.config.stack_depth);
+                cost_ns[at] += cost_of(planned, plan, hits, &costs);
             }
         }
         Reading { at_ns: monotonic_ns(), target_cpu_ns: cpu_ns, cost_ns }
@@ -366,9 +373,8 @@ impl Lane {
         let mut cost = 0;
         for (((_, plan), hits), earlier) in plans.iter().zip(&self.turned.watched).zip(&before.watched) {
             for planned in probed(plan).filter(|planned| planned.spec.level == self.level) {
-                let probe = planned.spec.probe as usize;
-                cost += hits[probe].saturating_sub(earlier[probe])
-                    * costs.of_hit(planned, plan.config.stack_depth);
+                cost += cost_of(planned, plan, hits, costs)
+                    .saturating_sub(cost_of(planned, plan, earlier, costs));
             }
         }
         cost

@@ -1,6 +1,6 @@
 //! Control: starts a session, waits for its end, takes the probes out, and closes the books.
 
-use super::budget::{Books, Measured, Spans, probed};
+use super::budget::{Books, Measured, Spans, cost_of, probed};
 use super::ingest::{Hits, Ingest, Outlets, Request, Source, Tally, Totals, Window};
 use super::output::Output;
 use super::phases::Phases;
@@ -18,7 +18,7 @@ use crate::probe::catalog::Level;
 use crate::probe::cost::Costs;
 use crate::probe::keeper::Keeper;
 use crate::probe::load::{AttachMethod, LoadError};
-use crate::probe::plan::{Plan, PlannedSite};
+use crate::probe::plan::Plan;
 use crate::sink::record::{BinaryName, LevelCoverage, ProbeHits, ProcessState, Progress, Silence, Summary};
 use crate::target::executable::{Executable, FileId};
 use crate::target::host::NoTask;
@@ -458,24 +458,29 @@ impl Running {
         let cpu_ns = self.watch.known_cpu_ns();
         let times: Vec<MonotonicNs> = levels.iter().map(|&level| self.books.close(level)).collect();
         let start = Instant::now();
-        for (attached, (_, plan)) in self.attached.iter_mut().zip(&self.plans) {
-            if let Err(error) = attached.withdraw(plan, levels) {
-                tracing::warn!("probes cannot be taken out: {error}");
-            }
-        }
+        self.take_out(levels);
         self.books.took(&Order::Withdraw(levels.to_vec()), start.elapsed());
         if let Some(tally) = self.tally() {
             self.tell_turned(levels.iter().copied().zip(times), cpu_ns, &tally);
         }
     }
 
+    fn take_out(&mut self, levels: &[Level]) {
+        for (attached, (_, plan)) in self.attached.iter_mut().zip(&self.plans) {
+            if let Err(error) = attached.withdraw(plan, levels) {
+                tracing::warn!("probes cannot be taken out: {error}");
+            }
+        }
+    }
+
     fn restore(&mut self, level: Level, tally: &Tally) {
         let (alive, start) = (self.watch.pids(), Instant::now());
-        for (attached, (_, plan)) in self.attached.iter_mut().zip(&self.plans) {
-            if let Err(error) = attached.restore(plan, level, &alive) {
-                tracing::warn!("level {} is not watched any more: {error}", level.name());
-                return self.books.refused(level);
-            }
+        let mut each = self.attached.iter_mut().zip(&self.plans);
+        if let Err(error) = each.try_for_each(|(attached, (_, plan))| attached.restore(plan, level, &alive)) {
+            tracing::warn!("level {} is not watched any more: {error}", level.name());
+            // Of the other binaries they may be in, and nobody would take them out.
+            self.take_out(&[level]);
+            return self.books.refused(level);
         }
         self.books.took(&Order::Restore(level), start.elapsed());
         self.watch.read_clocks();
@@ -676,10 +681,6 @@ fn cost_ns(plans: &[(BinaryName, Plan)], hits: &[Hits], costs: &Costs) -> u64 {
         probed(plan).map(|planned| cost_of(planned, plan, hits, costs)).sum::<u64>()
     };
     plans.iter().zip(hits).map(of_plan).sum()
-}
-
-fn cost_of(planned: &PlannedSite, plan: &Plan, hits: &Hits, costs: &Costs) -> u64 {
-    hits[planned.spec.probe as usize] * costs.of_hit(planned, plan.config.stack_depth)
 }
 
 /// Measures what a hit costs here, beside a session that is under way.

@@ -214,16 +214,18 @@ struct Sample {
 }
 
 impl Controller {
-    /// For the levels up to `level`, all of whose probes are in; `seed` makes the times between windows.
+    /// For the levels up to `level`, all of whose probes are in; `start` is from before the first of them was, so that
+    /// what they cost until the first reading counts. `seed` makes the times between windows.
     #[must_use]
-    pub fn new(share: f64, level: Level, turn: Turn, seed: u64) -> Self {
+    pub fn new(share: f64, level: Level, turn: Turn, start: Reading, seed: u64) -> Self {
         let has_probes = |index: &usize| LEVELS[*index] <= level;
-        let lane = |index| Lane { index, phase: Phase::Steady, rate: 0.0, share: 0.0, since: None };
+        let lane = |index| Lane { index, phase: Phase::Steady, rate: 0.0, share: 0.0, since: Some(start) };
+        let first = Sample { at_ns: start.at_ns, cpu_ns: start.target_cpu_ns, cost_ns: 0 };
         Self {
             share,
             turn,
             lanes: (0..LEVELS.len()).filter(has_probes).map(lane).collect(),
-            history: VecDeque::new(),
+            history: VecDeque::from([first]),
             cpu_rate: 0.0,
             // They were put in just now.
             turned_ns: turn.cost_ns / 2,
@@ -521,7 +523,7 @@ mod tests {
     impl Session {
         fn new(share: f64, turn: Turn) -> Self {
             Self {
-                controller: Controller::new(share, Level::Channels, turn, 7),
+                controller: Controller::new(share, Level::Channels, turn, Reading::default(), 7),
                 reading: Reading::default(),
                 cost: [0.0; _],
                 cpu: 0.0,
@@ -709,7 +711,7 @@ mod tests {
 
     #[test]
     fn where_probes_come_in_late_there_are_fewer_windows() {
-        let mut controller = Controller::new(0.02, Level::Channels, QUICK, 7);
+        let mut controller = Controller::new(0.02, Level::Channels, QUICK, Reading::default(), 7);
         controller.lanes[2].share = 0.5;
         controller.cpu_rate = 1.0;
         let usual = controller.cost_of_window(2, LEAST_WINDOW_NS);
