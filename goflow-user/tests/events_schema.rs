@@ -15,10 +15,11 @@ use goflow_user::probe::budget::Mode;
 use goflow_user::probe::estimate::Estimate;
 use goflow_user::sink::json::Json;
 use goflow_user::sink::record::{
-    BinaryName, Coverage, Frame, LevelCoverage, Meta, Names, ProbeHits, ProbeMeta, ProcessState, Record,
-    Sink as _, Summary, Unavailable,
+    BinaryName, Coverage, Frame, LevelCoverage, Meta, Names, OwnUse, ProbeHits, ProbeMeta, ProcessState,
+    Progress, Record, Sink as _, Summary, Unavailable,
 };
 use goflow_user::sink::words::KINDS;
+use goflow_user::target::host::OwnMemory;
 use goflow_user::target::snapshot::{Blocked, BlockedOn, Direction, Snapshot};
 use goflow_user::target::{Pid, Tid};
 use serde_json::Value;
@@ -197,13 +198,28 @@ fn summary(target_cpu_ns: Result<u64, String>) -> Record {
         cost_ns: 4,
         is_cost_measured: target_cpu_ns.is_ok(),
         target_cpu_ns,
-        goflow_cpu_ns: 6,
+        own: OwnUse { cpu_ns: 6, memory: Some(OwnMemory { resident: 8, peak: 9 }) },
         processes: vec![Pid(1), Pid(2)],
         end: MonotonicNs(9),
         state: states(),
         ended: "interrupted".to_owned(),
         silence: None,
     }))
+}
+
+/// With and without what may be unknown.
+fn progress(known: Option<u64>) -> Record {
+    Record::Progress(Progress {
+        t: MonotonicNs(4),
+        elapsed_ns: 1,
+        events: 2,
+        lost: 3,
+        cost_ns: 4,
+        is_cost_measured: known.is_some(),
+        target_cpu_ns: known,
+        sampled: vec!["lifecycle", "blocking", "channels"],
+        own: OwnUse { cpu_ns: 5, memory: known.map(|resident| OwnMemory { resident, peak: 9 }) },
+    })
 }
 
 /// What two snapshots can differ by, with and without what may be missing.
@@ -301,6 +317,7 @@ fn records() -> Vec<Record> {
     for (mode, is_watched) in MODES.into_iter().flat_map(|mode| [(mode, true), (mode, false)]) {
         records.push(Record::Coverage(Coverage { level: "channels", t: MonotonicNs(3), is_watched, mode }));
     }
+    records.extend([None, Some(1)].map(progress));
     records.extend([summary(Err("nobody could read it".to_owned())), summary(Ok(1))]);
     records
 }

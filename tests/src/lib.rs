@@ -2,10 +2,11 @@
 //!
 //! In: Go sources in `tests/programs/` and a built `goflow`; out: what it printed, in types, checked for its form.
 //! It mocks nothing, and whatever it starts it ends: every wait has a deadline and every process dies with its handle.
-//! [`programs`] builds and caches, [`services`] has what others ship, [`target`] runs a program, [`goflow`] runs the tool, [`stream`] is the JSON contract,
+//! [`programs`] builds and caches, [`services`] has what others ship, [`target`] runs a program, [`goflow`] runs the tool, [`stream`] is the JSON contract, [`http`] asks servers,
 //! [`script`] compares what goflow saw with what a program says it did, [`causality`] with what holds for every program,
 //! [`stalls`] tells what the machine itself held up.
 
+pub mod http;
 pub mod programs;
 pub mod recorder;
 

@@ -1,4 +1,5 @@
-//! Production programs as their vendors ship them, stripped: Debian's etcd, caddy and prometheus, npm's esbuild.
+//! Production programs as their vendors ship them, stripped: Debian's etcd, caddy and prometheus with its
+//! promtool, npm's esbuild.
 //!
 //! In: a name; out: an executable under `services/` of goflow's cache, where `cargo xtask setup` puts it. Nothing is
 //! fetched here.
@@ -18,6 +19,8 @@ pub enum Service {
     Caddy,
     /// Debian's prometheus.
     Prometheus,
+    /// Debian's promtool, which checks metrics.
+    Promtool,
     /// npm's esbuild, today's.
     Esbuild,
     /// npm's esbuild of December 2020, built by Go 1.16: before anything goflow supports.
@@ -32,6 +35,7 @@ impl Service {
             Self::Etcd => "etcd",
             Self::Caddy => "caddy",
             Self::Prometheus => "prometheus",
+            Self::Promtool => "promtool",
             Self::Esbuild => "esbuild",
             Self::AncientEsbuild => "esbuild-0.8.57",
         }

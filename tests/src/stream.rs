@@ -26,6 +26,8 @@ pub struct Session {
     pub lost: Vec<Lost>,
     /// Where probes went out and in to keep to the budget, in the order of the stream.
     pub coverage: Vec<Coverage>,
+    /// How far it was, in the order of the stream.
+    pub progress: Vec<Progress>,
     /// The last line.
     pub summary: Summary,
 }
@@ -40,6 +42,7 @@ enum Line {
     Snapshot(Taken),
     Lost(Lost),
     Coverage(Coverage),
+    Progress(Progress),
     Summary(Summary),
 }
 
@@ -271,6 +274,25 @@ pub struct Coverage {
     pub mode: String,
 }
 
+/// How far it is, and what it costs.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Progress {
+    /// Since all probes were in.
+    pub elapsed_ns: u64,
+    /// Events passed on.
+    pub events: u64,
+    /// Cost to the targets.
+    pub cost_ns: u64,
+    /// CPU time of the targets.
+    pub target_cpu_ns: Option<u64>,
+    /// CPU time of goflow itself.
+    pub goflow_cpu_ns: u64,
+    /// Memory of goflow itself.
+    pub goflow_memory_bytes: Option<u64>,
+    /// The most so far.
+    pub goflow_memory_peak_bytes: Option<u64>,
+}
+
 /// How much of the time a level was watched.
 #[derive(Clone, Debug, Deserialize)]
 pub struct LevelCoverage {
@@ -315,6 +337,8 @@ pub struct Summary {
     pub target_cpu_unknown: Option<String>,
     /// CPU time of goflow itself.
     pub goflow_cpu_ns: u64,
+    /// Most memory of goflow itself.
+    pub goflow_memory_peak_bytes: Option<u64>,
     /// Every process seen.
     pub processes: Vec<u32>,
     /// What those that live were doing at the end.
@@ -434,7 +458,7 @@ impl Session {
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let (mut metas, mut processes, mut events, mut lost) = (vec![], vec![], vec![], vec![]);
         let (mut exits, mut gone, mut snapshots) = (vec![], HashSet::new(), vec![]);
-        let (mut summary, mut coverage) = (None, vec![]);
+        let (mut summary, mut coverage, mut progress) = (None, vec![], vec![]);
         ensure!(bytes.last() == Some(&b'\n'), "the stream does not end with a line feed");
         for (number, line) in bytes[..bytes.len() - 1].split(|byte| *byte == b'\n').enumerate() {
             let what = || format!("line {}: {}", number + 1, String::from_utf8_lossy(line));
@@ -462,11 +486,12 @@ impl Session {
                 }
                 Line::Lost(window) => lost.push(window),
                 Line::Coverage(one) => coverage.push(one),
+                Line::Progress(one) => progress.push(one),
                 Line::Summary(totals) => summary = Some(totals),
             }
         }
         let summary = summary.context("the stream has no summary")?;
-        let session = Self { metas, processes, exits, events, snapshots, lost, coverage, summary };
+        let session = Self { metas, processes, exits, events, snapshots, lost, coverage, progress, summary };
         session.check()?;
         Ok(session)
     }

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use goflow_tests::causality::{self, Verdict};
 use goflow_tests::goflow::Goflow;
+use goflow_tests::http::{free_port, get, post};
 use goflow_tests::services::Service;
 use goflow_tests::stream::{Kind, Position, Session, probes_of_level};
 use goflow_tests::target::Target;
@@ -206,33 +205,4 @@ fn goroutines_come_from(session: &Session, functions: &[&str]) -> Result<()> {
         ensure!(creators.iter().any(|name| name.starts_with(function)), "no {function} among {creators:#?}");
     }
     Ok(())
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-fn get(port: u16, path: &str) -> Result<String> {
-    exchange(port, &format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"))
-}
-
-fn post(port: u16, path: &str, body: &str) -> Result<String> {
-    let length = body.len();
-    exchange(
-        port,
-        &format!("POST {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n\r\n{body}"),
-    )
-}
-
-/// One request on a connection of its own: HTTP/1.0, so that the body is everything up to the end.
-fn exchange(port: u16, request: &str) -> Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").with_context(|| format!("no answer: {answer:?}"))?;
-    let status = head.split_ascii_whitespace().nth(1).unwrap_or_default();
-    ensure!(status == "200", "status {status}: {body}");
-    Ok(body.to_owned())
 }

@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,8 @@ Examples:
   sudo goflow trace --pid 1234 --format json | jq -r 'select(.kind == \"park\").wait_reason'
       Why goroutines wait.
 
+  sudo goflow trace --pid 1234 --metrics 127.0.0.1:9464 > /dev/null
+      For Prometheus: what the trace costs and sees; docs/metrics.md explains the metrics.
   sudo goflow trace --pid 1234 --level snapshot --rate 5
       Without a probe: what changed between five looks a second at its memory.
 
@@ -138,6 +141,13 @@ pub(super) struct TraceArgs {
     /// A larger one loses less when events come in bursts. Level snapshot has none.
     #[arg(long, value_name = "SIZE", value_parser = parse_ring_bytes)]
     buffer: Option<u32>,
+    /// Serve metrics for Prometheus at http://ADDR:PORT/metrics, where ADDR is 127.0.0.1 or [::1]
+    ///
+    /// What docs/metrics.md lists: hits by probe, cost and overhead, how much each level is watched, what is lost, and what goflow
+    /// itself uses. Served while the probes are in, to whoever asks on this machine; addresses that other machines reach are
+    /// refused, since nobody has to say who he is. Port 0 takes one that is free; standard error tells which.
+    #[arg(long, value_name = "ADDR:PORT", value_parser = pipeline::parse_metrics_address)]
+    metrics: Option<SocketAddr>,
     /// How to attach: one link for all probes (Linux 6.6), or one perf event for each
     #[arg(long, value_enum, value_name = "METHOD", default_value_t = Attach::Auto, hide = true)]
     attach: Attach,
@@ -228,6 +238,7 @@ impl TraceArgs {
             interval: Duration::from_secs_f64(1.0 / self.rate.unwrap_or(DEFAULT_RATE)),
             duration: self.duration,
             budget: self.budget,
+            metrics: self.metrics,
             stack_depth: self.stack_depth,
             ring_bytes: self.buffer.unwrap_or(DEFAULT_RING_BYTES),
             attach: match self.attach {

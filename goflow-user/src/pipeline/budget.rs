@@ -96,6 +96,21 @@ pub(super) fn cost_of(planned: &PlannedSite, plan: &Plan, hits: &Hits, costs: &C
     hits[planned.spec.probe as usize] * costs.of_hit(planned, plan.config.stack_depth)
 }
 
+/// What the hits of each of [`LEVELS`] cost, of all binaries.
+pub(super) fn costs_by_level(
+    plans: &[(BinaryName, Plan)],
+    hits: &[Hits],
+    costs: &Costs,
+) -> [u64; LEVELS.len()] {
+    let mut cost_ns = [0; LEVELS.len()];
+    for ((_, plan), hits) in plans.iter().zip(hits) {
+        for planned in probed(plan) {
+            cost_ns[index(planned.spec.level).unwrap_or(0)] += cost_of(planned, plan, hits, costs);
+        }
+    }
+    cost_ns
+}
+
 /// What is known of one level.
 struct Lane {
     level: Level,
@@ -199,14 +214,7 @@ impl Books {
 
     /// What was charged by an assumed cost is charged anew when it has been measured.
     fn reading(&self, plans: &[(BinaryName, Plan)], tally: &Tally, cpu_ns: u64) -> Reading {
-        let costs = self.costs();
-        let mut cost_ns = [0; LEVELS.len()];
-        for ((_, plan), hits) in plans.iter().zip(&tally.hits) {
-            for planned in probed(plan) {
-                let at = index(planned.spec.level).unwrap_or(0);
-                cost_ns[at] += cost_of(planned, plan, hits, &costs);
-            }
-        }
+        let cost_ns = costs_by_level(plans, &tally.hits, &self.costs());
         Reading { at_ns: monotonic_ns(), target_cpu_ns: cpu_ns, cost_ns }
     }
 
@@ -316,6 +324,17 @@ impl Books {
             windows: lane.windows,
         };
         self.lanes.iter().map(of_lane).collect()
+    }
+
+    /// The same up to `t`, of a session that goes on, and whether the level is watched now.
+    pub(super) fn coverage_until(&self, t: MonotonicNs) -> Vec<(LevelCoverage, bool)> {
+        let since = |lane: &Lane| if lane.is_in { t.0.saturating_sub(lane.turned.t.0) } else { 0 };
+        let of_lane = |(mut coverage, lane): (LevelCoverage, &Lane)| {
+            coverage.watched_ns += since(lane);
+            coverage.windows += u64::from(lane.is_in);
+            (coverage, lane.is_in)
+        };
+        self.coverage().into_iter().zip(&self.lanes).map(of_lane).collect()
     }
 
     /// How often a probe would have been hit; `None` where it was in all the time.

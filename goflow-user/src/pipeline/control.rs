@@ -1,7 +1,9 @@
 //! Control: starts a session, waits for its end, takes the probes out, and closes the books.
 
-use super::budget::{Books, Measured, Spans, cost_of, probed};
+use super::accounts::{Accountant, Readings};
+use super::budget::{Books, Measured, Spans, cost_of, costs_by_level, probed};
 use super::ingest::{Hits, Ingest, Outlets, Request, Source, Tally, Totals, Window};
+use super::metrics::{Bound, Server};
 use super::output::Output;
 use super::phases::Phases;
 use super::session::{self, Environment, Traced};
@@ -15,11 +17,12 @@ use crate::probe::attach::{Attached, Scope};
 use crate::probe::budget::{Mode, Order};
 use crate::probe::calibration::{self, Care};
 use crate::probe::catalog::Level;
-use crate::probe::cost::Costs;
 use crate::probe::keeper::Keeper;
 use crate::probe::load::{AttachMethod, LoadError};
 use crate::probe::plan::Plan;
-use crate::sink::record::{BinaryName, LevelCoverage, ProbeHits, ProcessState, Progress, Silence, Summary};
+use crate::sink::record::{
+    BinaryName, LevelCoverage, OwnUse, ProbeHits, ProcessState, Progress, Silence, Summary,
+};
 use crate::target::executable::{Executable, FileId};
 use crate::target::host::NoTask;
 use crate::target::lease::{Lease, WANTED_BACK};
@@ -62,16 +65,20 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
     }
     let environment = Environment::detect(options, phases)?;
     let signals = Signals::catch().context("signals cannot be received")?;
+    // After the keepers were forked, which would hold it, and before anything is attached.
+    let bound = options.metrics.map(Bound::to).transpose()?;
     let mut targets = open(&options.targets)?;
     for (executable, _) in &targets.executables {
         phases.done(&format!("executable read: {}", executable.path().display()));
     }
+    let metrics = bound.map(Metrics::start).transpose()?;
     let lease = targets.lease.take();
     let executables = mem::take(&mut targets.executables);
     let traced = session::attach_all(executables, lease.as_ref(), options, &environment);
     let traced = traced.map_err(|error| targets.watch.find_ended().map_or(error, ended_meanwhile))?;
     let mut running =
         Running::start(traced, targets.watch, lease, environment, options, Output::new(sink, phases))?;
+    running.metrics = metrics;
     let waiting = targets.waiting.take();
     // A signal from before the fork has reached goflow only: whoever sent it wants the command to end as well.
     if let Some(ended) = waiting.as_ref().and_then(|_| signals.wait([], Duration::ZERO)) {
@@ -280,6 +287,19 @@ struct Running {
     keeper: Option<Arc<Keeper>>,
     books: Books,
     calibration: Option<Calibration>,
+    metrics: Option<Metrics>,
+}
+
+/// Who makes accounts of a session, and who serves them.
+struct Metrics {
+    accountant: Accountant,
+    server: Server,
+}
+
+impl Metrics {
+    fn start(bound: Bound) -> anyhow::Result<Self> {
+        Ok(Self { accountant: Accountant::new(), server: Server::start(bound)? })
+    }
 }
 
 impl Running {
@@ -374,11 +394,12 @@ impl Running {
             unwritten,
             watch,
             window,
-            own_cpu_ns: host::own_cpu_ns(),
+            own_cpu_ns: own_cpu_ns(keeper.as_ref()),
             lease,
             keeper,
             books,
             calibration,
+            metrics: None,
         })
     }
 
@@ -388,11 +409,14 @@ impl Running {
         let deadline = duration.and_then(|duration| self.started.checked_add(duration));
         let mut progress_due = self.started + PROGRESS;
         let mut interrupt = Interrupt::default();
+        if self.metrics.is_some() {
+            self.tell_accounts();
+        }
         loop {
             let now = Instant::now();
             interrupt.tell(now);
             if now >= progress_due {
-                self.tell_progress();
+                self.tell_accounts();
                 progress_due = now + PROGRESS;
             }
             if deadline.is_some_and(|deadline| now >= deadline) {
@@ -552,16 +576,49 @@ impl Running {
         answered.recv().ok()
     }
 
-    fn tell_progress(&self) {
-        let Some(Tally { hits_in_window, events, lost, .. }) = self.tally() else { return };
+    /// What goflow itself has used in the window.
+    fn own_use(&self) -> OwnUse {
+        let cpu_ns = own_cpu_ns(self.keeper.as_ref()).saturating_sub(self.own_cpu_ns);
+        OwnUse { cpu_ns, memory: host::own_memory() }
+    }
+
+    /// Tells the output and whoever asks for metrics how far the session is and what it costs.
+    fn tell_accounts(&mut self) {
+        let Some(tally) = self.tally() else { return };
+        self.publish(&tally);
+        self.tell_progress(tally);
+    }
+
+    fn publish(&mut self, tally: &Tally) {
+        let own = OwnUse { cpu_ns: own_cpu_ns(self.keeper.as_ref()), memory: host::own_memory() };
+        let Some(Metrics { accountant, server }) = &mut self.metrics else { return };
+        self.watch.read_clocks();
+        let is_final = |calibration: &Calibration| calibration.thread.is_finished();
+        server.publish(accountant.accounts(&Readings {
+            plans: &self.plans,
+            tally,
+            books: &self.books,
+            are_costs_final: self.books.are_measured() || self.calibration.as_ref().is_none_or(is_final),
+            processes: self.watch.pids().len() as u64,
+            target_cpu_ns: self.watch.known_cpu_ns(),
+            is_target_cpu_known: self.watch.cpu_ns().is_ok(),
+            own,
+        }));
+    }
+
+    fn tell_progress(&self, tally: Tally) {
+        let Tally { at, hits_in_window, events, lost, .. } = tally;
         let not_all = |one: &LevelCoverage| one.mode != Mode::Continuous;
         let progress = Progress {
+            t: at,
             elapsed_ns: self.window.elapsed_ns(),
             events,
-            lost,
-            cost_ns: cost_ns(&self.plans, &hits_in_window, &self.books.costs()) + self.books.turned_ns(),
+            lost: lost.values().sum(),
+            cost_ns: cost_ns(&self.plans, &hits_in_window, &self.books),
+            is_cost_measured: self.books.are_measured(),
             target_cpu_ns: self.watch.cpu_ns().ok(),
             sampled: self.books.coverage().into_iter().filter(not_all).map(|one| one.level).collect(),
+            own: self.own_use(),
         };
         // Where events wait for room, so could this, and nobody would miss it.
         let _ = self.messages.try_send(Message::Progress(progress));
@@ -577,11 +634,13 @@ impl Running {
         self.calibration.iter().for_each(Calibration::cancel);
         let cpu_ns = self.watch.known_cpu_ns();
         let alive = self.watch.pids();
-        let goflow_cpu_ns = host::own_cpu_ns() - self.own_cpu_ns;
+        let own = self.own_use();
         // A snapshot after the window would tell of what the events do not.
         let _ = self.asks.send(Ask::Stop);
         self.pulse.cancel();
         let detach: Duration = mem::take(&mut self.attached).into_iter().map(Attached::detach).sum();
+        // What it would answer from here on is no longer so.
+        drop(self.metrics.take());
         // Whoever wants to write to the binary may.
         drop(self.lease.take());
         // Not before: a program that answers no read must not keep its probes for that.
@@ -603,9 +662,7 @@ impl Running {
         if let Some(calibration) = self.calibration.take() {
             calibration.end();
         }
-        let counted = MonotonicNs(host::monotonic_ns());
-        self.books.finish(&self.plans, self.window.end(), cpu_ns, &totals.tally(counted));
-        let costs = self.books.costs();
+        self.books.finish(&self.plans, self.window.end(), cpu_ns, &totals.tally);
         let counts = output.counts();
         let is_silent = counts.iter().all(|(_, count)| *count == 0);
         let summary = Summary {
@@ -617,10 +674,10 @@ impl Running {
             hits: probe_hits(&self.plans, &totals, &self.books),
             budget: self.books.share(),
             coverage: self.books.coverage(),
-            cost_ns: cost_ns(&self.plans, &totals.hits_in_window, &costs) + self.books.turned_ns(),
+            cost_ns: cost_ns(&self.plans, &totals.tally.hits_in_window, &self.books),
             is_cost_measured: self.books.are_measured(),
             target_cpu_ns: self.watch.cpu_ns(),
-            goflow_cpu_ns,
+            own,
             processes: totals.processes,
             end: self.window.end(),
             state,
@@ -658,7 +715,7 @@ fn silence(alive: &[Pid], files: &[FileId], any: bool) -> Silence {
 /// Hits by probe, and what they are estimated to have cost.
 fn probe_hits(plans: &[(BinaryName, Plan)], totals: &Totals, books: &Books) -> Vec<ProbeHits> {
     let (mut list, costs) = (Vec::new(), books.costs());
-    let binaries = plans.iter().zip(&totals.hits).zip(&totals.eventless).enumerate();
+    let binaries = plans.iter().zip(&totals.tally.hits).zip(&totals.eventless).enumerate();
     for (index, (((binary, plan), hits), eventless)) in binaries {
         for planned in probed(plan) {
             let probe = planned.spec.probe;
@@ -676,11 +733,14 @@ fn probe_hits(plans: &[(BinaryName, Plan)], totals: &Totals, books: &Books) -> V
     list
 }
 
-fn cost_ns(plans: &[(BinaryName, Plan)], hits: &[Hits], costs: &Costs) -> u64 {
-    let of_plan = |((_, plan), hits): (&(BinaryName, Plan), _)| {
-        probed(plan).map(|planned| cost_of(planned, plan, hits, costs)).sum::<u64>()
-    };
-    plans.iter().zip(hits).map(of_plan).sum()
+/// What these hits and the work on breakpoints have cost the targets.
+fn cost_ns(plans: &[(BinaryName, Plan)], hits: &[Hits], books: &Books) -> u64 {
+    costs_by_level(plans, hits, &books.costs()).iter().sum::<u64>() + books.turned_ns()
+}
+
+/// CPU time of goflow since it started, and of the process that holds its probes.
+fn own_cpu_ns(keeper: Option<&Arc<Keeper>>) -> u64 {
+    host::own_cpu_ns() + keeper.and_then(|keeper| keeper.cpu_ns()).unwrap_or(0)
 }
 
 /// Measures what a hit costs here, beside a session that is under way.
@@ -729,7 +789,7 @@ impl Calibration {
 fn lost(totals: &Totals) -> Vec<(LossPoint, u64)> {
     [LossPoint::Ring, LossPoint::Sink, LossPoint::Decode]
         .into_iter()
-        .map(|at| (at, totals.lost.get(&at).copied().unwrap_or(0)))
+        .map(|at| (at, totals.tally.lost.get(&at).copied().unwrap_or(0)))
         .collect()
 }
 

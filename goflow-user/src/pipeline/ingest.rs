@@ -82,8 +82,8 @@ pub(super) struct Tally {
     pub(super) hits_in_window: Vec<Hits>,
     /// Events passed on.
     pub(super) events: u64,
-    /// Events lost, at any place.
-    pub(super) lost: u64,
+    /// Events lost, by place.
+    pub(super) lost: BTreeMap<LossPoint, u64>,
 }
 
 /// Hits of one binary, by probe.
@@ -130,28 +130,11 @@ impl Window {
 
 /// What the ingest thread reports when it ends.
 pub(super) struct Totals {
-    pub(super) lost: BTreeMap<LossPoint, u64>,
-    pub(super) hits: Vec<Hits>,
-    /// Those of `hits` that are no event.
+    /// From when everything had been read.
+    pub(super) tally: Tally,
+    /// Of each binary, hits that are no event.
     pub(super) eventless: Vec<Hits>,
-    pub(super) hits_in_window: Vec<Hits>,
-    /// Those of `hits` from while all probes of their level were in.
-    pub(super) watched: Vec<Hits>,
     pub(super) processes: Vec<Pid>,
-}
-
-impl Totals {
-    /// As counters that were read at `at`.
-    pub(super) fn tally(&self, at: MonotonicNs) -> Tally {
-        Tally {
-            at,
-            hits: self.hits.clone(),
-            watched: self.watched.clone(),
-            hits_in_window: self.hits_in_window.clone(),
-            events: 0,
-            lost: 0,
-        }
-    }
 }
 
 impl Source {
@@ -373,13 +356,15 @@ impl Ingest {
     }
 
     fn tally(&self, at: MonotonicNs) -> Result<Tally, LoadError> {
+        let mut lost = self.lost.clone();
+        *lost.entry(LossPoint::Sink).or_default() += self.outbox.total_dropped();
         Ok(Tally {
             at,
             hits: self.sources.iter().map(|source| source.reader.hits()).collect::<Result<_, _>>()?,
             watched: self.sources.iter().map(Source::watched).collect::<Result<_, _>>()?,
             hits_in_window: self.sources.iter().map(Source::hits_in_window).collect::<Result<_, _>>()?,
             events: self.outbox.total_taken() + self.inferred,
-            lost: self.lost.values().sum::<u64>() + self.outbox.total_dropped(),
+            lost,
         })
     }
 
@@ -488,15 +473,7 @@ impl Ingest {
     }
 
     fn finish(mut self) -> Result<Totals, LoadError> {
-        let (mut hits, mut eventless, mut hits_in_window) = (Vec::new(), Vec::new(), Vec::new());
-        let mut watched = Vec::new();
         self.answer();
-        for source in &self.sources {
-            hits.push(source.reader.hits()?);
-            eventless.push(source.reader.eventless()?);
-            hits_in_window.push(source.hits_in_window()?);
-            watched.push(source.watched()?);
-        }
         // The probes are out: nothing can be lost by waiting now.
         self.pass_on(Outbox::flush);
         let mut orderer = mem::take(&mut self.orderer);
@@ -514,13 +491,13 @@ impl Ingest {
         self.tell_snapshots(MonotonicNs(u64::MAX));
         self.tell_exits(MonotonicNs(u64::MAX));
         self.pass_on(Outbox::flush);
-        *self.lost.entry(LossPoint::Sink).or_default() += self.outbox.total_dropped();
         Ok(Totals {
-            lost: self.lost,
-            hits,
-            eventless,
-            hits_in_window,
-            watched,
+            tally: self.tally(MonotonicNs(monotonic_ns()))?,
+            eventless: self
+                .sources
+                .iter()
+                .map(|source| source.reader.eventless())
+                .collect::<Result<_, _>>()?,
             processes: self.processes.into_iter().collect(),
         })
     }

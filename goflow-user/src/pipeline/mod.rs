@@ -7,6 +7,7 @@
 //!              │   └──┼────────────────────────────────────┘  │
 //!              │      ▼ new processes                         ▼
 //!    signals, pidfds, clock ──▶ control (the caller's thread) ◀── closed output
+//!                                  └─Accounts──▶ metrics thread ──▶ HTTP, where it was asked for
 //! ```
 //!
 //! The snapshot thread reads the memory of the targets, so that nobody else waits for that. The ingest thread holds a
@@ -16,9 +17,11 @@
 //! decides when the session ends, takes the probes out, and only then are the rest of the ring buffer and the counters
 //! read, so that hits, events and losses of the summary belong together.
 
+mod accounts;
 mod budget;
 mod control;
 mod ingest;
+mod metrics;
 mod names;
 mod outbox;
 mod output;
@@ -37,12 +40,14 @@ use crate::sink::record::{Meta, Progress, Sink};
 use crate::target::Pid;
 use crate::target::snapshot::Snapshot;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use control::trace;
+pub use metrics::parse_address as parse_metrics_address;
 
 /// What to trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +79,8 @@ pub struct TraceOptions {
     pub attach: Option<AttachMethod>,
     /// How much of their CPU time the targets may lose.
     pub budget: Budget,
+    /// Where to serve metrics, an address that no other machine reaches; `None` for nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// How a session ended.

@@ -8,8 +8,8 @@
 
 use super::calibration;
 use super::link::{self, Links, Order, Refusal};
-use crate::target::host;
 use crate::target::signal_mask::SignalMask;
+use crate::target::{host, process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use rustix::net::{
@@ -201,6 +201,13 @@ impl Keeper {
     /// Whose process it is.
     pub(super) fn pid(&self) -> crate::target::Pid {
         crate::target::Pid(self.process.as_raw_nonzero().get().unsigned_abs())
+    }
+
+    /// CPU time that it has used since it was forked, in nanoseconds; `None` where the system does not tell.
+    #[must_use]
+    pub fn cpu_ns(&self) -> Option<u64> {
+        // Nobody takes note of its end before it is dropped, so that its pid is its own.
+        process::cpu_ns_of(self.pid())
     }
 
     /// Has it make a round of hits for [`calibration`].

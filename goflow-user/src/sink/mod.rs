@@ -1,5 +1,6 @@
 //! Stage 7: what reaches a person or a program. In: [`record::Record`]s and the [`record::Names`] that explain their
-//! numbers; out: JSON lines ([`json`]), a readable stream ([`pretty`]), or both ([`Tee`]).
+//! numbers; out: JSON lines ([`json`]), a readable stream ([`pretty`]), or both ([`Tee`]). Beside them [`metrics`] has the
+//! accounts of a session for whoever asks.
 //!
 //! Sinks never look at a process or a file of their own: what they show comes from the records, so that a recorded
 //! session can be shown again.
@@ -10,6 +11,7 @@ pub mod words;
 pub mod record;
 
 pub mod json;
+pub mod metrics;
 pub mod pretty;
 pub mod snapshot;
 

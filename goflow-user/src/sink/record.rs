@@ -9,6 +9,7 @@ use crate::ingest::event::{Event, Gap, LossPoint, Lost, MonotonicNs, Pid, WaitRe
 use crate::model::{Inferred, Overview};
 use crate::probe::budget::Mode;
 use crate::probe::estimate::Estimate;
+use crate::target::host::OwnMemory;
 use crate::target::process::Standstill;
 use crate::target::snapshot::Snapshot;
 use goflow_common::probe::ProbeId;
@@ -51,7 +52,7 @@ pub enum Record {
     Gap(Gap),
     /// The probes of a level went out, or are all in again, to keep to the budget.
     Coverage(Coverage),
-    /// How far the session is, about once a second: for a person who waits, no part of what is recorded.
+    /// How far the session is and what it costs, about once a second, where the output has room for it.
     Progress(Progress),
     /// The end.
     Summary(Box<Summary>),
@@ -175,6 +176,8 @@ pub struct LevelCoverage {
 /// How far a session is.
 #[derive(Clone, Debug)]
 pub struct Progress {
+    /// When the counters were read.
+    pub t: MonotonicNs,
     /// Since all probes were in, nanoseconds.
     pub elapsed_ns: u64,
     /// Events passed on so far.
@@ -183,10 +186,23 @@ pub struct Progress {
     pub lost: u64,
     /// Estimated CPU time taken from the targets so far, nanoseconds.
     pub cost_ns: u64,
+    /// What a hit costs was measured on this machine in this session, and not assumed.
+    pub is_cost_measured: bool,
     /// CPU time the targets used so far, nanoseconds; `None` when it is not known.
     pub target_cpu_ns: Option<u64>,
     /// Levels that are not watched all the time.
     pub sampled: Vec<&'static str>,
+    /// What goflow itself uses.
+    pub own: OwnUse,
+}
+
+/// What goflow itself uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnUse {
+    /// CPU time in the window, with that of the process that holds the probes, nanoseconds.
+    pub cpu_ns: u64,
+    /// Memory now and at most so far; `None` when it is not known.
+    pub memory: Option<OwnMemory>,
 }
 
 /// Totals of a session.
@@ -214,8 +230,8 @@ pub struct Summary {
     pub is_cost_measured: bool,
     /// CPU time the targets used in the window, nanoseconds; or why it is not known.
     pub target_cpu_ns: Result<u64, String>,
-    /// CPU time that goflow itself used in the window, nanoseconds.
-    pub goflow_cpu_ns: u64,
+    /// What goflow itself used in the window.
+    pub own: OwnUse,
     /// Processes seen.
     pub processes: Vec<Pid>,
     /// When the window ended, and with it what is told of each process's state.

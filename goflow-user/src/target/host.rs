@@ -127,6 +127,30 @@ pub fn own_cpu_ns() -> u64 {
     clock_ns(ClockId::ProcessCPUTime) as u64
 }
 
+/// What of goflow's memory is in RAM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnMemory {
+    /// Now, bytes.
+    pub resident: u64,
+    /// At most so far, bytes.
+    pub peak: u64,
+}
+
+/// The memory of goflow itself; `None` where /proc does not tell.
+#[must_use]
+pub fn own_memory() -> Option<OwnMemory> {
+    memory_in(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// Of the text of proc_pid_status(5), whose sizes are in KiB.
+fn memory_in(status: &str) -> Option<OwnMemory> {
+    let bytes = |key: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(key))?;
+        value.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+    };
+    Some(OwnMemory { resident: bytes("VmRSS:")?, peak: bytes("VmHWM:")? })
+}
+
 /// Nanoseconds since boot, suspended time included: the clock of a process's start time.
 #[must_use]
 pub fn boot_ns() -> u64 {
@@ -166,6 +190,17 @@ mod tests {
         let told = |errno| NoTask::of("a thread")(io::Error::from_raw_os_error(errno));
         assert!(told(libc::EAGAIN).advice().is_some() && told(libc::EPERM).advice().is_none());
         assert!(told(libc::EAGAIN).to_string().starts_with("a thread cannot be started: "));
+    }
+
+    #[test]
+    fn memory_is_read_in_bytes_or_not_at_all() {
+        let status = "Name:\tgoflow\nVmHWM:\t   21508 kB\nVmRSS:\t   20480 kB\nThreads:\t1\n";
+        assert_eq!(memory_in(status), Some(OwnMemory { resident: 20_480 << 10, peak: 21_508 << 10 }));
+        // A kernel thread has none, and what is no number is none.
+        assert_eq!(memory_in("Name:\tkthreadd\n"), None);
+        assert_eq!(memory_in("VmHWM:\tmuch kB\nVmRSS:\t1 kB\n"), None);
+        let own = own_memory().unwrap();
+        assert!(own.resident > 100_000 && own.peak >= own.resident, "{own:?}");
     }
 
     #[test]

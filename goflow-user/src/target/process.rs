@@ -59,16 +59,9 @@ impl Process {
     /// its parent has taken note of that.
     #[must_use]
     pub fn cpu_ns(&self) -> Option<u64> {
-        // The per-process CPU clock of clock_getcpuclockid(3): nanoseconds, where /proc/PID/stat has ticks of 10 ms.
-        let clock = (!(self.pid.0 as libc::clockid_t) << 3) | 2;
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `time` is valid for writing; an unknown clock id is an error, not undefined.
-        let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
+        let used = cpu_ns_of(self.pid)?;
         // Asked afterwards: a pid that still belongs to this process belonged to it at the reading.
-        if result != 0 || self.has_ended() && !self.keeps_its_pid() {
-            return None;
-        }
-        Some(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+        (!self.has_ended() || self.keeps_its_pid()).then_some(used)
     }
 
     /// False once the parent has taken note of the end, from when on the pid may be another process's.
@@ -272,6 +265,17 @@ fn first_mapping(maps: &[u8], file: &[u8]) -> Option<RuntimeAddr> {
 
 fn page_floor(address: LinkAddr) -> LinkAddr {
     LinkAddr(address.0 & !0xfff)
+}
+
+/// CPU time that whoever has this pid now has used since it started, in nanoseconds; `None` where nobody has it.
+#[must_use]
+pub fn cpu_ns_of(pid: Pid) -> Option<u64> {
+    // The per-process CPU clock of clock_getcpuclockid(3): nanoseconds, where /proc/PID/stat has ticks of 10 ms.
+    let clock = (!(pid.0 as libc::clockid_t) << 3) | 2;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid for writing; an unknown clock id is an error, not undefined.
+    let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    (result == 0).then(|| time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
 #[cfg(test)]

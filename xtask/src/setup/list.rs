@@ -147,14 +147,11 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         get: Get::Task { says: services::UNPACKED, run: |ctx| services::unpack(ctx, "caddy", "caddy") },
     },
     Requirement {
-        name: "prometheus",
-        why: "trace a production service as Debian ships it",
+        name: "prometheus, promtool",
+        why: "trace a production service as Debian ships it, and have it read goflow's metrics",
         scope: Scope::Test,
-        look: |ctx| services::look(ctx, "prometheus"),
-        get: Get::Task {
-            says: services::UNPACKED,
-            run: |ctx| services::unpack(ctx, "prometheus", "prometheus"),
-        },
+        look: services::look_prometheus,
+        get: Get::Task { says: services::UNPACKED, run: services::get_prometheus },
     },
     Requirement {
         name: "npm",

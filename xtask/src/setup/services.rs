@@ -34,6 +34,23 @@ pub(super) fn unpack(ctx: &Ctx, package: &str, program: &str) -> Result<()> {
     keep(ctx, &scratch.0.join("usr/bin").join(program), program)
 }
 
+/// The server, and what checks metrics by its rules.
+pub(super) fn look_prometheus(ctx: &Ctx) -> Look {
+    match (look(ctx, "prometheus"), look(ctx, "promtool")) {
+        (Look::Here(one), Look::Here(other)) => Look::Here(format!("{one}, {other}")),
+        _ => Look::Missing,
+    }
+}
+
+/// Takes both out of their package.
+pub(super) fn get_prometheus(ctx: &Ctx) -> Result<()> {
+    let scratch = Scratch::new(&ctx.cache, "prometheus")?;
+    debian::unpack(ctx, &["prometheus"], &scratch.0)?;
+    ["prometheus", "promtool"]
+        .into_iter()
+        .try_for_each(|program| keep(ctx, &scratch.0.join("usr/bin").join(program), program))
+}
+
 /// npm is only asked for where it will be used.
 pub(super) fn look_npm(ctx: &Ctx) -> Look {
     match look_esbuilds(ctx) {

@@ -56,6 +56,7 @@ const SUITES: &[Suite] = &[
     suite("known_programs", true, true),
     suite("level_snapshot", true, true),
     suite("matrix", true, false),
+    suite("metrics", true, false),
     suite("output", true, true),
     suite("schema", true, true),
     suite("services", true, false),

@@ -11,7 +11,8 @@ use super::state::{self, StateObject};
 use crate::ingest::event::{Gap, LossPoint, Lost, MonotonicNs, Pid};
 use crate::probe::estimate::Estimate;
 use crate::sink::record::{
-    BinaryName, Coverage, LevelCoverage, Meta, Names, ProbeHits, ProbeMeta, Summary, Unavailable,
+    BinaryName, Coverage, LevelCoverage, Meta, Names, OwnUse, ProbeHits, ProbeMeta, Progress, Summary,
+    Unavailable,
 };
 use crate::sink::words;
 use crate::target::snapshot::Snapshot;
@@ -107,6 +108,29 @@ struct CoverageLine {
 }
 
 #[derive(serde::Serialize)]
+struct ProgressLine<'a> {
+    r#type: &'static str,
+    t_ns: u64,
+    elapsed_ns: u64,
+    events: u64,
+    lost: u64,
+    cost_ns: u64,
+    cost_source: &'static str,
+    target_cpu_ns: Option<u64>,
+    sampled: &'a [&'static str],
+    #[serde(flatten)]
+    own: OwnFields,
+}
+
+/// Fields of goflow itself.
+#[derive(serde::Serialize)]
+struct OwnFields {
+    goflow_cpu_ns: u64,
+    goflow_memory_bytes: Option<u64>,
+    goflow_memory_peak_bytes: Option<u64>,
+}
+
+#[derive(serde::Serialize)]
 struct SummaryLine<'a> {
     r#type: &'static str,
     ended: &'a str,
@@ -123,7 +147,8 @@ struct SummaryLine<'a> {
     target_cpu_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     target_cpu_unknown: Option<&'a str>,
-    goflow_cpu_ns: u64,
+    #[serde(flatten)]
+    own: OwnFields,
     processes: Vec<u32>,
     state: Vec<StateObject<'a>>,
 }
@@ -262,6 +287,23 @@ pub(super) fn coverage(out: &mut Vec<u8>, coverage: Coverage) -> io::Result<()> 
     Ok(serde_json::to_writer(out, &line)?)
 }
 
+/// Writes a `progress` line, without its line feed.
+pub(super) fn progress(out: &mut Vec<u8>, progress: &Progress) -> io::Result<()> {
+    let line = ProgressLine {
+        r#type: "progress",
+        t_ns: progress.t.0,
+        elapsed_ns: progress.elapsed_ns,
+        events: progress.events,
+        lost: progress.lost,
+        cost_ns: progress.cost_ns,
+        cost_source: cost_source(progress.is_cost_measured),
+        target_cpu_ns: progress.target_cpu_ns,
+        sampled: &progress.sampled,
+        own: own_fields(&progress.own),
+    };
+    Ok(serde_json::to_writer(out, &line)?)
+}
+
 /// Writes a `summary` line, without its line feed.
 pub(super) fn summary(out: &mut Vec<u8>, summary: &Summary, names: &dyn Names) -> io::Result<()> {
     let lost_at =
@@ -282,14 +324,26 @@ pub(super) fn summary(out: &mut Vec<u8>, summary: &Summary, names: &dyn Names) -
         budget: summary.budget,
         coverage: summary.coverage.iter().map(level_line).collect(),
         cost_ns: summary.cost_ns,
-        cost_source: if summary.is_cost_measured { "measured" } else { "assumed" },
+        cost_source: cost_source(summary.is_cost_measured),
         target_cpu_ns: summary.target_cpu_ns.as_ref().ok().copied(),
         target_cpu_unknown: summary.target_cpu_ns.as_ref().err().map(String::as_str),
-        goflow_cpu_ns: summary.goflow_cpu_ns,
+        own: own_fields(&summary.own),
         processes: summary.processes.iter().map(|pid| pid.0).collect(),
         state: state::objects(summary, names),
     };
     Ok(serde_json::to_writer(out, &line)?)
+}
+
+fn cost_source(is_measured: bool) -> &'static str {
+    if is_measured { "measured" } else { "assumed" }
+}
+
+fn own_fields(OwnUse { cpu_ns, memory }: &OwnUse) -> OwnFields {
+    OwnFields {
+        goflow_cpu_ns: *cpu_ns,
+        goflow_memory_bytes: memory.map(|memory| memory.resident),
+        goflow_memory_peak_bytes: memory.map(|memory| memory.peak),
+    }
 }
 
 fn probe_line(probe: &ProbeMeta) -> ProbeLine<'_> {

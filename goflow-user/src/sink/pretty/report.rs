@@ -9,8 +9,9 @@ use crate::ingest::event::LossPoint;
 use crate::probe::budget::Mode;
 use crate::probe::estimate::Estimate;
 use crate::sink::printable::printable;
-use crate::sink::record::{LevelCoverage, Meta, ProbeHits, Progress, Silence, Summary};
+use crate::sink::record::{LevelCoverage, Meta, OwnUse, ProbeHits, Progress, Silence, Summary};
 use crate::sink::words;
+use bytesize::ByteSize;
 
 /// Share of the target's CPU time, in percent, above which the summary advises to trace less. It is the default
 /// overhead budget.
@@ -119,7 +120,7 @@ pub(super) fn summary(
     }
     lines.extend(state);
     match metas.first().and_then(|meta| meta.interval_ns) {
-        Some(interval_ns) => lines.extend(looking(summary, looks.apart_ns().max(interval_ns))),
+        Some(interval_ns) => lines.extend(looking(looks.apart_ns().max(interval_ns))),
         None => {
             lines.extend(probes(summary));
             lines.extend(watched(summary));
@@ -128,6 +129,7 @@ pub(super) fn summary(
             lines.push(entry("attach").text(PLAIN, text));
         }
     }
+    lines.push(own(summary));
     if let Some(advice) = advice(summary, metas.first(), shown) {
         lines.push(entry("next").text(PLAIN, advice));
     }
@@ -274,17 +276,27 @@ fn estimated(probe: &ProbeHits) -> String {
 }
 
 /// What looking without probes cost, and what it does not see.
-fn looking(summary: &Summary, apart_ns: u64) -> [Line; 2] {
-    let share = percent(summary.goflow_cpu_ns, Some(summary.duration_ns)).unwrap_or(0.0);
-    let cost = format!(
-        "nothing to the target; goflow used {} of CPU time, {share:.1} % of one CPU",
-        span(summary.goflow_cpu_ns)
-    );
+fn looking(apart_ns: u64) -> [Line; 2] {
     let blind = format!(
         "what began and ended between two looks, {} apart at most; who woke whom; what did not wait",
         span(apart_ns)
     );
-    [entry("cost").text(PLAIN, cost), entry("unseen").text(PLAIN, blind)]
+    [entry("cost").text(PLAIN, "nothing to the target"), entry("unseen").text(PLAIN, blind)]
+}
+
+/// What goflow itself used.
+fn own(summary: &Summary) -> Line {
+    let OwnUse { cpu_ns, memory } = summary.own;
+    let share = percent(cpu_ns, Some(summary.duration_ns)).unwrap_or(0.0);
+    let memory = match memory {
+        Some(memory) => format!("{} of memory at most", bytes(memory.peak)),
+        None => "how much memory is not known".to_owned(),
+    };
+    entry("goflow").text(PLAIN, format!("{} of CPU time, {share:.1} % of one CPU; {memory}", span(cpu_ns)))
+}
+
+fn bytes(count: u64) -> String {
+    ByteSize::b(count).display().iec().to_string()
 }
 
 /// Cost in percent of the CPU time the target used, which includes that cost.
@@ -323,10 +335,14 @@ pub(super) fn progress(progress: &Progress) -> Line {
         Some(percent) => line.text(DIM, format!(", cost ≈ {percent:.1} %")),
         None => line,
     };
-    match progress.sampled.as_slice() {
+    let line = match progress.sampled.as_slice() {
         [] => line,
         levels => line.text(DIM, format!(", {} in windows", levels.join(" and "))),
-    }
+    };
+    let OwnUse { cpu_ns, memory } = progress.own;
+    let share = percent(cpu_ns, Some(progress.elapsed_ns)).unwrap_or(0.0);
+    let memory = memory.map(|memory| format!(", {}", bytes(memory.resident))).unwrap_or_default();
+    line.text(DIM, format!("; goflow {share:.1} % of one CPU{memory}"))
 }
 
 fn cost(summary: &Summary) -> Line {

@@ -9,8 +9,9 @@ use crate::binary::addr::{LinkAddr, RuntimeAddr};
 use crate::ingest::event::{Goid, SyncPrimitive, Tid, WaitReason};
 use crate::model::{AlikeWaits, LongWait, Missing, Overview};
 use crate::probe::estimate::Estimate;
-use crate::sink::record::{Frame, ProbeHits, ProbeMeta, Silence, Summary, Unavailable};
+use crate::sink::record::{Frame, OwnUse, ProbeHits, ProbeMeta, Silence, Summary, Unavailable};
 use crate::sink::record::{LevelCoverage, ProcessState};
+use crate::target::host::OwnMemory;
 use crate::target::process::Standstill;
 use crate::target::snapshot::{self as seen, Blocked, BlockedOn, Direction, Few};
 
@@ -521,8 +522,17 @@ fn an_estimate_of_more_than_all_is_not_a_share() {
     assert!(lines.contains(&cost.to_owned()), "{lines:#?}");
     let view = View { events: Events::None, progress: true, ..WIDE };
     let target_cpu_ns = Some(4 * MS);
-    let progress =
-        Progress { elapsed_ns: 1, events: 5, lost: 0, cost_ns: 5 * MS, target_cpu_ns, sampled: Vec::new() };
+    let progress = Progress {
+        t: MonotonicNs(0),
+        elapsed_ns: 1,
+        events: 5,
+        lost: 0,
+        cost_ns: 5 * MS,
+        is_cost_measured: true,
+        target_cpu_ns,
+        sampled: Vec::new(),
+        own: OWN,
+    };
     let lines = screen(view, &[meta(), Record::Progress(progress)], 0);
     assert!(lines.iter().any(|line| line.contains("cost: nearly all its CPU time")), "{lines:#?}");
 }
@@ -533,6 +543,9 @@ fn a_pid_that_runs_something_new_does_not_keep_the_old_names() {
     let lines = body(WIDE, [start(), make(1, 0xc000_0100, 8), start(), send(2, 57)]);
     assert!(lines.last().unwrap().contains("chan 0xc0000100"), "{lines:#?}");
 }
+
+/// What goflow itself uses.
+const OWN: OwnUse = OwnUse { cpu_ns: 3 * MS, memory: Some(OwnMemory { resident: 20 << 20, peak: 21 << 20 }) };
 
 fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
     Record::Summary(Box::new(Summary {
@@ -575,7 +588,7 @@ fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
         cost_ns,
         is_cost_measured: false,
         target_cpu_ns: Ok(8_000 * MS),
-        goflow_cpu_ns: 3 * MS,
+        own: OWN,
         processes: vec![Pid(1)],
         end: MonotonicNs(20_000 * MS),
         state: Vec::new(),
@@ -600,6 +613,7 @@ fn the_summary_counts_events_losses_hits_and_cost() {
             "                      5      ≈ 9.0 µs  runtime.gopark",
             "  cost    ≈ 0.5 % of the target's CPU time: 40.0 ms of 8.000 s (estimate)",
             "  attach  probes in after 8.2 ms, out after 22.0 ms",
+            "  goflow  3.0 ms of CPU time, 0.0 % of one CPU; 21.0 MiB of memory at most",
         ]
     );
 }
@@ -802,10 +816,10 @@ fn where_nothing_can_be_better_there_is_no_advice() {
         change(&mut summary);
         screen(WIDE, &[meta(), Record::Summary(summary)], 0).pop().unwrap()
     };
-    assert!(last(&|_| ()).starts_with("  attach"), "{}", last(&|_| ()));
+    assert!(last(&|_| ()).starts_with("  goflow"), "{}", last(&|_| ()));
     // A tenth of what the target used, which was next to nothing.
     let idle = last(&|summary| (summary.cost_ns, summary.target_cpu_ns) = (MS, Ok(10 * MS)));
-    assert!(idle.starts_with("  attach"), "{idle}");
+    assert!(idle.starts_with("  goflow"), "{idle}");
     let short = last(&|summary| (summary.counts, summary.duration_ns) = (Vec::new(), 200 * MS));
     assert_eq!(short, "  next    no event in 200.0 ms: trace longer; goflow snapshot --pid 1 tells a hang");
 }
@@ -919,12 +933,15 @@ fn how_far_it_is_stands_in_one_line_that_makes_way_for_others() {
     let progress = |seconds: u64, lost, target_cpu_ns| {
         let elapsed_ns = seconds * 1_000_000_000;
         Record::Progress(Progress {
+            t: MonotonicNs(elapsed_ns),
             elapsed_ns,
             events: 12_345,
             lost,
             cost_ns: 5 * MS,
+            is_cost_measured: true,
             target_cpu_ns,
             sampled: Vec::new(),
+            own: if target_cpu_ns.is_some() { OWN } else { OwnUse { memory: None, ..OWN } },
         })
     };
     let records = [meta(), progress(1, 0, Some(1_000 * MS)), progress(62, 7, None), loss(2)];
@@ -940,9 +957,15 @@ fn how_far_it_is_stands_in_one_line_that_makes_way_for_others() {
     let text = shown(view);
     let (_, text) = text.split_once("recording; Ctrl-C ends it\n").unwrap();
     let pieces: Vec<&str> = text.split(CLEAR_LINE).collect();
-    assert_eq!(pieces[..2], ["0:01  12,345 events, none lost, cost ≈ 0.5 %", "1:02  12,345 events, 7 LOST"]);
+    assert_eq!(
+        pieces[..2],
+        [
+            "0:01  12,345 events, none lost, cost ≈ 0.5 %; goflow 0.3 % of one CPU, 20.0 MiB",
+            "1:02  12,345 events, 7 LOST; goflow 0.0 % of one CPU"
+        ]
+    );
     assert!(pieces[2].starts_with("   0.102000  LOST 1,234 events"), "{pieces:?}");
-    assert!(pieces[2].ends_with("\n1:03  12,345 events, none lost"), "{pieces:?}");
+    assert!(pieces[2].ends_with("\n1:03  12,345 events, none lost; goflow 0.0 % of one CPU"), "{pieces:?}");
     // What is written after a failure starts on an empty line.
     assert_eq!(pieces[3..], [""]);
     let narrow = shown(View { width: Some(12), ..view });
@@ -1189,7 +1212,7 @@ fn without_probes_it_says_what_changed_what_looking_cost_and_what_it_does_not_se
             "{event}: {lines:#?}"
         );
     }
-    assert!(lines.iter().any(|line| line.starts_with("  cost    nothing to the target; goflow used 3.0 ms")));
+    assert!(lines.iter().any(|line| line.starts_with("  cost    nothing to the target")));
     assert!(lines.iter().any(|line| {
         line.starts_with("  unseen  what began and ended between two looks, 130.0 ms apart at most;")
     }));
