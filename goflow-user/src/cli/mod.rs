@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use tracing::Subscriber;
 use tracing_subscriber::fmt::format::Writer;
@@ -158,9 +159,12 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Err
     let mut command = command().color(colour_of_messages(&arguments));
     let matches = command.try_get_matches_from_mut(&arguments);
     let mut matches = matches.map_err(|error| with_suggestion(error, &arguments))?;
+    let of_trace = matches.subcommand_matches("trace");
+    let has_budget =
+        of_trace.and_then(|matches| matches.value_source("budget")) == Some(ValueSource::CommandLine);
     let cli = Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?;
     if let Command::Trace(args) = &cli.command {
-        args.check(&mut command)?;
+        args.check(&mut command, has_budget)?;
     }
     Ok(cli)
 }

@@ -108,7 +108,7 @@ pub(super) struct TraceArgs {
     #[arg(
         long,
         value_name = "SHARE",
-        default_value = "2%",
+        default_value_t = Budget::DEFAULT,
         env = "GOFLOW_BUDGET",
         value_parser = parse_budget,
         allow_hyphen_values = true
@@ -185,7 +185,8 @@ enum Attach {
 
 impl TraceArgs {
     /// Refuses what clap's own rules cannot express, or only in words that do not help.
-    pub(super) fn check(&self, root: &mut clap::Command) -> Result<(), clap::Error> {
+    /// `has_budget`: one was given on the command line, and not in the environment.
+    pub(super) fn check(&self, root: &mut clap::Command, has_budget: bool) -> Result<(), clap::Error> {
         let (kind, message) = if self.pid.is_empty() && self.binary.is_none() && self.command.is_empty() {
             let message =
                 "nothing to trace: give --pid PID (`pgrep -l NAME` finds it), --binary PATH, or -- CMD ARGS…";
@@ -198,6 +199,10 @@ impl TraceArgs {
             (ErrorKind::ArgumentConflict, message)
         } else if self.buffer.is_some() && self.level == Level::Snapshot {
             let message = "--buffer is of events that probes record, and --level snapshot has no probe: leave it out \
+                (--rate is how often it looks), or take --level lifecycle or more";
+            (ErrorKind::ArgumentConflict, message)
+        } else if has_budget && self.level == Level::Snapshot {
+            let message = "--budget is of what probes cost, and --level snapshot has none: leave it out \
                 (--rate is how often it looks), or take --level lifecycle or more";
             (ErrorKind::ArgumentConflict, message)
         } else if self.attach != Attach::Auto && self.level == Level::Snapshot {
@@ -495,6 +500,8 @@ mod tests {
             ("--buffer 16MiB", "--buffer is of events that probes record"),
             ("--buffer 8MiB", "--rate is how often it looks"),
             ("--attach perf", "--attach is how probes go in"),
+            ("--budget 2%", "--budget is of what probes cost"),
+            ("--budget none", "--rate is how often it looks"),
         ] {
             let refusal = refusal(&format!("--pid 1 --level snapshot {option}"));
             assert!(refusal.contains(why), "{option}: {refusal}");

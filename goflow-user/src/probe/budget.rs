@@ -16,6 +16,7 @@
 
 use super::catalog::Level;
 use std::collections::VecDeque;
+use std::fmt;
 use std::str::FromStr;
 
 /// The time over which the budget is held, nanoseconds.
@@ -76,6 +77,22 @@ impl Budget {
         match self {
             Self::Unlimited => None,
             Self::Share(share) => Some(share),
+        }
+    }
+}
+
+/// A part of 1 in percent, without what binary fractions add.
+#[must_use]
+pub fn percent(share: f64) -> f64 {
+    (share * 1e6).round() / 1e4
+}
+
+/// As it is written on the command line.
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unlimited => f.write_str("none"),
+            Self::Share(share) => write!(f, "{}%", percent(*share)),
         }
     }
 }
@@ -728,6 +745,9 @@ mod tests {
         assert_eq!("2%".parse(), Ok(Budget::Share(0.02)));
         assert_eq!("0.5 %".parse(), Ok(Budget::Share(0.005)));
         assert_eq!("none".parse(), Ok(Budget::Unlimited));
+        for text in ["2%", "0.07%", "7%", "0.5%", "33.3%", "none"] {
+            assert_eq!(text.parse::<Budget>().unwrap().to_string(), text);
+        }
         for bad in ["2", "0%", "-1%", "101%", "NaN%", "inf%", "%", "two%", ""] {
             assert!(bad.parse::<Budget>().is_err(), "{bad}");
         }
