@@ -12,6 +12,7 @@ use goflow_user::ingest::event::{
 };
 use goflow_user::model::{Change, Inferred, LongWait, Missing, Overview};
 use goflow_user::probe::budget::Mode;
+use goflow_user::probe::catalog::Level;
 use goflow_user::probe::estimate::Estimate;
 use goflow_user::sink::json::Json;
 use goflow_user::sink::record::{
@@ -315,7 +316,8 @@ fn records() -> Vec<Record> {
         records.push(Record::Lost(Lost { from: MonotonicNs(0), to: MonotonicNs(1), at, count: 1 }));
     }
     for (mode, is_watched) in MODES.into_iter().flat_map(|mode| [(mode, true), (mode, false)]) {
-        records.push(Record::Coverage(Coverage { level: "channels", t: MonotonicNs(3), is_watched, mode }));
+        let cover = |level| Coverage { level, t: MonotonicNs(3), is_watched, mode };
+        records.push(Record::Coverage(vec![cover(Level::Channels), cover(Level::Lifecycle)]));
     }
     records.extend([None, Some(1)].map(progress));
     records.extend([summary(Err("nobody could read it".to_owned())), summary(Ok(1))]);

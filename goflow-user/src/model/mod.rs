@@ -37,7 +37,7 @@ pub use self::difference::{Change, Inferred, Seen};
 pub use self::goroutine::{Cause, Goroutine, Impossible, State, TRANSITIONS, Wait, Woken};
 pub use self::history::{History, KEPT, Step};
 pub use self::object::{Channel, Made, SyncObject, Use};
-pub use self::overview::{AlikeWaits, LongWait, Missing, Outlook, Overview};
+pub use self::overview::{AlikeWaits, LongWait, Missing, Outlook, Overview, Waits};
 pub use self::process::{Process, Tally};
 pub use self::runtime::{Fields, Runtime};
 pub use self::waits::{Edge, Object, WaitGraph};
@@ -124,6 +124,11 @@ impl Model {
             // The output lost it, not the model.
             LossPoint::Sink => {}
         }
+    }
+
+    /// Nobody watched all of what any process did, up to `until`: to the model that is as a loss, and is told otherwise.
+    pub fn unwatched(&mut self, until: MonotonicNs) {
+        self.processes.values_mut().for_each(|process| process.doubt(until));
     }
 
     /// Events of one process are missing.

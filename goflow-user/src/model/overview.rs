@@ -83,14 +83,29 @@ pub enum Missing {
     Unread(u64),
     /// So many entities were forgotten to bound memory.
     Forgotten(u64),
-    /// No probe sees who parks and who is woken: what goroutines do is what they did at the last snapshot.
+    /// Not everything was watched, to keep to a budget, and no snapshot has told since what became of everybody.
+    Unwatched,
+    /// No probe of this level sees who parks and who is woken: what goroutines do is what they did at the last snapshot.
     WaitsUnseen,
+    /// The same, because those probes are out to keep to a budget.
+    WaitsUnwatched,
+}
+
+/// Whether parks and wake-ups are told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// Each is.
+    Watched,
+    /// None is, since the level has no probes for them.
+    Unseen,
+    /// None is at the moment, since those probes are out.
+    Unwatched,
 }
 
 /// What of a session an overview depends on.
 pub struct Outlook<F> {
-    /// Parks and wake-ups are told of.
-    pub sees_waits: bool,
+    /// Whether parks and wake-ups are told of.
+    pub waits: Waits,
     /// Whether the function that a goroutine started with is the runtime's: asked for those that no snapshot has told of.
     pub is_system: F,
 }
@@ -111,7 +126,7 @@ impl Overview {
             longest: Vec::new(),
             alike: Vec::new(),
             channels: process.channels().count() as u64,
-            missing: missing(process).or((!outlook.sees_waits).then_some(Missing::WaitsUnseen)),
+            missing: missing(process).or(unseen(outlook.waits)),
         };
         let mut reasons: HashMap<Option<WaitReason>, u64> = HashMap::default();
         let mut waits = Vec::new();
@@ -123,7 +138,9 @@ impl Overview {
             overview.goroutines += 1;
             match goroutine.state {
                 _ if !process.is_certain(goroutine) => overview.unknown += 1,
-                _ if !outlook.sees_waits && goroutine.created > process.snapshot() => overview.unknown += 1,
+                _ if outlook.waits != Waits::Watched && goroutine.created > process.snapshot() => {
+                    overview.unknown += 1;
+                }
                 State::Unknown => overview.unknown += 1,
                 State::Waiting => {
                     overview.waiting += 1;
@@ -189,11 +206,20 @@ fn alike<'g>(goroutines: impl Iterator<Item = &'g Goroutine>, most: usize) -> Ve
     found
 }
 
+fn unseen(waits: Waits) -> Option<Missing> {
+    match waits {
+        Waits::Watched => None,
+        Waits::Unseen => Some(Missing::WaitsUnseen),
+        Waits::Unwatched => Some(Missing::WaitsUnwatched),
+    }
+}
+
 fn missing(process: &Process) -> Option<Missing> {
     let forgotten = process.tally().forgotten;
     match process.snapshot() {
         None => Some(Missing::NoSnapshot),
-        Some(began) if began < process.unsure_before() => Some(Missing::Lost),
+        Some(began) if process.lost_before().is_some_and(|lost| began < lost) => Some(Missing::Lost),
+        Some(began) if began < process.unsure_before() => Some(Missing::Unwatched),
         Some(_) if process.unread() > 0 => Some(Missing::Unread(process.unread())),
         Some(_) if forgotten > 0 => Some(Missing::Forgotten(forgotten)),
         Some(_) => None,

@@ -38,6 +38,8 @@ pub struct Process {
     leaving: VecDeque<(MonotonicNs, Goid)>,
     /// Something was lost up to here: what was last heard of before is not certain.
     unsure_before: MonotonicNs,
+    /// And up to here because events were lost, and not because nobody watched.
+    lost_before: Option<MonotonicNs>,
     snapshot: Option<MonotonicNs>,
     /// Goroutines that the last snapshot could not read, and of which no event tells.
     unread: u64,
@@ -71,6 +73,7 @@ impl Process {
             sync: Objects::new(limits.objects),
             leaving: VecDeque::new(),
             unsure_before: MonotonicNs(0),
+            lost_before: None,
             snapshot: None,
             unread: 0,
             tally: Tally::default(),
@@ -171,7 +174,18 @@ impl Process {
         goroutine.known_at >= self.unsure_before
     }
 
+    /// Events were lost up to here; `None` where all that was not heard of was not watched.
+    pub(super) fn lost_before(&self) -> Option<MonotonicNs> {
+        self.lost_before
+    }
+
     pub(super) fn lose(&mut self, until: MonotonicNs) {
+        self.lost_before = self.lost_before.max(Some(until));
+        self.doubt(until);
+    }
+
+    /// Up to here not everything was watched.
+    pub(super) fn doubt(&mut self, until: MonotonicNs) {
         self.unsure_before = self.unsure_before.max(until);
     }
 

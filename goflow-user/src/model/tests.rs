@@ -25,7 +25,7 @@ const REASONS: [&str; 8] = [
 const RECEIVE: WaitReason = WaitReason(2);
 
 /// Of a session that sees everything, and of a process in which nothing is the runtime's.
-const ALL: Outlook<fn(RuntimeAddr) -> bool> = Outlook { sees_waits: true, is_system: |_| false };
+const ALL: Outlook<fn(RuntimeAddr) -> bool> = Outlook { waits: Waits::Watched, is_system: |_| false };
 
 /// Changes take no time unless a test says so.
 fn limits() -> Limits {
@@ -428,10 +428,28 @@ fn where_no_probe_sees_who_parks_a_snapshot_is_the_last_word_and_nothing_is_cert
     let mut model = model();
     model.reconcile(PID, &snapshot(100, 101, vec![seen_goroutine(5, seen::State::Running, None)]));
     model.apply(&event(150, 5, create(6)));
-    let overview = Overview::of(process(&model), 9, &Outlook { sees_waits: false, ..ALL });
+    let overview = Overview::of(process(&model), 9, &Outlook { waits: Waits::Unseen, ..ALL });
     assert_eq!((overview.awake, overview.unknown), (1, 1));
     assert_eq!(overview.missing, Some(Missing::WaitsUnseen));
     assert_eq!(Overview::of(process(&model), 9, &ALL).missing, None);
+}
+
+#[test]
+fn what_nobody_watched_is_told_from_what_was_lost() {
+    let mut model = model();
+    let seen = || vec![seen_goroutine(5, seen::State::Running, None)];
+    let missing = |model: &Model, waits| Overview::of(process(model), 9, &Outlook { waits, ..ALL }).missing;
+    model.reconcile(PID, &snapshot(100, 101, seen()));
+    assert_eq!(missing(&model, Waits::Unwatched), Some(Missing::WaitsUnwatched));
+    model.unwatched(MonotonicNs(110));
+    let overview = Overview::of(process(&model), 9, &ALL);
+    assert_eq!((overview.missing, overview.unknown), (Some(Missing::Unwatched), 1));
+    model.reconcile(PID, &snapshot(120, 121, seen()));
+    assert_eq!(missing(&model, Waits::Watched), None);
+    // Where both is so, the worse is told.
+    model.lose(&Lost { from: MonotonicNs(130), to: MonotonicNs(131), at: LossPoint::Ring, count: 1 });
+    model.unwatched(MonotonicNs(132));
+    assert_eq!(missing(&model, Waits::Watched), Some(Missing::Lost));
 }
 
 #[test]
@@ -443,7 +461,7 @@ fn a_goroutine_that_only_events_tell_of_is_the_runtimes_by_its_start() {
     };
     let model = after([event(50, 1, start(0x10)), event(51, 1, start(0x20)), event(52, 1, create(0x30))]);
     let is_system = |entry| entry == RuntimeAddr(0x20);
-    let overview = Overview::of(process(&model), 9, &Outlook { sees_waits: true, is_system });
+    let overview = Overview::of(process(&model), 9, &Outlook { waits: Waits::Watched, is_system });
     // The creator, of whom nothing else is known, counts as well.
     assert_eq!((overview.goroutines, overview.system), (3, 1));
 }

@@ -12,7 +12,7 @@ use crate::probe::cost::Costs;
 use crate::probe::estimate::{Estimate, Estimator};
 use crate::probe::load::AttachMethod;
 use crate::probe::plan::{Plan, PlannedSite};
-use crate::sink::record::{BinaryName, LevelCoverage};
+use crate::sink::record::{BinaryName, Coverage, LevelCoverage};
 use crate::target::host::monotonic_ns;
 use goflow_common::probe::ProbeId;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,17 +21,6 @@ use std::time::Duration;
 
 /// What taking the probes of a level out and putting them in again takes from the targets: `cargo xtask bench overhead turn`.
 const TURN_NS: u64 = 3_000_000;
-
-/// A level's probes, all in or not.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Coverage {
-    pub(super) level: Level,
-    pub(super) t: MonotonicNs,
-    pub(super) is_watched: bool,
-    /// What of the level was not seen since then is seen again.
-    pub(super) missed_since: Option<MonotonicNs>,
-    pub(super) mode: Mode,
-}
 
 /// When the probes of each level are all in: what is recorded while some go in or out is no measure of anything.
 #[derive(Default)]
@@ -257,7 +246,6 @@ impl Books {
         cpu_ns: u64,
         tally: &Tally,
     ) -> Coverage {
-        let since = self.lanes.iter().find(|lane| lane.level == level).map(|lane| lane.turned.t);
         let reading = self.reading(plans, tally, cpu_ns);
         let costs = self.costs();
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.level == level) {
@@ -273,8 +261,7 @@ impl Books {
             }
             self.due_ns = controller.due_ns();
         }
-        let mode = self.mode(level);
-        Coverage { level, t, is_watched, missed_since: since.filter(|_| is_watched), mode }
+        Coverage { level, t, is_watched, mode: self.mode(level) }
     }
 
     fn mode(&self, level: Level) -> Mode {
@@ -288,11 +275,12 @@ impl Books {
         }
     }
 
-    /// The probes of a level could not be put in again.
-    pub(super) fn refused(&mut self, level: Level) {
+    /// The probes of a level could not be put in again, and are out for good.
+    pub(super) fn refused(&mut self, level: Level) -> Coverage {
         if let Some(controller) = &mut self.controller {
             controller.refused(level);
         }
+        Coverage { level, t: MonotonicNs(monotonic_ns()), is_watched: false, mode: self.mode(level) }
     }
 
     /// The session ends at `t`; `tally` is from when everything had been read.

@@ -504,7 +504,9 @@ impl Running {
             tracing::warn!("level {} is not watched any more: {error}", level.name());
             // Of the other binaries they may be in, and nobody would take them out.
             self.take_out(&[level]);
-            return self.books.refused(level);
+            let coverage = self.books.refused(level);
+            // A thread that is gone says why when it is joined.
+            return drop(self.requests.send(Request::Coverage(vec![coverage])));
         }
         self.books.took(&Order::Restore(level), start.elapsed());
         self.watch.read_clocks();
@@ -519,11 +521,10 @@ impl Running {
         cpu_ns: u64,
         tally: &Tally,
     ) {
-        for (level, t) in turned {
-            let coverage = self.books.turned(&self.plans, level, t, cpu_ns, tally);
-            // A thread that is gone says why when it is joined.
-            let _ = self.requests.send(Request::Coverage(coverage));
-        }
+        let turn = |(level, t)| self.books.turned(&self.plans, level, t, cpu_ns, tally);
+        let together = turned.into_iter().map(turn).collect();
+        // A thread that is gone says why when it is joined.
+        let _ = self.requests.send(Request::Coverage(together));
     }
 
     /// Has the kernel see a process again that it may have lost sight of by an `exec`.

@@ -1,6 +1,6 @@
 //! The ingest thread: empties the ring buffers of all binaries on a timer and passes events on without ever waiting.
 
-use super::budget::{Coverage, Spans};
+use super::budget::Spans;
 use super::names::ProcessStart;
 use super::outbox::Outbox;
 use super::snapshots::{Ask, Taken, Wanted};
@@ -16,6 +16,7 @@ use crate::model::Seen;
 use crate::probe::catalog::Level;
 use crate::probe::load::LoadError;
 use crate::probe::plan::Plan;
+use crate::sink::record::Coverage;
 use crate::target::Pid;
 use crate::target::executable::Executable;
 use crate::target::host::monotonic_ns;
@@ -64,8 +65,8 @@ pub(super) enum Request {
     Replaced(Pid),
     /// Tell the model why there is no snapshot of a process.
     NoSnapshot(Pid, String),
-    /// Tell the model and the sinks that the probes of a level went in or out, after the events before.
-    Coverage(Coverage),
+    /// Tell the model and the sinks that the probes of these levels went in or out together, after the events before.
+    Coverage(Vec<Coverage>),
     /// The counters, when everything that was sent before this is counted.
     Tally(Sender<Tally>),
 }
@@ -207,8 +208,8 @@ pub(super) struct Ingest {
     inferred: u64,
     window: Arc<Window>,
     spans: Arc<Spans>,
-    /// What the probes of a level went in or out at, and has not been told of.
-    coverage: Vec<Coverage>,
+    /// Where probes of levels went in or out together, which has not been told of.
+    coverage: Vec<Vec<Coverage>>,
     /// Who wants the counters after this round.
     tallies: Vec<Sender<Tally>>,
     requests: Receiver<Request>,
@@ -391,13 +392,14 @@ impl Ingest {
 
     /// Passes on where the probes of a level went in or out before `until`. What is not seen of goroutines, a snapshot tells.
     fn tell_coverage(&mut self, until: MonotonicNs) {
-        let due: Vec<Coverage> = self.coverage.extract_if(.., |coverage| coverage.t < until).collect();
-        for coverage in due {
-            self.feed.coverage(coverage);
-            self.outbox.push(Message::Coverage(coverage));
-            if coverage.level < Level::Channels {
+        let is_due = |together: &mut Vec<Coverage>| together.iter().all(|one| one.t < until);
+        let due: Vec<Vec<Coverage>> = self.coverage.extract_if(.., is_due).collect();
+        for together in due {
+            if together.iter().any(|one| one.level < Level::Channels) {
                 self.ask(Ask::Lost);
             }
+            self.feed.coverage(together.clone());
+            self.outbox.push(Message::Coverage(together));
         }
     }
 

@@ -36,7 +36,7 @@ use crate::model::Inferred;
 use crate::probe::budget::Budget;
 use crate::probe::catalog::Level;
 use crate::probe::load::AttachMethod;
-use crate::sink::record::{Meta, Progress, Sink};
+use crate::sink::record::{Coverage, Meta, Progress, Sink};
 use crate::target::Pid;
 use crate::target::snapshot::Snapshot;
 use std::ffi::OsString;
@@ -108,7 +108,7 @@ enum Message {
     Snapshot(Pid, Arc<Snapshot>),
     Lost(Lost),
     Gap(Gap),
-    Coverage(budget::Coverage),
+    Coverage(Vec<Coverage>),
     Progress(Progress),
 }
 

@@ -1,11 +1,10 @@
 //! The sink thread: the only one that formats and writes.
 
-use super::budget::Coverage;
 use super::names::{self, Processes};
 use super::phases::Phases;
 use super::{BoxedSink, Message, ProcessExit};
 use crate::ingest::event::MonotonicNs;
-use crate::sink::record::{self, Record, Summary};
+use crate::sink::record::{Record, Summary};
 use crate::sink::words::{KINDS, change_index, kind_index};
 use crate::target::host;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -106,9 +105,7 @@ impl Output {
                 self.gaps += 1;
                 self.record(&Record::Gap(gap))
             }
-            Message::Coverage(Coverage { level, t, is_watched, missed_since: _, mode }) => {
-                self.record(&Record::Coverage(record::Coverage { level: level.name(), t, is_watched, mode }))
-            }
+            Message::Coverage(together) => self.record(&Record::Coverage(together)),
             Message::Progress(progress) => self.record(&Record::Progress(progress)),
         }
     }

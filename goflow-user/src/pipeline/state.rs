@@ -3,14 +3,13 @@
 //! In: facts through a [`Feed`]; out, when the feed is gone: what each process that lives was doing in the end. The ingest
 //! thread never waits for this one: events that exceed a bound are not passed on, and the model is told that it lost them.
 
-use super::budget::Coverage;
 use super::ingest::Window;
 use super::names::ProcessStart;
 use crate::binary::addr::RuntimeAddr;
 use crate::ingest::event::{Event, Gap, LossPoint, Lost, MonotonicNs};
-use crate::model::{Limits, Model, Outlook, Overview, Process, Runtime};
+use crate::model::{Limits, Model, Outlook, Overview, Process, Runtime, Waits};
 use crate::probe::catalog::Level;
-use crate::sink::record::ProcessState;
+use crate::sink::record::{Coverage, ProcessState};
 use crate::target::Pid;
 use crate::target::executable::Executable;
 use crate::target::snapshot::{Snapshot, Start};
@@ -35,7 +34,7 @@ pub(super) enum Fact {
     Events(Vec<Event>),
     Lost(Lost),
     Gap(Gap),
-    Coverage(Coverage),
+    Coverage(Vec<Coverage>),
     Snapshot(Pid, Arc<Snapshot>),
     /// Why there is none of this process.
     NoSnapshot(Pid, String),
@@ -56,8 +55,8 @@ pub(super) struct Feed {
 pub(super) struct State {
     facts: Receiver<Fact>,
     on_the_way: Arc<AtomicUsize>,
-    /// Parks and wake-ups are among the events.
-    sees_waits: bool,
+    /// Whether parks and wake-ups are among the events.
+    waits: Waits,
     model: Model,
     accounts: HashMap<Pid, Account>,
 }
@@ -87,7 +86,7 @@ pub(super) fn pair(level: Level, window: Arc<Window>) -> (Feed, State) {
         State {
             facts,
             on_the_way,
-            sees_waits: level != Level::Lifecycle,
+            waits: if level == Level::Lifecycle { Waits::Unseen } else { Waits::Watched },
             model: Model::new(Limits { retention_ns: RETENTION_NS, ..Limits::default() }),
             accounts: HashMap::new(),
         },
@@ -137,8 +136,8 @@ impl Feed {
         self.tell(Fact::Gap(gap));
     }
 
-    /// The probes of a level went in or out.
-    pub(super) fn coverage(&mut self, coverage: Coverage) {
+    /// The probes of these levels went in or out.
+    pub(super) fn coverage(&mut self, coverage: Vec<Coverage>) {
         self.tell(Fact::Coverage(coverage));
     }
 
@@ -210,7 +209,7 @@ impl State {
             }
             Fact::Lost(lost) => self.model.lose(&lost),
             Fact::Gap(gap) => self.model.miss(gap),
-            Fact::Coverage(coverage) => self.cover(coverage),
+            Fact::Coverage(coverage) => coverage.into_iter().for_each(|one| self.cover(one)),
             Fact::Snapshot(pid, snapshot) => {
                 self.model.reconcile(pid, &snapshot);
                 self.model.expire(snapshot.ended);
@@ -224,18 +223,14 @@ impl State {
     }
 
     /// While parks or births are not seen, what is known of goroutines is what the last snapshot told.
-    fn cover(&mut self, Coverage { level, t, is_watched, missed_since, mode: _ }: Coverage) {
+    fn cover(&mut self, Coverage { level, t, is_watched, mode: _ }: Coverage) {
         if level == Level::Channels {
             return;
         }
         if level == Level::Blocking {
-            self.sees_waits = is_watched;
+            self.waits = if is_watched { Waits::Watched } else { Waits::Unwatched };
         }
-        let from = if is_watched { missed_since } else { Some(t) };
-        if let Some(from) = from {
-            // To the model it does not matter why its events are missing.
-            self.model.lose(&Lost { from, to: t, at: LossPoint::Ring, count: 0 });
-        }
+        self.model.unwatched(t);
     }
 
     fn state(&self, process: &Process) -> ProcessState {
@@ -244,7 +239,7 @@ impl State {
         let is_system = |entry: RuntimeAddr| {
             start.is_some_and(|at| Start::of(at.executable.binary(), at.bias.to_link(entry)) != Start::User)
         };
-        let overview = Overview::of(process, LONGEST, &Outlook { sees_waits: self.sees_waits, is_system });
+        let overview = Overview::of(process, LONGEST, &Outlook { waits: self.waits, is_system });
         ProcessState {
             snapshots: account.map_or(0, |account| account.count),
             snapshots_ns: account.map_or(0, |account| account.took_ns),

@@ -74,7 +74,7 @@ impl<W: Write> Sink for Json<W> {
             }
             Record::Lost(lost) => documents::lost(&mut self.out, lost)?,
             Record::Gap(gap) => documents::gap(&mut self.out, *gap)?,
-            Record::Coverage(coverage) => documents::coverage(&mut self.out, *coverage)?,
+            Record::Coverage(together) => documents::coverage(&mut self.out, together)?,
             Record::Progress(progress) => documents::progress(&mut self.out, progress)?,
             Record::Snapshot { pid, snapshot } => documents::snapshot(&mut self.out, *pid, snapshot)?,
             Record::Summary(summary) => documents::summary(&mut self.out, summary, names)?,

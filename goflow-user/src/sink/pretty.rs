@@ -28,6 +28,7 @@ use super::words;
 use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, Gap, LossPoint, Lost, MonotonicNs, Pid};
 use crate::model::{Change, Inferred};
 use crate::probe::budget::Mode;
+use crate::probe::catalog::Level;
 use crate::target::snapshot::Snapshot;
 
 /// Lines a second that a person can follow; more are folded.
@@ -151,7 +152,7 @@ pub struct Pretty<W: Write> {
     /// The last line on the screen is one that will be written over.
     has_progress: bool,
     /// How each level is watched, where that has been told.
-    modes: BTreeMap<&'static str, Mode>,
+    modes: BTreeMap<Level, Mode>,
     has_folded: bool,
 }
 
@@ -660,18 +661,29 @@ impl<W: Write> Pretty<W> {
         self.line(line);
     }
 
-    /// Tells when a level is watched in another way from here on, and not of every window.
-    fn coverage(&mut self, Coverage { level, t, is_watched: _, mode }: Coverage) {
-        if self.modes.insert(level, mode).unwrap_or(Mode::Continuous) == mode {
-            return;
+    /// Tells when levels are watched in another way from here on, and not of every window. What changes together and alike is one
+    /// line.
+    fn coverage(&mut self, together: &[Coverage]) {
+        let mut told: Vec<(Mode, Mode, MonotonicNs, Vec<Level>)> = Vec::new();
+        for Coverage { level, t, is_watched: _, mode } in together {
+            let before = self.modes.insert(*level, *mode).unwrap_or(Mode::Continuous);
+            if before == *mode {
+                continue;
+            }
+            match told.iter_mut().find(|(from, to, ..)| (*from, *to) == (before, *mode)) {
+                Some((.., levels)) => levels.push(*level),
+                None => told.push((before, *mode, *t, vec![*level])),
+            }
         }
-        let (style, text) = match mode {
-            Mode::Continuous => (DIM, "every event is seen again".to_owned()),
-            Mode::Sampled => (BOLD, "events are seen in short windows from here on: all of them cost more than --budget".to_owned()),
-            Mode::Removed => (ALARM, "no event is seen from here on: they cost more than --budget, and probes cannot be taken out quickly here".to_owned()),
-        };
-        let line = self.stamp(t, None).text(style, format!("level {level}: {text}")).wrapping(BESIDE_TIME);
-        self.line(line);
+        for (before, mode, t, mut levels) in told {
+            levels.sort_unstable();
+            let (style, text) = change_of_mode(before, mode);
+            let line = self
+                .stamp(t, None)
+                .text(style, format!("{}: {text}", of_levels(&levels)))
+                .wrapping(BESIDE_TIME);
+            self.line(line);
+        }
     }
 
     /// After the last header.
@@ -774,7 +786,7 @@ impl<W: Write> Sink for Pretty<W> {
             Record::Inferred(inferred) => self.inferred(inferred, names),
             Record::Lost(lost) => self.lost(lost),
             Record::Gap(gap) => self.gap(*gap),
-            Record::Coverage(coverage) => self.coverage(*coverage),
+            Record::Coverage(together) => self.coverage(together),
             Record::ProcessStart { pid, binary } => self.process(*pid, binary),
             Record::Progress(progress) => self.progress(progress),
             Record::Snapshot { pid, snapshot } => {
@@ -839,6 +851,33 @@ fn buffer(cap: Option<u64>) -> String {
         Some(0) => " (unbuffered)".to_owned(),
         Some(cap) => format!(" (buffer {cap})"),
         None => String::new(),
+    }
+}
+
+fn of_levels(levels: &[Level]) -> String {
+    let names: Vec<&str> = levels.iter().map(|level| level.name()).collect();
+    match names.as_slice() {
+        [one] => format!("level {one}"),
+        [all @ .., last] => format!("levels {} and {last}", all.join(", ")),
+        [] => String::new(),
+    }
+}
+
+/// What it means that a level is watched in another way.
+fn change_of_mode(before: Mode, now: Mode) -> (Style, &'static str) {
+    match (before, now) {
+        (_, Mode::Continuous) => (DIM, "every event is seen again"),
+        (_, Mode::Sampled) => {
+            (BOLD, "events are seen in short windows from here on: all of them cost more than --budget")
+        }
+        // Windows are only where probes can be taken out quickly.
+        (Mode::Sampled, Mode::Removed) => {
+            (ALARM, "no event is seen any more: the probes could not be put in again")
+        }
+        (Mode::Continuous | Mode::Removed, Mode::Removed) => (
+            ALARM,
+            "no event is seen from here on: they cost more than --budget, and probes cannot be taken out quickly here",
+        ),
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::ingest::event::{Event, Gap, LossPoint, Lost, MonotonicNs, Pid, WaitReason};
 use crate::model::{Inferred, Overview};
 use crate::probe::budget::Mode;
+use crate::probe::catalog::Level;
 use crate::probe::estimate::Estimate;
 use crate::target::host::OwnMemory;
 use crate::target::process::Standstill;
@@ -50,8 +51,8 @@ pub enum Record {
     Lost(Lost),
     /// All that a process did for a time is missing: it executed its program from another thread than its first.
     Gap(Gap),
-    /// The probes of a level went out, or are all in again, to keep to the budget.
-    Coverage(Coverage),
+    /// The probes of these levels went out together, or are all in again, to keep to the budget.
+    Coverage(Vec<Coverage>),
     /// How far the session is and what it costs, about once a second, where the output has room for it.
     Progress(Progress),
     /// The end.
@@ -151,7 +152,7 @@ pub struct Unavailable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coverage {
     /// Which: what it adds to the levels before it.
-    pub level: &'static str,
+    pub level: Level,
     /// When all its probes were in, or before the first came out.
     pub t: MonotonicNs,
     /// Every event of the level follows, until it is told otherwise.

@@ -280,11 +280,17 @@ pub(super) fn gap(out: &mut Vec<u8>, gap: Gap) -> io::Result<()> {
     Ok(serde_json::to_writer(out, &line)?)
 }
 
-/// Writes a `coverage` line, without its line feed.
-pub(super) fn coverage(out: &mut Vec<u8>, coverage: Coverage) -> io::Result<()> {
-    let Coverage { level, t, is_watched, mode } = coverage;
-    let line = CoverageLine { r#type: "coverage", t_ns: t.0, level, watched: is_watched, mode: mode.name() };
-    Ok(serde_json::to_writer(out, &line)?)
+/// Writes a `coverage` line for each level, without the last line feed.
+pub(super) fn coverage(out: &mut Vec<u8>, together: &[Coverage]) -> io::Result<()> {
+    for (index, Coverage { level, t, is_watched, mode }) in together.iter().enumerate() {
+        if index > 0 {
+            out.push(b'\n');
+        }
+        let (level, mode) = (level.name(), mode.name());
+        let line = CoverageLine { r#type: "coverage", t_ns: t.0, level, watched: *is_watched, mode };
+        serde_json::to_writer(&mut *out, &line)?;
+    }
+    Ok(())
 }
 
 /// Writes a `progress` line, without its line feed.

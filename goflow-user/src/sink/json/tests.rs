@@ -3,6 +3,7 @@
 use super::*;
 use crate::ingest::event::{Gap, LossPoint, Lost, SyncPrimitive, Tid};
 use crate::probe::budget::Mode;
+use crate::probe::catalog::Level;
 use crate::sink::record::{Coverage, Frame, LevelCoverage, OwnUse, Progress, Summary};
 use crate::target::host::OwnMemory;
 
@@ -265,9 +266,14 @@ fn losses_are_lines_of_their_own_and_the_summary_names_every_place() {
         silence: None,
     };
     let gap = Gap { pid: Pid(7), from: MonotonicNs(3), to: MonotonicNs(8) };
-    let out = Coverage { level: "channels", t: MonotonicNs(5), is_watched: false, mode: Mode::Sampled };
-    let records =
-        [Record::Lost(lost), Record::Gap(gap), Record::Coverage(out), Record::Summary(Box::new(summary))];
+    let out = |level, t| Coverage { level, t: MonotonicNs(t), is_watched: false, mode: Mode::Sampled };
+    let together = vec![out(Level::Channels, 5), out(Level::Blocking, 6)];
+    let records = [
+        Record::Lost(lost),
+        Record::Gap(gap),
+        Record::Coverage(together),
+        Record::Summary(Box::new(summary)),
+    ];
     let text = lines(&records);
     assert_eq!(
         text,
@@ -277,6 +283,8 @@ fn losses_are_lines_of_their_own_and_the_summary_names_every_place() {
             r#"{"type":"lost","from_ns":3,"to_ns":8,"at":"exec","count":null,"pid":7}"#,
             "\n",
             r#"{"type":"coverage","t_ns":5,"level":"channels","watched":false,"mode":"sampled"}"#,
+            "\n",
+            r#"{"type":"coverage","t_ns":6,"level":"blocking","watched":false,"mode":"sampled"}"#,
             "\n",
             r#"{"type":"summary","ended":"interrupted","duration_ns":10,"detach_ns":1,"counts":{"park":3},"#,
             r#""lost":{"ring":7,"sink":0,"decode":0},"gaps":1,"hits":[],"budget":0.02,"coverage":[{"level":"channels","mode":"sampled","watched_ns":4,"windows":2}],"cost_ns":9,"cost_source":"measured","target_cpu_ns":null,"target_cpu_unknown":"the CPU time of 1 of 1 processes could not be read to their end","goflow_cpu_ns":5,"goflow_memory_bytes":null,"goflow_memory_peak_bytes":null,"processes":[1],"state":[]}"#,

@@ -6,16 +6,12 @@ use super::layout::{Line, counted, grouped, span};
 use super::state::Looks;
 use super::{ALARM, BOLD, DIM, Events, PLAIN};
 use crate::ingest::event::LossPoint;
-use crate::probe::budget::Mode;
+use crate::probe::budget::{self, Budget, Mode};
 use crate::probe::estimate::Estimate;
 use crate::sink::printable::printable;
 use crate::sink::record::{LevelCoverage, Meta, OwnUse, ProbeHits, Progress, Silence, Summary};
 use crate::sink::words;
 use bytesize::ByteSize;
-
-/// Share of the target's CPU time, in percent, above which the summary advises to trace less. It is the default
-/// overhead budget.
-const COSTLY_PERCENT: f64 = 2.0;
 
 /// Share of one CPU, in percent, below which a target does not feel the probes whatever their share of its own time.
 const FELT_PERCENT: f64 = 0.2;
@@ -313,7 +309,9 @@ fn percent(cost_ns: u64, used_ns: Option<u64>) -> Option<f64> {
 /// Whether the share is worth a word: of a target that does next to nothing, a few hits are a large share of next to
 /// nothing.
 fn is_costly(summary: &Summary) -> bool {
-    cost_percent(summary).is_some_and(|percent| percent > COSTLY_PERCENT)
+    // What a trace keeps to unless it is told otherwise.
+    let costly = Budget::DEFAULT.share().map_or(f64::INFINITY, budget::percent);
+    cost_percent(summary).is_some_and(|percent| percent > costly)
         && percent(summary.cost_ns, Some(summary.duration_ns)).is_some_and(|percent| percent > FELT_PERCENT)
 }
 
@@ -348,7 +346,7 @@ pub(super) fn progress(progress: &Progress) -> Line {
 fn cost(summary: &Summary) -> Line {
     let source = if summary.is_cost_measured { "a hit was measured here" } else { "estimate" };
     let source = match summary.budget {
-        Some(share) => format!("budget {} %; {source}", share * 100.0),
+        Some(share) => format!("budget {} %; {source}", budget::percent(share)),
         None => source.to_owned(),
     };
     let cost = format!("≈ {} of the target's CPU time ({source})", span(summary.cost_ns));
@@ -378,8 +376,9 @@ fn advice(summary: &Summary, meta: Option<&Meta>, shown: &Shown) -> Option<Strin
     Some(match (lost(summary), lower(level)) {
         (1.., _) => to_lose_nothing(summary, level, shown.events),
         (_, Some(less)) if is_costly(summary) && summary.budget.is_none() => {
-            format!("to cost the target less: --budget 2%, or --level {less}")
+            format!("to cost the target less: --budget {}, or --level {less}", Budget::DEFAULT)
         }
+        _ if summary.coverage.iter().any(|one| one.mode == Mode::Removed) => without_removed(summary),
         (_, less) if summary.coverage.iter().any(|one| one.mode != Mode::Continuous) => {
             let less = less.map(|less| format!(", or fewer kinds by --level {less}")).unwrap_or_default();
             format!("to see more: a larger --budget, or none{less}")
@@ -388,6 +387,18 @@ fn advice(summary: &Summary, meta: Option<&Meta>, shown: &Shown) -> Option<Strin
         _ if shown.is_whole || shown.events == Events::None => return None,
         _ => "--format json --output trace.jsonl keeps every event; fields: docs/events.md".to_owned(),
     })
+}
+
+/// What to do where levels are out for good.
+fn without_removed(summary: &Summary) -> String {
+    let (out, kept): (Vec<&LevelCoverage>, Vec<&LevelCoverage>) =
+        summary.coverage.iter().partition(|one| one.mode == Mode::Removed);
+    let names: Vec<&str> = out.iter().map(|one| one.level).collect();
+    let kept = kept.last().map_or("snapshot", |one| one.level);
+    format!(
+        "to see all of {} again: a larger --budget, or none; --level {kept} is what fits",
+        names.join(" and ")
+    )
 }
 
 /// The level below `level`, which records less.

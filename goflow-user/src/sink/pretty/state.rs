@@ -8,8 +8,9 @@ use super::report::entry;
 use super::{ALARM, BOLD, DIM, PLAIN};
 use crate::ingest::event::{MonotonicNs, Pid, WaitReason};
 use crate::model::{AlikeWaits, Missing};
+use crate::probe::budget::Mode;
 use crate::sink::printable::printable;
-use crate::sink::record::{Names, ProcessState, Summary};
+use crate::sink::record::{LevelCoverage, Names, ProcessState, Summary};
 use crate::sink::words;
 use crate::target::snapshot::Snapshot;
 use foldhash::HashMap;
@@ -54,12 +55,13 @@ impl Looks {
 pub(super) fn lines(summary: &Summary, level: &str, book: &mut Book, names: &dyn Names) -> Vec<Line> {
     let mut lines = Vec::new();
     let many = summary.processes.len() > 1;
+    let sees_parks = sees_parks(summary, level);
     for (index, state) in summary.state.iter().take(PROCESSES).enumerate() {
         let title = if index == 0 { "state" } else { "" };
         lines.extend(counts(title, state, many, book, names));
         let waits = state.overview.alike.iter().take(WAITS);
         for wait in waits {
-            lines.push(long_wait(state.overview.pid, wait, summary.end, level, book, names));
+            lines.push(long_wait(state.overview.pid, wait, summary.end, sees_parks, book, names));
         }
     }
     if let Some(rest) = summary.state.len().checked_sub(PROCESSES).filter(|rest| *rest > 0) {
@@ -68,6 +70,14 @@ pub(super) fn lines(summary: &Summary, level: &str, book: &mut Book, names: &dyn
         lines.push(entry("").text(DIM, text));
     }
     lines
+}
+
+/// Whether no park was missed because nobody watched.
+fn sees_parks(summary: &Summary, level: &str) -> bool {
+    let of_parks = |one: &&LevelCoverage| one.level == "blocking";
+    let has_windows = |one: &LevelCoverage| one.mode != Mode::Continuous || one.windows > 1;
+    let in_windows = summary.coverage.iter().find(of_parks).is_some_and(has_windows);
+    matches!(level, "blocking" | "channels") && !in_windows
 }
 
 fn counts(title: &str, state: &ProcessState, many: bool, book: &mut Book, names: &dyn Names) -> Vec<Line> {
@@ -128,17 +138,17 @@ fn long_wait(
     pid: Pid,
     waits: &AlikeWaits,
     end: MonotonicNs,
-    level: &str,
+    sees_parks: bool,
     book: &mut Book,
     names: &dyn Names,
 ) -> Line {
     let wait = &waits.longest;
     let lasts = span(end.0.saturating_sub(wait.since.0));
-    let at_least = match (wait.exact, level) {
+    let at_least = match (wait.exact, sees_parks) {
         (true, _) => "",
         // Without events of parks: so long it was found waiting at each look.
-        (false, "snapshot" | "lifecycle") => "seen ",
-        (false, _) => "≥ ",
+        (false, false) => "seen ",
+        (false, true) => "≥ ",
     };
     let alike = match waits.count {
         0 | 1 => String::new(),

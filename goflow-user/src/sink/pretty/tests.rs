@@ -745,7 +745,8 @@ fn hits_and_attach_times_of_two_binaries_are_told_apart() {
 #[test]
 fn how_a_level_is_watched_is_told_when_it_changes_and_not_of_every_window() {
     let cover = |ms, is_watched, mode| {
-        Record::Coverage(Coverage { level: "channels", t: MonotonicNs(ms * MS), is_watched, mode })
+        let level = Level::Channels;
+        Record::Coverage(vec![Coverage { level, t: MonotonicNs(ms * MS), is_watched, mode }])
     };
     let records = [
         send(1, 57),
@@ -761,6 +762,38 @@ fn how_a_level_is_watched_is_told_when_it_changes_and_not_of_every_window() {
             "   0.010000  level channels: events are seen in short windows from here on: all of them cost more than --budget",
             "   0.040000  level channels: every event is seen again",
         ]
+    );
+}
+
+#[test]
+fn levels_that_go_out_together_and_alike_are_one_line() {
+    let cover = |ms, levels: &[Level], mode| {
+        let one = |(at, level)| Coverage { level, t: MonotonicNs(ms * MS + at), is_watched: false, mode };
+        Record::Coverage((0..).zip(levels.iter().copied()).map(one).collect())
+    };
+    let (lifecycle, blocking, channels) = (Level::Lifecycle, Level::Blocking, Level::Channels);
+    let records = [
+        send(1, 57),
+        cover(1_010, &[channels], Mode::Sampled),
+        cover(1_020, &[channels, blocking, lifecycle], Mode::Sampled),
+        cover(1_030, &[channels], Mode::Removed),
+    ];
+    let lines = body(View { width: None, ..WIDE }, records);
+    let sampled = "events are seen in short windows from here on: all of them cost more than --budget";
+    assert_eq!(
+        lines[1..],
+        [
+            format!("   0.010000  level channels: {sampled}"),
+            format!("   0.020000  levels lifecycle and blocking: {sampled}"),
+            "   0.030000  level channels: no event is seen any more: the probes could not be put in again"
+                .into(),
+        ]
+    );
+    let records = [send(1, 57), cover(1_010, &[channels, blocking, lifecycle], Mode::Removed)];
+    let lines = body(View { width: None, ..WIDE }, records);
+    assert!(
+        lines[1].contains("levels lifecycle, blocking and channels: no event is seen from here on"),
+        "{lines:#?}"
     );
 }
 
@@ -786,6 +819,18 @@ fn of_what_was_sampled_the_summary_says_how_much_was_seen_and_estimates_the_rest
     assert_eq!(
         line("  next"),
         "  next    to see more: a larger --budget, or none, or fewer kinds by --level blocking"
+    );
+    let Record::Summary(removed) = summary_of(1_000, 0, 40 * MS) else { unreachable!() };
+    let mut removed = *removed;
+    removed.coverage = vec![
+        level("lifecycle", Mode::Continuous, whole, 1),
+        level("blocking", Mode::Removed, whole / 50, 1),
+        level("channels", Mode::Removed, whole / 50, 1),
+    ];
+    let lines = screen(WIDE, &[meta(), Record::Summary(Box::new(removed))], 0);
+    assert_eq!(
+        lines.last().unwrap(),
+        "  next    to see all of blocking and channels again: a larger --budget, or none; --level lifecycle is what fits"
     );
 }
 
