@@ -387,3 +387,33 @@ impl Lane {
         cost
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_whose_probes_could_not_be_put_in_again_is_out_for_good_and_told() {
+        let (method, spans) = (AttachMethod::UprobeMulti, Arc::default());
+        let mut books = Books::new(Budget::DEFAULT, Level::Channels, method, 0, spans, Arc::default());
+        let tally = Tally {
+            at: MonotonicNs(monotonic_ns()),
+            hits: Vec::new(),
+            watched: Vec::new(),
+            hits_in_window: Vec::new(),
+            events: 0,
+            lost: std::collections::BTreeMap::new(),
+        };
+        let out = books.close(Level::Channels);
+        let before = books.turned(&[], Level::Channels, out, 0, &tally);
+        let told = books.refused(Level::Channels);
+        assert_eq!((told.level, told.is_watched, told.mode), (Level::Channels, false, Mode::Removed));
+        assert!(told.t >= before.t && !before.is_watched);
+        let later = MonotonicNs(told.t.0 + 1_000_000_000);
+        for (coverage, is_watched) in books.coverage_until(later) {
+            let is_out = coverage.level == "channels";
+            assert_eq!((is_watched, coverage.windows), (!is_out, 1), "{coverage:?}");
+            assert_eq!(coverage.watched_ns > 1_000_000_000, !is_out, "{coverage:?}");
+        }
+    }
+}

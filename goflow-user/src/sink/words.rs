@@ -142,12 +142,9 @@ pub fn incomplete(state: &ProcessState) -> Option<String> {
         (Missing::Forgotten(count), _) => {
             format!("{count} goroutines, channels or locks had to be forgotten to bound memory")
         }
-        (Missing::Unwatched, _) => {
-            "probes were out to keep to the budget, and no snapshot has followed".to_owned()
-        }
+        (Missing::Unwatched, _) => "probes were out, and no snapshot has followed".to_owned(),
         (Missing::WaitsUnwatched, _) => {
-            "who parks and who is woken is not watched at the moment, to keep to the \
-                                         budget: what goroutines do is of the last snapshot"
+            "the probes that see who parks and who is woken were out in the end: what goroutines do is of the last snapshot"
                 .to_owned()
         }
         (Missing::WaitsUnseen, _) => {
