@@ -5,7 +5,7 @@
 //! the record's real length.
 
 use super::event::{
-    ChanAddr, ChanOp, Event, EventKind, Goid, MonotonicNs, Pid, SyncPrimitive, Tid, WaitReason,
+    ChanAddr, ChanOp, EndedPark, Event, EventKind, Goid, MonotonicNs, Pid, SyncPrimitive, Tid, WaitReason,
 };
 use crate::binary::addr::RuntimeAddr;
 use bytemuck::{Pod, bytes_of_mut};
@@ -147,26 +147,44 @@ impl Record<'_> {
     fn park(&self) -> Result<EventKind, DecodeError> {
         let fixed: park::Park =
             prefix(self.bytes).ok_or_else(|| self.wrong_length(size_of::<park::Park>()))?;
-        let depth = fixed.depth as usize;
-        let stack = &self.bytes[size_of::<park::Park>()..];
-        let slots = stack.len() / 8;
-        if !stack.len().is_multiple_of(8) || ![0, park::SHORT_STACK, MAX_STACK_DEPTH].contains(&slots) {
-            return Err(self.wrong_length(size_of::<park::ParkWithStack<{ park::SHORT_STACK }>>()));
-        }
-        if depth > slots {
-            return Err(DecodeError::Count { probe: self.probe, count: depth as u64 });
-        }
-        let word = |bytes: &[u8]| prefix(bytes).map_or(0, |pc: u64| pc);
+        let slots = [0, park::SHORT_STACK, MAX_STACK_DEPTH];
         Ok(EventKind::Park {
             reason: self.reason(fixed.wait_reason)?,
             lock: address(fixed.lock),
-            stack: stack.chunks_exact(8).take(depth).map(word).map(RuntimeAddr).collect(),
+            stack: self.stack(size_of::<park::Park>(), fixed.depth, &slots)?,
         })
     }
 
+    /// The stack behind the fixed part of a record, which has room for one of `slots` frames.
+    fn stack(&self, fixed: usize, depth: u32, slots: &[usize]) -> Result<Box<[RuntimeAddr]>, DecodeError> {
+        let stack = self.bytes.get(fixed..).unwrap_or_default();
+        let room = stack.len() / 8;
+        if !stack.len().is_multiple_of(8) || !slots.contains(&room) {
+            return Err(self.wrong_length(fixed + park::SHORT_STACK * 8));
+        }
+        let depth = depth as usize;
+        if depth > room {
+            return Err(DecodeError::Count { probe: self.probe, count: depth as u64 });
+        }
+        let word = |bytes: &[u8]| prefix(bytes).map_or(0, |pc: u64| pc);
+        Ok(stack.chunks_exact(8).take(depth).map(word).map(RuntimeAddr).collect())
+    }
+
     fn ready(&self) -> Result<EventKind, DecodeError> {
-        let record: park::Ready = self.whole()?;
-        Ok(EventKind::Ready { target: known_goid(record.target) })
+        if self.bytes.len() <= size_of::<park::Ready>() {
+            let record: park::Ready = self.whole()?;
+            return Ok(EventKind::Ready { target: known_goid(record.target), ended: None });
+        }
+        let fixed: park::ParkThatEnded =
+            prefix(self.bytes).ok_or_else(|| self.wrong_length(size_of::<park::Ready>()))?;
+        let slots = [park::SHORT_STACK, MAX_STACK_DEPTH];
+        let ended = EndedPark {
+            since: MonotonicNs(fixed.parked_ns),
+            reason: self.reason(fixed.wait_reason)?,
+            lock: address(fixed.lock),
+            stack: self.stack(size_of::<park::ParkThatEnded>(), fixed.depth, &slots)?,
+        };
+        Ok(EventKind::Ready { target: known_goid(fixed.ready.target), ended: Some(Box::new(ended)) })
     }
 
     fn chan_make(&self) -> Result<EventKind, DecodeError> {

@@ -59,7 +59,7 @@ fn park_on(chan: u64) -> EventKind {
 }
 
 fn ready(target: u64) -> EventKind {
-    EventKind::Ready { target: Some(Goid(target)) }
+    EventKind::Ready { target: Some(Goid(target)), ended: None }
 }
 
 fn op(chan: u64) -> ChanOp {

@@ -32,8 +32,9 @@ use crate::ingest::event::{Event, Gap, Lost, MonotonicNs};
 use crate::model::Inferred;
 use crate::probe::budget::Budget;
 use crate::probe::catalog::Level;
+use crate::probe::filter::Filter;
 use crate::probe::load::AttachMethod;
-use crate::sink::record::{Meta, Progress, Sink};
+use crate::sink::record::{Meta, Progress, Sink, Totals};
 use crate::target::Pid;
 use crate::target::snapshot::Snapshot;
 use std::ffi::OsString;
@@ -74,6 +75,8 @@ pub struct TraceOptions {
     pub attach: Option<AttachMethod>,
     /// How much of their CPU time the targets may lose.
     pub budget: Budget,
+    /// What is recorded.
+    pub filter: Filter,
 }
 
 /// How a session ended.
@@ -102,6 +105,7 @@ enum Message {
     Lost(Lost),
     Gap(Gap),
     Coverage(budget::Coverage),
+    Totals(Box<Totals>),
     Progress(Progress),
 }
 

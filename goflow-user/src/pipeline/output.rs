@@ -109,6 +109,7 @@ impl Output {
             Message::Coverage(Coverage { level, t, is_watched, missed_since: _, mode }) => {
                 self.record(&Record::Coverage(record::Coverage { level: level.name(), t, is_watched, mode }))
             }
+            Message::Totals(totals) => self.record(&Record::Totals(totals)),
             Message::Progress(progress) => self.record(&Record::Progress(progress)),
         }
     }
@@ -159,6 +160,7 @@ fn has_events(message: &Message) -> bool {
         | Message::Lost(_)
         | Message::Gap(_)
         | Message::Coverage(_)
+        | Message::Totals(_)
         | Message::Progress(_) => false,
     }
 }

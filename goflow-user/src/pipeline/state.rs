@@ -10,6 +10,7 @@ use crate::binary::addr::RuntimeAddr;
 use crate::ingest::event::{Event, Gap, LossPoint, Lost, MonotonicNs};
 use crate::model::{Limits, Model, Outlook, Overview, Process, Runtime};
 use crate::probe::catalog::Level;
+use crate::probe::filter::Filter;
 use crate::sink::record::ProcessState;
 use crate::target::Pid;
 use crate::target::executable::Executable;
@@ -58,6 +59,8 @@ pub(super) struct State {
     on_the_way: Arc<AtomicUsize>,
     /// Parks and wake-ups are among the events.
     sees_waits: bool,
+    /// A filter leaves some of them out.
+    is_thinned: bool,
     model: Model,
     accounts: HashMap<Pid, Account>,
 }
@@ -72,7 +75,7 @@ struct Account {
 }
 
 /// Both ends, for a session at this level.
-pub(super) fn pair(level: Level, window: Arc<Window>) -> (Feed, State) {
+pub(super) fn pair(level: Level, filter: &Filter, window: Arc<Window>) -> (Feed, State) {
     let (sender, facts) = unbounded();
     let on_the_way = Arc::<AtomicUsize>::default();
     let feed = Feed {
@@ -87,7 +90,8 @@ pub(super) fn pair(level: Level, window: Arc<Window>) -> (Feed, State) {
         State {
             facts,
             on_the_way,
-            sees_waits: level != Level::Lifecycle,
+            sees_waits: level != Level::Lifecycle && !filter.thins(),
+            is_thinned: filter.thins(),
             model: Model::new(Limits { retention_ns: RETENTION_NS, ..Limits::default() }),
             accounts: HashMap::new(),
         },
@@ -229,7 +233,7 @@ impl State {
             return;
         }
         if level == Level::Blocking {
-            self.sees_waits = is_watched;
+            self.sees_waits = is_watched && !self.is_thinned;
         }
         let from = if is_watched { missed_since } else { Some(t) };
         if let Some(from) = from {
@@ -262,7 +266,7 @@ mod tests {
     use crate::target::id::Goid;
 
     fn events(times: std::ops::Range<u64>) -> Vec<Event> {
-        let kind = || EventKind::Ready { target: Some(Goid(2)) };
+        let kind = || EventKind::Ready { target: Some(Goid(2)), ended: None };
         let event =
             |t| Event { t: MonotonicNs(t), pid: Pid(1), tid: Tid(1), goid: Some(Goid(1)), kind: kind() };
         times.map(event).collect()
@@ -282,7 +286,7 @@ mod tests {
 
     #[test]
     fn what_the_model_does_not_get_in_time_it_is_told_to_have_lost() {
-        let (mut feed, state) = pair(Level::Channels, Arc::new(Window::open()));
+        let (mut feed, state) = pair(Level::Channels, &Filter::default(), Arc::new(Window::open()));
         let most = MOST_ON_THE_WAY as u64;
         assert!(feed.events(&events(0..most)));
         assert!(!feed.events(&events(most..most + 3)));
@@ -297,7 +301,7 @@ mod tests {
     #[test]
     fn what_happens_after_the_window_is_not_the_models() {
         let window = Arc::new(Window::open());
-        let (mut feed, state) = pair(Level::Channels, Arc::clone(&window));
+        let (mut feed, state) = pair(Level::Channels, &Filter::default(), Arc::clone(&window));
         window.close();
         let now = crate::target::host::monotonic_ns();
         assert!(feed.events(&events(now - 1_000_000_000..now - 999_999_998)));

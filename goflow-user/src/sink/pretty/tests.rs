@@ -189,7 +189,7 @@ fn channels_and_goroutines_are_called_by_where_they_come_from() {
         create(4, 42),
         send(5, 57),
         event(6, 42, park),
-        event(7, 9, EventKind::Ready { target: Some(Goid(42)) }),
+        event(7, 9, EventKind::Ready { target: Some(Goid(42)), ended: None }),
         event(8, 42, EventKind::GoroutineExit),
         event(9, 42, EventKind::ChanRecv(op(0xc000_0300, 60))),
     ];
@@ -238,7 +238,7 @@ fn operations_that_do_not_block_and_nil_channels_say_so() {
         event(1, 1, EventKind::ChanSend(nil)),
         event(1, 1, EventKind::ChanRecv(tries)),
         event(1, 1, wait),
-        event(1, 0, EventKind::Ready { target: None }),
+        event(1, 0, EventKind::Ready { target: None, ended: None }),
     ];
     let view = View { width: None, ..WIDE };
     assert_eq!(
@@ -394,7 +394,7 @@ fn folds_tell_goroutines_by_where_they_come_from() {
     let mut records: Vec<_> = (0..40).map(|ms| send(ms, 57)).collect();
     records.push(create(40, 42));
     for target in [42, 42, 42, 7, 7] {
-        records.push(event(41, 1, EventKind::Ready { target: Some(Goid(target)) }));
+        records.push(event(41, 1, EventKind::Ready { target: Some(Goid(target)), ended: None }));
     }
     records.extend([event(42, 42, EventKind::GoroutineExit), send(1_900, 57)]);
     assert_eq!(
