@@ -14,14 +14,8 @@ use goflow_common::{
 };
 
 /// What a new entry begins with: too large for the stack of a program.
-static NOTHING: ChannelTotals = ChannelTotals {
-    made_at: 0,
-    sends: 0,
-    receives: 0,
-    closes: 0,
-    senders: NO_WAITS,
-    receivers: NO_WAITS,
-};
+static NOTHING: ChannelTotals =
+    ChannelTotals { made_at: 0, sends: 0, receives: 0, closes: 0, senders: NO_WAITS, receivers: NO_WAITS };
 const NO_WAITS: Waits = Waits { count: 0, total_ns: 0, buckets: [0; BUCKETS] };
 const _: () = assert!(size_of::<SiteTotals>() <= size_of::<ChannelTotals>());
 
@@ -53,7 +47,9 @@ pub(crate) fn made(header: &Header, chan: u64, site_pc: u64, probe: ProbeId) {
         return;
     }
     let pid = u64::from(header.pid);
-    let Some(totals) = entry(&CHANNEL_TOTALS, Key { address: chan, pid }) else { return count_uncounted(probe) };
+    let Some(totals) = entry(&CHANNEL_TOTALS, Key { address: chan, pid }) else {
+        return count_uncounted(probe);
+    };
     // SAFETY: the pointer is to the map's value, and nobody else has the channel yet.
     let before = unsafe { (*totals).made_at };
     if let Some(gone) = entry(&CHANNEL_TOTALS, Key { address: before, pid: pid | Key::GONE }) {

@@ -116,7 +116,11 @@ pub(crate) fn selects(header: &Header, gp: u64, is_wanted: bool) {
         },
         // Where there is no room, the wait is recorded as two records.
         None if is_wanted => {
-            _ = PARKED.insert(key, Parked { t_ns: 0, lock: 0, wait_reason: 0, epoch_and_selects: selects }, BPF_ANY.into());
+            _ = PARKED.insert(
+                key,
+                Parked { t_ns: 0, lock: 0, wait_reason: 0, epoch_and_selects: selects },
+                BPF_ANY.into(),
+            );
         }
         None => {}
     }

@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn ready(target: u64) -> Kind {
-        Kind::Ready { target: Some(target), .. }
+        Kind::Ready { target: Some(target), parked_ns: None, wait_reason: None, stack: Vec::new() }
     }
 
     #[test]

@@ -16,7 +16,11 @@ type Test = fn(&Traced) -> Result<()>;
 
 /// What each is called, how goflow is started, and what must hold.
 const TESTS: [(&str, &[&str], Test); 5] = [
-    ("of one in three goroutines everything is recorded, of the others nothing", &["--sample", "1/3"], a_sample_is_of_whole_goroutines),
+    (
+        "of one in three goroutines everything is recorded, of the others nothing",
+        &["--sample", "1/3"],
+        a_sample_is_of_whole_goroutines,
+    ),
     ("goroutines are recorded by where they were created", &["--created-at", "PLACE"], by_creation),
     ("a wait is one event that has the park it ends", &["--min-block", "0s"], a_wait_is_one_event),
     ("what is counted in the kernel is what the program did", &["--aggregate"], counts_are_exact),
@@ -32,7 +36,9 @@ fn main() {
     for (go, flavour) in [(oldest, Flavour::Stripped), (middle, Flavour::Plain), (newest, Flavour::Pie)] {
         for (name, options, test) in TESTS {
             let name = format!("go{go} {}: {name}", flavour.name());
-            tests.push(Trial::test(name, move || of(Traced::new(go, flavour, options).and_then(|one| one.check(test)))));
+            tests.push(Trial::test(name, move || {
+                of(Traced::new(go, flavour, options).and_then(|one| one.check(test)))
+            }));
         }
     }
     // As on a kernel before 6.6.
@@ -139,7 +145,8 @@ fn a_wait_is_one_event(traced: &Traced) -> Result<()> {
             if event.pid != traced.pid() || *target != Some(tally.goid) {
                 continue;
             }
-            let (parked, reason) = (parked_ns.context("no park")?, wait_reason.as_deref().context("no reason")?);
+            let (parked, reason) =
+                (parked_ns.context("no park")?, wait_reason.as_deref().context("no reason")?);
             ensure!(parked < event.t_ns && !stack.is_empty(), "{event:?}");
             // What the program does is on the stack, above the runtime's own.
             ensure!(stack.iter().any(|frame| frame.function().starts_with("main.")), "{stack:?}");
@@ -156,11 +163,13 @@ fn a_wait_is_one_event(traced: &Traced) -> Result<()> {
 }
 
 fn counts_are_exact(traced: &Traced) -> Result<()> {
-    let totals = traced.session.totals.iter().rfind(|one| one.last && one.pid == traced.pid()).context("no totals")?;
+    let totals =
+        traced.session.totals.iter().rfind(|one| one.last && one.pid == traced.pid()).context("no totals")?;
     ensure!(totals.left_out == 0 && totals.uncounted == 0, "{totals:?}");
     // The runtime itself uses no channel in this program.
     let [sends, receives, closes] = [0, 1, 2].map(|at| traced.script.sum(|tally| tally.operations()[at]));
-    let sum = |of: fn(&goflow_tests::stream::ChannelTotals) -> u64| totals.channels.iter().map(of).sum::<u64>();
+    let sum =
+        |of: fn(&goflow_tests::stream::ChannelTotals) -> u64| totals.channels.iter().map(of).sum::<u64>();
     ensure!(
         (sum(|one| one.sends), sum(|one| one.receives), sum(|one| one.closes)) == (sends, receives, closes),
         "not {sends}, {receives}, {closes}: {:?}",
@@ -242,7 +251,16 @@ fn long_waits() -> Result<()> {
     for (least, expected) in [("1500us", 10..=40), ("1s", 0..=0)] {
         let mut target = Target::start::<&str>(&Program::named("timers").build()?, &[])?;
         let pid = target.pid().to_string();
-        let goflow = Goflow::attach(&["--pid", &pid, "--min-block", least, "--created-at", "runtime", "--created-at", "main"]);
+        let goflow = Goflow::attach(&[
+            "--pid",
+            &pid,
+            "--min-block",
+            least,
+            "--created-at",
+            "runtime",
+            "--created-at",
+            "main",
+        ]);
         // Of main the runtime's own assembly makes the goroutine, which is no `go` statement.
         ensure!(goflow.is_err(), "main has no go statement");
         let goflow = Goflow::attach(&["--pid", &pid, "--min-block", least])?;

@@ -275,11 +275,17 @@ impl TraceArgs {
         if !self.filter().thins() {
             None
         } else if self.level == Level::Snapshot {
-            Some("what to record is about events of probes, and --level snapshot has none: take --level lifecycle or more")
+            Some(
+                "what to record is about events of probes, and --level snapshot has none: take --level lifecycle or more",
+            )
         } else if self.min_block.is_some() && !has_waits {
-            Some("--min-block is about waits, which --level lifecycle does not see: take --level blocking or more")
+            Some(
+                "--min-block is about waits, which --level lifecycle does not see: take --level blocking or more",
+            )
         } else if !self.channel.is_empty() && !has_waits {
-            Some("--channel is about channels, which --level lifecycle does not see: take --level channels, or blocking for waits")
+            Some(
+                "--channel is about channels, which --level lifecycle does not see: take --level channels, or blocking for waits",
+            )
         } else if !self.channel.is_empty() && self.pid.len() != 1 {
             Some("--channel is an address in one process: give one --pid")
         } else {
@@ -434,8 +440,9 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 fn parse_min_block(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; it is a number with a unit: 100us, 10ms, 1s, or 0s for waits of any length"))
+    humantime::parse_duration(text).map_err(|error| {
+        format!("{error}; it is a number with a unit: 100us, 10ms, 1s, or 0s for waits of any length")
+    })
 }
 
 fn parse_channel(text: &str) -> Result<ChanAddr, String> {

@@ -290,6 +290,29 @@ mod tests {
         assert!(matches!(nil, EventKind::ChanSend(ChanOp { chan: None, blocking: false, .. })));
     }
 
+    fn wake_up_with_park(depth: u32, slots: usize) -> Vec<u8> {
+        let ready = park::Ready { header: header(ProbeId::Ready, 0), target: 9 };
+        let fixed = park::ParkThatEnded { ready, parked_ns: 5, lock: 0xc058, wait_reason: 14, depth };
+        let stack: Vec<u64> = (0x11..).take(slots).collect();
+        [bytes_of(&fixed), bytemuck::cast_slice(&stack)].concat()
+    }
+
+    #[test]
+    fn a_wake_up_may_have_the_park_that_it_ends() {
+        for slots in [park::SHORT_STACK, MAX_STACK_DEPTH] {
+            let EventKind::Ready { target, ended: Some(ended) } = kind(&wake_up_with_park(2, slots)) else {
+                panic!("no park");
+            };
+            let stack = [RuntimeAddr(0x11), RuntimeAddr(0x12)].into();
+            let lock = Some(RuntimeAddr(0xc058));
+            let expected = EndedPark { since: MonotonicNs(5), reason: WaitReason(14), lock, stack };
+            assert_eq!((target, *ended), (Some(Goid(9)), expected));
+        }
+        assert!(decode(&wake_up_with_park(9, park::SHORT_STACK)).is_err());
+        assert!(decode(&wake_up_with_park(0, 0)).is_err());
+        assert!(decode(&wake_up_with_park(0, 9)).is_err());
+    }
+
     fn park(depth: u32, slots: usize) -> Vec<u8> {
         let fixed = park::Park { header: header(ProbeId::Gopark, 0), lock: 0xc058, wait_reason: 14, depth };
         let stack: Vec<u64> = (0x11..).take(slots).collect();

@@ -180,12 +180,7 @@ impl Totals {
 }
 
 impl Source {
-    pub(super) fn new(
-        executable: Arc<Executable>,
-        plan: &Plan,
-        reader: RingReader,
-        maps: Maps,
-    ) -> Self {
+    pub(super) fn new(executable: Arc<Executable>, plan: &Plan, reader: RingReader, maps: Maps) -> Self {
         let Maps { biases, waits, totals } = maps;
         let mut sites: HashMap<ProbeId, Vec<LinkAddr>> = HashMap::new();
         for planned in &plan.sites {
@@ -215,7 +210,13 @@ impl Source {
     }
 
     /// Tells what was counted in the kernel of one process, if anything is.
-    fn tell_totals(&self, pid: Pid, t: MonotonicNs, is_last: bool, outbox: &mut Outbox) -> Result<(), LoadError> {
+    fn tell_totals(
+        &self,
+        pid: Pid,
+        t: MonotonicNs,
+        is_last: bool,
+        outbox: &mut Outbox,
+    ) -> Result<(), LoadError> {
         let Some(reader) = &self.totals else { return Ok(()) };
         let (mut totals, uncounted) = (reader.of(pid)?, reader.uncounted()?);
         let all = totals.channels.len() + totals.sites.len();
@@ -224,7 +225,14 @@ impl Source {
             totals.sites.truncate(TOTALS_BEFORE_THE_END);
         }
         let left_out = (all - totals.channels.len() - totals.sites.len()) as u64;
-        outbox.push(Message::Totals(Box::new(record::Totals { pid, t, is_last, totals, left_out, uncounted })));
+        outbox.push(Message::Totals(Box::new(record::Totals {
+            pid,
+            t,
+            is_last,
+            totals,
+            left_out,
+            uncounted,
+        })));
         Ok(())
     }
 
@@ -376,7 +384,8 @@ impl Ingest {
     /// One look at the buffers of one binary, and whether anything was lost.
     fn drain(&mut self, index: usize, now: MonotonicNs) -> Result<(Drained, bool), LoadError> {
         let source = &mut self.sources[index];
-        let Source { executable, reader, sites, known, outside, unwatched, biases, waits: _, totals: _ } = source;
+        let Source { executable, reader, sites, known, outside, unwatched, biases, waits: _, totals: _ } =
+            source;
         let mut appeared = Vec::new();
         let mut seen = |decoded: &Decoded| {
             outside[decoded.probe as usize] += u64::from(!self.window.contains(decoded.event.t));
@@ -414,7 +423,10 @@ impl Ingest {
                 }
                 Request::Replaced(pid) => self.feed.ended(pid),
                 Request::Moved(pid) => {
-                    self.sources.iter_mut().filter_map(|source| source.biases.as_mut()).for_each(|one| one.remove(pid));
+                    self.sources
+                        .iter_mut()
+                        .filter_map(|source| source.biases.as_mut())
+                        .for_each(|one| one.remove(pid));
                 }
                 Request::NoSnapshot(pid, why) => self.feed.no_snapshot(pid, why),
                 Request::Coverage(coverage) => self.coverage.push(coverage),
@@ -528,7 +540,9 @@ impl Ingest {
             for source in &mut self.sources {
                 if source.known.remove(&exit.pid).is_some() {
                     let last = source.tell_totals(exit.pid, exit.t, true, &mut self.outbox);
-                    tell_unread(last.and_then(|()| source.totals.as_mut().map_or(Ok(()), |one| one.forget(exit.pid))));
+                    tell_unread(
+                        last.and_then(|()| source.totals.as_mut().map_or(Ok(()), |one| one.forget(exit.pid))),
+                    );
                 }
                 source.biases.iter_mut().for_each(|biases| biases.remove(exit.pid));
                 source.waits.iter_mut().for_each(|waits| waits.forget(exit.pid));

@@ -13,9 +13,9 @@ use crate::ingest::ring::RingReader;
 use crate::probe::attach::{self, AttachError, Attached, Scope};
 use crate::probe::catalog::Level;
 use crate::probe::feature::{self, Support};
-use crate::probe::keeper::{Duty, Keep, Keeper};
-use crate::probe::load::{AttachMethod, KernelSide, Programs, self};
 use crate::probe::filter::Filter;
+use crate::probe::keeper::{Duty, Keep, Keeper};
+use crate::probe::load::{self, AttachMethod, KernelSide, Programs};
 use crate::probe::plan::{Plan, PlannedSite};
 use crate::sink::record::{Meta, ProbeMeta, Unavailable};
 use crate::target::executable::Executable;
@@ -249,7 +249,8 @@ impl Loaded {
         environment: &Environment,
     ) -> anyhow::Result<Traced> {
         let Self { plan, programs, kernel_side } = self;
-        let KernelSide { events, counters, goid_memory, mut biases, totals, waits, wait_epoch, .. } = kernel_side;
+        let KernelSide { events, counters, goid_memory, mut biases, totals, waits, wait_epoch, .. } =
+            kernel_side;
         if let (Scope::Processes(pids), true) = (scope, executable.binary().is_pie()) {
             for (pid, bias) in pids.iter().filter_map(|&pid| Some((pid, bias_of(&executable, pid)?))) {
                 biases.insert(pid, bias);

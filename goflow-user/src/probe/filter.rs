@@ -59,7 +59,8 @@ impl FromStr for Sample {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const WRONG: &str = "a sample is one of so many goroutines, such as `1/100`, from `1/2` to `1/1073741824`";
+        const WRONG: &str =
+            "a sample is one of so many goroutines, such as `1/100`, from `1/2` to `1/1073741824`";
         let number = text.strip_prefix("1/").ok_or(WRONG)?;
         number.parse().ok().and_then(Self::new).ok_or(WRONG)
     }
@@ -164,7 +165,12 @@ impl Filter {
     ///
     /// # Errors
     /// See [`FilterError`].
-    pub fn apply(&self, plan: &mut Plan, binary: &GoBinary<'_>, offsets: &Offsets) -> Result<(), FilterError> {
+    pub fn apply(
+        &self,
+        plan: &mut Plan,
+        binary: &GoBinary<'_>,
+        offsets: &Offsets,
+    ) -> Result<(), FilterError> {
         let flag = u32::from;
         let reason = |wanted| number_of(binary, wanted);
         plan.config = ProbeConfig {
@@ -198,11 +204,16 @@ impl Filter {
         let mut chosen = Vec::new();
         for place in &self.created_at {
             let before = chosen.len();
-            chosen.extend(all.iter().copied().filter(|&at| {
-                binary.frames_of_call(at).first().is_some_and(|frame| place.matches(frame))
-            }));
+            chosen.extend(
+                all.iter().copied().filter(|&at| {
+                    binary.frames_of_call(at).first().is_some_and(|frame| place.matches(frame))
+                }),
+            );
             if chosen.len() == before {
-                return Err(FilterError::NoSuchPlace { place: place.clone(), packages: packages(binary, &all) });
+                return Err(FilterError::NoSuchPlace {
+                    place: place.clone(),
+                    packages: packages(binary, &all),
+                });
             }
         }
         chosen.sort_unstable();
@@ -222,7 +233,9 @@ fn packages(binary: &GoBinary<'_>, all: &[LinkAddr]) -> String {
     const NAMED: usize = 8;
     let mut counts: Vec<(String, usize)> = Vec::new();
     for &at in all {
-        let Some(package) = binary.frames_of_call(at).first().map(|frame| frame.package().to_owned()) else { continue };
+        let Some(package) = binary.frames_of_call(at).first().map(|frame| frame.package().to_owned()) else {
+            continue;
+        };
         match counts.iter_mut().find(|(known, _)| *known == package) {
             Some((_, count)) => *count += 1,
             None => counts.push((package, 1)),

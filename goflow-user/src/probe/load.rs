@@ -475,7 +475,9 @@ impl Counters {
 }
 
 /// Over all CPUs.
-pub(super) fn sum(map: &PerCpuArray<MapData, [u64; ProbeId::COUNT]>) -> Result<[u64; ProbeId::COUNT], LoadError> {
+pub(super) fn sum(
+    map: &PerCpuArray<MapData, [u64; ProbeId::COUNT]>,
+) -> Result<[u64; ProbeId::COUNT], LoadError> {
     let mut sum = [0u64; ProbeId::COUNT];
     for counters in map.get(&0, 0)?.iter() {
         for (sum, counter) in sum.iter_mut().zip(counters) {

@@ -100,7 +100,8 @@ impl TotalsReader {
     /// # Errors
     /// A map could not be read.
     pub fn forget(&mut self, pid: Pid) -> Result<(), LoadError> {
-        let is_of = |key: &[u64; KEY_WORDS]| bytemuck::cast::<_, Key>(*key).pid & !Key::GONE == u64::from(pid.0);
+        let is_of =
+            |key: &[u64; KEY_WORDS]| bytemuck::cast::<_, Key>(*key).pid & !Key::GONE == u64::from(pid.0);
         let channels: Vec<_> = keys(&self.channels)?.into_iter().filter(is_of).collect();
         let sites: Vec<_> = keys(&self.sites)?.into_iter().filter(is_of).collect();
         // An entry that is gone already is as good.
@@ -116,8 +117,11 @@ fn keys<T: aya::Pod>(map: &Words<T>) -> Result<Vec<[u64; KEY_WORDS]>, TotalsErro
 
 impl ProcessTotals {
     fn sort(&mut self) {
-        self.channels.retain(|(_, totals)| operations(totals) + totals.senders.count + totals.receivers.count > 0);
-        let busy = |totals: &ChannelTotals| (operations(totals), totals.senders.total_ns + totals.receivers.total_ns);
+        self.channels
+            .retain(|(_, totals)| operations(totals) + totals.senders.count + totals.receivers.count > 0);
+        let busy = |totals: &ChannelTotals| {
+            (operations(totals), totals.senders.total_ns + totals.receivers.total_ns)
+        };
         self.channels.sort_by(|(one, of_one), (other, of_other)| {
             busy(of_other).cmp(&busy(of_one)).then_with(|| one.cmp(other))
         });

@@ -20,7 +20,9 @@ use self::line::Line;
 use super::record::{Names, Record, Sink};
 use super::words;
 use crate::binary::addr::RuntimeAddr;
-use crate::ingest::event::{ChanAddr, ChanOp, EndedPark, Event, EventKind, Goid, MonotonicNs, Pid, WaitReason};
+use crate::ingest::event::{
+    ChanAddr, ChanOp, EndedPark, Event, EventKind, Goid, MonotonicNs, Pid, WaitReason,
+};
 use crate::model::{Change, Inferred};
 
 /// Version of the line schema, in every `meta` line. Fields are only ever added under one version.

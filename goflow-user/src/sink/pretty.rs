@@ -483,7 +483,11 @@ impl<W: Write> Pretty<W> {
             EventKind::Ready { target, ended: None } => book.goroutine_name(event.pid, *target),
             EventKind::Ready { target, ended: Some(ended) } => {
                 let waited = span(event.t.0.saturating_sub(ended.since.0));
-                format!("{} after {waited}, {}", book.goroutine_name(event.pid, *target), self.detail(key.detail))
+                format!(
+                    "{} after {waited}, {}",
+                    book.goroutine_name(event.pid, *target),
+                    self.detail(key.detail)
+                )
             }
             EventKind::ChanMake { chan, cap, .. } => {
                 let name = chan.map_or("chan ?".to_owned(), |chan| book.channel_name_here(event.pid, chan));
@@ -588,7 +592,9 @@ impl<W: Write> Pretty<W> {
             }
             (_, Channels::Several(Some(elem_type))) => format!("several chan {}", self.book.text(elem_type)),
             (_, Channels::Several(None)) => "several channels".to_owned(),
-            ("ready", Channels::None) if key.detail != Detail::None => format!("after {}", self.detail(key.detail)),
+            ("ready", Channels::None) if key.detail != Detail::None => {
+                format!("after {}", self.detail(key.detail))
+            }
             ("ready" | "exit", Channels::None) => {
                 key.site.map_or("older goroutines", |_| "goroutines from").to_owned()
             }

@@ -100,13 +100,15 @@ fn recorded(filter: &Filter) -> Line {
         only.push(format!("goroutines created at {}", printable(&places.join(", "))));
     }
     if !filter.channels.is_empty() {
-        let channels: Vec<String> = filter.channels.iter().map(|channel| format!("{:#x}", channel.0)).collect();
+        let channels: Vec<String> =
+            filter.channels.iter().map(|channel| format!("{:#x}", channel.0)).collect();
         only.push(format!("operations and waits on {}", channels.join(", ")));
     }
     if let Some(least) = filter.min_block {
         only.push(format!("waits of {} and more, when they end", span(least.as_nanos() as u64)));
     }
-    let only = if filter.records_nothing() { "no event".to_owned() } else { format!("only {}", only.join("; ")) };
+    let only =
+        if filter.records_nothing() { "no event".to_owned() } else { format!("only {}", only.join("; ")) };
     let counted = if filter.aggregate { "; channels and waits are counted in the kernel" } else { "" };
     Line::default().text(DIM, format!("recorded: {only}{counted}")).wrapping(2)
 }

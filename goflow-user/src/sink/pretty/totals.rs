@@ -33,7 +33,8 @@ pub(super) fn lines(totals: &Totals, many: bool, book: &mut Book, names: &dyn Na
         lines.extend(rest(sites.len(), "place"));
     }
     if totals.uncounted > 0 {
-        let text = format!("  {} found no room in the maps of the kernel", counted(totals.uncounted, "operation"));
+        let text =
+            format!("  {} found no room in the maps of the kernel", counted(totals.uncounted, "operation"));
         lines.push(Line::default().text(DIM, text));
     }
     lines
@@ -45,7 +46,10 @@ fn title(what: &str, of: &str) -> Line {
 
 fn rest(count: usize, noun: &'static str) -> Option<Line> {
     let rest = count.checked_sub(ROWS).filter(|rest| *rest > 0)?;
-    Some(Line::default().text(DIM, format!("  and {} more; --format json has them", counted(rest as u64, noun))))
+    Some(
+        Line::default()
+            .text(DIM, format!("  and {} more; --format json has them", counted(rest as u64, noun))),
+    )
 }
 
 fn channel(pid: Pid, which: Of, totals: &ChannelTotals, book: &mut Book, names: &dyn Names) -> Line {
