@@ -42,6 +42,32 @@ pub struct ProbeConfig {
     pub rings: u32,
     /// [`crate::ring::Geometry::chunks`].
     pub ring_chunks: u32,
+    /// `g.sched.bp`, the frame pointer of a goroutine that does not run.
+    pub g_sched_bp: u32,
+    /// `hchan.lock`.
+    pub hchan_lock: u32,
+    /// 1: no hit is recorded, whatever the other filters say.
+    pub record_nothing: u32,
+    /// Of 2³², how many goroutines are recorded, by a hash of their goid; 0 for all of them.
+    pub sample_below: u32,
+    /// 1: only goroutines that a `go` statement in the map `GO_STATEMENTS` created are recorded.
+    pub filter_created: u32,
+    /// 1: `GO_STATEMENTS` has link-time addresses, and the map `BIASES` tells where each process is loaded.
+    pub is_pie: u32,
+    /// 1: of channel operations and of waits only those on a channel in the map `CHANNELS` are recorded.
+    pub filter_channels: u32,
+    /// 1: a wait is recorded when it ends, as one record with the wake-up.
+    pub whole_waits: u32,
+    /// 1: operations and waits are counted in the maps `CHANNEL_TOTALS` and `SITE_TOTALS`.
+    pub aggregate: u32,
+    /// Wait reason of a send, a number of this Go version; above a byte where it is not known.
+    pub reason_send: u32,
+    /// Wait reason of a receive, likewise.
+    pub reason_receive: u32,
+    /// Wait reason of a `select`, likewise.
+    pub reason_select: u32,
+    /// With `whole_waits`, shorter waits are not recorded, nanoseconds.
+    pub min_block_ns: u64,
 }
 
 /// Tells which probe was hit from where the instruction is in its page, which a load at any address leaves as it is.

@@ -6,15 +6,16 @@
 //! refused and never misread. One file per event family, named alike in all layers.
 #![no_std]
 
+pub mod aggregate;
 pub mod config;
 pub mod event;
 pub mod goid;
 pub mod probe;
 pub mod ring;
 
-/// Version of every layout in this crate; raised by any change of a record, of [`probe::ProbeId`], of [`config`] or of
-/// [`ring`].
-pub const LAYOUT_VERSION: u32 = 3;
+/// Version of every layout in this crate; raised by any change of a record, of [`probe::ProbeId`], of [`config`], of [`aggregate`]
+/// or of [`ring`].
+pub const LAYOUT_VERSION: u32 = 4;
 
 /// Most return addresses one park record can carry.
 pub const MAX_STACK_DEPTH: usize = 32;

@@ -19,7 +19,7 @@
 
 use crate::{
     MAX_STACK_DEPTH,
-    event::park::{Park, ParkWithStack},
+    event::park::{Park, ReadyAfterPark},
 };
 
 /// Bytes in one slot: a cache line, and all that most records take.
@@ -29,7 +29,7 @@ pub const SLOT_WORDS: usize = SLOT_BYTES / 8;
 /// Slots of a chunk in which a record can begin; a power of two.
 pub const CHUNK_SLOTS: u64 = 1024;
 /// Bytes of the largest record.
-pub const MAX_RECORD_BYTES: usize = size_of::<ParkWithStack<MAX_STACK_DEPTH>>();
+pub const MAX_RECORD_BYTES: usize = size_of::<ReadyAfterPark<MAX_STACK_DEPTH>>();
 /// Slots behind those, into which the last record runs.
 const SPILL_SLOTS: usize = slots_of(MAX_RECORD_BYTES) as usize - 1;
 

@@ -11,10 +11,9 @@
 //! `allocm`, `needm`).
 
 use crate::{
-    maps::{GOID_EPOCH, GOID_MEMORY, config},
+    maps::{GOID_EPOCH, GOID_MEMORY, add, config},
     target::read,
 };
-use core::arch::asm;
 use goflow_common::{event::GOID_UNKNOWN, goid::Epoch};
 
 /// Answers remembered on one CPU; a power of two.
@@ -51,6 +50,14 @@ pub(crate) fn m_of(gp: u64, tid: u32) -> Option<u64> {
         0 => None,
         m => Some(m),
     }
+}
+
+/// The return address of the `go` statement that created the goroutine of `gp`; 0 where there is none, or it cannot be read.
+#[inline(always)]
+pub(crate) fn created_at(gp: u64, pid: u32) -> u64 {
+    const ABOUT_CREATION: u64 = 1 << 62;
+    let read_gopc = || read(gp.wrapping_add(u64::from(config!(g_gopc)))).unwrap_or(0);
+    remembered(gp | ABOUT_CREATION, pid, read_gopc, |pc| pc != 0)
 }
 
 /// What is known of `gp` and `id`, else what `read` gives, which is remembered if it is `worth_it`.
@@ -98,9 +105,7 @@ fn question(gp: u64, id: u32) -> Option<u64> {
 #[inline(always)]
 pub(crate) fn forget() {
     if let Some(epoch) = GOID_EPOCH.get_ptr_mut(0) {
-        // SAFETY: the pointer is to the map's aligned value; the instruction is an atomic add of eight bytes.
-        unsafe {
-            asm!("lock *(u64 *)({epoch} + 0) += {step}", epoch = in(reg) epoch, step = in(reg) Epoch::STEP);
-        }
+        // SAFETY: the pointer is to the map's value.
+        unsafe { add(epoch, Epoch::STEP) };
     }
 }

@@ -6,8 +6,7 @@
 
 use crate::{
     maps::{EVENTS, RING_CHUNKS, RING_POSITIONS, config, count_lost},
-    stack::{self, Frames},
-    target::Registers,
+    stack::{self, Frames, Start},
 };
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
@@ -33,7 +32,7 @@ pub(crate) trait Kernel {
     fn emit_in_place<T: 'static>(probe: ProbeId, fill: impl FnOnce(*mut T));
 
     /// Walks the chain of saved frame pointers; see [`stack`].
-    fn walk<const N: usize>(regs: &Registers<'_>, frames: Frames<N>) -> usize;
+    fn walk<const N: usize>(from: Start, frames: Frames<N>) -> usize;
 }
 
 /// Any kernel from 5.8 on.
@@ -71,8 +70,8 @@ impl Kernel for Any {
     }
 
     #[inline(always)]
-    fn walk<const N: usize>(regs: &Registers<'_>, frames: Frames<N>) -> usize {
-        stack::walk_frame_by_frame(regs, frames)
+    fn walk<const N: usize>(from: Start, frames: Frames<N>) -> usize {
+        stack::walk_frame_by_frame(from, frames)
     }
 }
 
@@ -103,8 +102,8 @@ impl Kernel for Since6_6 {
     }
 
     #[inline(always)]
-    fn walk<const N: usize>(regs: &Registers<'_>, frames: Frames<N>) -> usize {
-        stack::walk_in_windows(regs, frames)
+    fn walk<const N: usize>(from: Start, frames: Frames<N>) -> usize {
+        stack::walk_in_windows(from, frames)
     }
 }
 

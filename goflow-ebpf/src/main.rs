@@ -8,7 +8,9 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod aggregate;
 mod entry;
+mod filter;
 mod goid;
 mod kernel;
 mod maps;
@@ -16,6 +18,7 @@ mod probes;
 mod record;
 mod stack;
 mod target;
+mod waits;
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {

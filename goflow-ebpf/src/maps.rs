@@ -1,6 +1,6 @@
 //! The maps, and the configuration that user space writes before the object is loaded.
 
-use crate::goid::Memory;
+use crate::{goid::Memory, waits::Parked};
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     macros::map,
@@ -9,6 +9,7 @@ use aya_ebpf::{
 use core::arch::asm;
 use goflow_common::{
     LAYOUT_VERSION,
+    aggregate::{ChannelTotals, Key, SiteTotals},
     config::{ProbeConfig, SiteTable},
     probe::ProbeId,
     ring::{Chunk, Positions},
@@ -33,6 +34,19 @@ pub(crate) static GOFLOW_CONFIG: ProbeConfig = ProbeConfig {
     semacquire1_has_reason: 0,
     rings: 0,
     ring_chunks: 0,
+    g_sched_bp: 0,
+    hchan_lock: 0,
+    record_nothing: 0,
+    sample_below: 0,
+    filter_created: 0,
+    is_pie: 0,
+    filter_channels: 0,
+    whole_waits: 0,
+    aggregate: 0,
+    reason_send: 0,
+    reason_receive: 0,
+    reason_select: 0,
+    min_block_ns: 0,
 };
 
 /// Which probe each site belongs to; read-only as well.
@@ -72,6 +86,43 @@ static LOST: PerCpuArray<[u64; ProbeId::COUNT]> = PerCpuArray::with_max_entries(
 #[map]
 static EVENTLESS: PerCpuArray<[u64; ProbeId::COUNT]> = PerCpuArray::with_max_entries(1, 0);
 
+/// Hits that were left out because of a filter, by `ProbeId`, per CPU.
+#[map]
+static FILTERED: PerCpuArray<[u64; ProbeId::COUNT]> = PerCpuArray::with_max_entries(1, 0);
+
+/// Hits that are in no total because a map was full, by `ProbeId`, per CPU.
+#[map]
+static UNCOUNTED: PerCpuArray<[u64; ProbeId::COUNT]> = PerCpuArray::with_max_entries(1, 0);
+
+/// The `go` statements whose goroutines are recorded, by return address, where `filter_created` is set; sized at load, as
+/// all of the following.
+#[map]
+pub(crate) static GO_STATEMENTS: HashMap<u64, u8> = HashMap::with_max_entries(1, 0);
+
+/// Where each process is loaded, above the link-time addresses.
+#[map]
+pub(crate) static BIASES: HashMap<u32, u64> = HashMap::with_max_entries(1024, 0);
+
+/// The channels that are recorded, where `filter_channels` is set.
+#[map]
+pub(crate) static CHANNELS: HashMap<Key, u8> = HashMap::with_max_entries(1, 0);
+
+/// Goroutines that wait, by the address of their `g`.
+#[map]
+pub(crate) static PARKED: HashMap<Key, Parked> = HashMap::with_max_entries(1, 0);
+
+/// Which of those entries are of waits that were seen without a gap, see [`crate::waits`].
+#[map]
+pub(crate) static WAIT_EPOCH: Array<u32> = Array::with_max_entries(1, 0);
+
+/// What was counted of each channel.
+#[map]
+pub(crate) static CHANNEL_TOTALS: HashMap<Key, ChannelTotals> = HashMap::with_max_entries(1, 0);
+
+/// What was counted of the goroutines of each `go` statement.
+#[map]
+pub(crate) static SITE_TOTALS: HashMap<Key, SiteTotals> = HashMap::with_max_entries(1, 0);
+
 /// The epoch of the goid memory, see [`goflow_common::goid::Epoch`].
 #[map]
 pub(crate) static GOID_EPOCH: Array<u64> = Array::with_max_entries(1, 0);
@@ -92,6 +143,18 @@ pub(crate) fn count_eventless(probe: ProbeId) {
     count(&EVENTLESS, probe);
 }
 
+/// Counts a hit of `probe` as left out.
+#[inline(always)]
+pub(crate) fn count_filtered(probe: ProbeId) {
+    count(&FILTERED, probe);
+}
+
+/// Counts a hit of `probe` as missing in the totals.
+#[inline(always)]
+pub(crate) fn count_uncounted(probe: ProbeId) {
+    count(&UNCOUNTED, probe);
+}
+
 /// Adds one.
 ///
 /// The add is atomic although the map is per CPU: a task in a program can be preempted by another task that hits a
@@ -99,11 +162,17 @@ pub(crate) fn count_eventless(probe: ProbeId) {
 #[inline(always)]
 fn count(map: &'static PerCpuArray<[u64; ProbeId::COUNT]>, probe: ProbeId) {
     if let Some(counters) = map.get_ptr_mut(0) {
-        // SAFETY: the pointer is into the map's value, and `probe` is below `ProbeId::COUNT` by its type; the
-        // instruction is BPF_ATOMIC | BPF_ADD on eight aligned bytes.
-        unsafe {
-            let counter = counters.cast::<u64>().add(probe as usize);
-            asm!("lock *(u64 *)({counter} + 0) += {one}", counter = in(reg) counter, one = in(reg) 1u64);
-        }
+        // SAFETY: the pointer is into the map's value, and `probe` is below `ProbeId::COUNT` by its type.
+        unsafe { add(counters.cast::<u64>().add(probe as usize), 1) };
     }
+}
+
+/// Adds to a word that others add to as well.
+///
+/// # Safety
+/// `word` is in a map's value, and aligned.
+#[inline(always)]
+pub(crate) unsafe fn add(word: *mut u64, amount: u64) {
+    // SAFETY: the caller vouches for `word`; the instruction is an atomic add of eight bytes.
+    unsafe { asm!("lock *(u64 *)({word} + 0) += {amount}", word = in(reg) word, amount = in(reg) amount) };
 }

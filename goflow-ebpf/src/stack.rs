@@ -4,12 +4,44 @@
 //! A read of the target costs the same whatever its size, so where the kernel lets a program index its own stack by a
 //! variable (Linux 5.12 and later) frames are read by the window and not one by one.
 
-use crate::target::{Registers, read, read_words, return_address};
+use crate::target::{Registers, read, read_words};
 use core::mem::MaybeUninit;
 
 /// Bytes read at once. A program has 512 bytes of stack; the frames of `gopark`'s callers are some tens of bytes each.
 const WINDOW_BYTES: u64 = 256;
 const WINDOW_WORDS: usize = WINDOW_BYTES as usize / 8;
+
+/// A piece of the stack.
+#[repr(C)]
+struct Window {
+    words: MaybeUninit<[u64; WINDOW_WORDS]>,
+    /// The verifier does not see that an index is a multiple of eight, and takes a read of the last word for one that may end
+    /// some bytes behind it.
+    beyond: u64,
+}
+
+/// Where a walk begins.
+#[derive(Clone, Copy)]
+pub(crate) struct Start {
+    /// Where the first return address lies.
+    return_address_at: u64,
+    /// The frame pointer of the function that it leads to.
+    fp: u64,
+}
+
+impl Start {
+    /// At the caller of the probed function.
+    #[inline(always)]
+    pub(crate) fn of_hit(regs: &Registers<'_>) -> Self {
+        Self { return_address_at: regs.sp(), fp: regs.caller_fp() }
+    }
+
+    /// At the caller of the function whose frame pointer is `fp`; `None` when that is not one.
+    #[inline(always)]
+    pub(crate) fn above(fp: u64) -> Option<Self> {
+        Some(Self { return_address_at: fp.wrapping_add(8), fp: read(fp).filter(|&next| next > fp)? })
+    }
+}
 
 /// Where return addresses go.
 pub(crate) struct Frames<const N: usize> {
@@ -36,10 +68,10 @@ impl<const N: usize> Frames<N> {
 
 /// Reads every frame by itself; returns how many there are.
 #[inline(always)]
-pub(crate) fn walk_frame_by_frame<const N: usize>(regs: &Registers<'_>, frames: Frames<N>) -> usize {
+pub(crate) fn walk_frame_by_frame<const N: usize>(from: Start, frames: Frames<N>) -> usize {
     // SAFETY: `N` is not 0.
-    unsafe { frames.put(0, return_address(regs)) };
-    let mut fp = regs.caller_fp();
+    unsafe { frames.put(0, read(from.return_address_at).unwrap_or(0)) };
+    let mut fp = from.fp;
     let mut depth = 1;
     while depth < N {
         if frames.is_full(depth) || fp == 0 {
@@ -63,16 +95,16 @@ pub(crate) fn walk_frame_by_frame<const N: usize>(regs: &Registers<'_>, frames: 
 
 /// Reads windows of the stack and takes the frames out of them; returns how many there are.
 #[inline(always)]
-pub(crate) fn walk_in_windows<const N: usize>(regs: &Registers<'_>, frames: Frames<N>) -> usize {
-    let mut start = regs.sp();
-    let mut window = MaybeUninit::<[u64; WINDOW_WORDS]>::uninit();
-    let words: *mut u64 = window.as_mut_ptr().cast();
-    if !read_words(start, &mut window) {
-        return walk_frame_by_frame(regs, frames);
+pub(crate) fn walk_in_windows<const N: usize>(from: Start, frames: Frames<N>) -> usize {
+    let mut start = from.return_address_at;
+    let mut window = Window { words: MaybeUninit::uninit(), beyond: 0 };
+    let words: *mut u64 = (&raw mut window).cast();
+    if !read_words(start, &mut window.words) {
+        return walk_frame_by_frame(from, frames);
     }
     // SAFETY: `N` is not 0, and the window has been filled, as every one below before it is looked at.
     unsafe { frames.put(0, *words) };
-    let mut fp = regs.caller_fp();
+    let mut fp = from.fp;
     let mut depth = 1;
     while depth < N {
         if frames.is_full(depth) || fp == 0 {
@@ -80,7 +112,7 @@ pub(crate) fn walk_in_windows<const N: usize>(regs: &Registers<'_>, frames: Fram
         }
         if fp.wrapping_sub(start) > WINDOW_BYTES - 16 {
             start = fp;
-            if !read_words(start, &mut window) {
+            if !read_words(start, &mut window.words) {
                 // The end of the stack is near, and behind it may be nothing. The frame goes to the end of a window that
                 // begins before it, so that nothing is taken for read that is not.
                 let Some(frame) = read::<[u64; 2]>(fp) else { break };

@@ -63,7 +63,7 @@ fn record(number: u64) -> Record {
             lock: None,
             stack: (0..STACK_DEPTH).map(site).collect(),
         },
-        _ => EventKind::Ready { target: Some(Goid(number % 2_000)) },
+        _ => EventKind::Ready { target: Some(Goid(number % 2_000)), ended: None },
     };
     Record::Event(Event {
         t: MonotonicNs(81_264_402_918_374 + number * 2_000),

@@ -4,20 +4,25 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use goflow_common::aggregate::{ChannelTotals, SiteTotals, Waits};
 use goflow_common::probe::ProbeId;
 use goflow_user::binary::addr::{LinkAddr, RuntimeAddr};
 use goflow_user::ingest::event::{
-    ChanAddr, ChanOp, Event, EventKind, Goid, LossPoint, Lost, MonotonicNs, SyncPrimitive, WaitReason,
+    ChanAddr, ChanOp, EndedPark, Event, EventKind, Goid, LossPoint, Lost, MonotonicNs, SyncPrimitive,
+    WaitReason,
 };
 use goflow_user::model::{Change, Inferred, LongWait, Missing, Overview};
 use goflow_user::probe::budget::Mode;
 use goflow_user::probe::catalog::Level;
 use goflow_user::probe::estimate::Estimate;
+use goflow_user::probe::filter::{Filter, Sample};
+use goflow_user::probe::totals::{Of, ProcessTotals};
 use goflow_user::sink::json::Json;
 use goflow_user::sink::record::{
     BinaryName, Coverage, Frame, LevelCoverage, Meta, Names, OwnUse, ProbeHits, ProbeMeta, ProcessState,
-    Progress, Record, Sink as _, Summary, Unavailable,
+    Progress, Record, Sink as _, Summary, Totals, Unavailable,
 };
 use goflow_user::sink::words::KINDS;
 use goflow_user::target::host::OwnMemory;
@@ -80,8 +85,8 @@ fn channel_operations() -> Vec<ChanOp> {
 }
 
 fn kinds() -> Vec<EventKind> {
-    let mut kinds = vec![EventKind::GoroutineExit, EventKind::Ready { target: None }];
-    kinds.push(EventKind::Ready { target: Some(Goid(u64::MAX - 1)) });
+    let mut kinds = vec![EventKind::GoroutineExit, EventKind::Ready { target: None, ended: None }];
+    kinds.push(EventKind::Ready { target: Some(Goid(u64::MAX - 1)), ended: None });
     for site in SITES {
         kinds.push(EventKind::GoroutineCreate {
             child: site.map(|_| Goid(9)),
@@ -122,6 +127,9 @@ fn kinds() -> Vec<EventKind> {
     }
     for reason in [WaitReason(7), WaitReason(255)] {
         for stack in [vec![], vec![NAMED], vec![INLINED, UNNAMED, NAMED]] {
+            let since = MonotonicNs(3);
+            let ended = EndedPark { since, reason, lock: None, stack: stack.clone().into() };
+            kinds.push(EventKind::Ready { target: Some(Goid(5)), ended: Some(Box::new(ended)) });
             kinds.push(EventKind::Park { reason, lock: None, stack: stack.into() });
         }
     }
@@ -150,6 +158,13 @@ fn meta(full: bool) -> Record {
         start: MonotonicNs(5),
         attach_ns: 8,
         wall_clock_offset_ns: -3,
+        filter: full.then(|| Filter {
+            sample: Sample::new(100),
+            created_at: vec!["net/http".parse().unwrap()],
+            channels: vec![ChanAddr(0xc000_0010)],
+            min_block: Some(Duration::from_millis(1)),
+            aggregate: true,
+        }),
         probes: ProbeId::ALL.map(probe_meta).to_vec(),
         unavailable: vec![Unavailable {
             what: "sync.Cond".to_owned(),
@@ -177,6 +192,7 @@ fn summary(target_cpu_ns: Result<u64, String>) -> Record {
         function: "runtime.f".to_owned(),
         hits: 5,
         eventless: 2,
+        filtered: 1,
         cost_ns: 7,
         estimate: match probe {
             ProbeId::Chansend => Some(Estimate { total: Some(90), error: Some(4) }),
@@ -221,6 +237,31 @@ fn progress(known: Option<u64>) -> Record {
         sampled: vec!["lifecycle", "blocking", "channels"],
         own: OwnUse { cpu_ns: 5, memory: known.map(|resident| OwnMemory { resident, peak: 9 }) },
     })
+}
+
+/// What is counted in the kernel, with and without what may be missing.
+fn totals() -> Record {
+    let mut waits = Waits { count: 2, total_ns: u64::MAX, ..Waits::default() };
+    (waits.buckets[0], waits.buckets[23]) = (1, 1);
+    let channel = |made_at| ChannelTotals {
+        made_at,
+        sends: 1,
+        receives: 2,
+        closes: 3,
+        senders: waits,
+        ..Default::default()
+    };
+    let channels = vec![(Of::Channel(ChanAddr(0xc000_0010)), channel(0)), (Of::Gone, channel(NAMED.0))];
+    let sites = SITES.map(|site| (site, SiteTotals { created: 1, exited: 1, waits })).to_vec();
+    let totals = ProcessTotals { channels, sites };
+    Record::Totals(Box::new(Totals {
+        pid: Pid(1),
+        t: MonotonicNs(9),
+        is_last: true,
+        totals,
+        left_out: 3,
+        uncounted: 4,
+    }))
 }
 
 /// What two snapshots can differ by, with and without what may be missing.
@@ -320,6 +361,7 @@ fn records() -> Vec<Record> {
         records.push(Record::Coverage(vec![cover(Level::Channels), cover(Level::Lifecycle)]));
     }
     records.extend([None, Some(1)].map(progress));
+    records.push(totals());
     records.extend([summary(Err("nobody could read it".to_owned())), summary(Ok(1))]);
     records
 }
@@ -403,6 +445,7 @@ fn the_schema_refuses_lines_that_differ_by_one_field() {
                 || name == "elem_type_addr"
                 || name == "wait_reason_number" && line["source"] == "snapshot"
                 || name == "interval_ns"
+                || name == "filter"
                 || name == "binary_deleted";
             let mut without = object.clone();
             without.remove(name);

@@ -60,7 +60,7 @@ impl Checker {
         }
         match &event.kind {
             Kind::GoroutineCreate { child: Some(child), .. } => self.born((event.pid, *child), event),
-            Kind::Ready { target: Some(target) } => self.woken((event.pid, *target), event),
+            Kind::Ready { target: Some(target), .. } => self.woken((event.pid, *target), event),
             Kind::GoroutineCreate { .. }
             | Kind::Ready { .. }
             | Kind::GoroutineExit
@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn ready(target: u64) -> Kind {
-        Kind::Ready { target: Some(target) }
+        Kind::Ready { target: Some(target), parked_ns: None, wait_reason: None, stack: Vec::new() }
     }
 
     #[test]

@@ -92,7 +92,55 @@ impl Script {
     }
 }
 
+impl Script {
+    /// What does not fit where only the goroutines that `is_recorded` are: of those everything is there, of the others nothing.
+    /// Whom a goroutine wakes is recorded with the one that it wakes, and is not looked at.
+    #[must_use]
+    pub fn differences_where(
+        &self,
+        session: &Session,
+        pid: u32,
+        is_recorded: impl Fn(&Tally) -> bool,
+    ) -> Vec<String> {
+        let mut differences = Vec::new();
+        for tally in &self.goroutines {
+            let seen = Seen::of(session, pid, tally.goid);
+            for (what, expected) in tally.expected(&session.meta().level) {
+                // A creation is recorded with the goroutine that is created.
+                if what == "ready by" || what == "goroutine_create" {
+                    continue;
+                }
+                let expected = if is_recorded(tally) { expected } else { 0 };
+                let got = seen.0.get(&what).copied().unwrap_or(0);
+                if got != expected {
+                    differences
+                        .push(format!("goroutine {}: {what} {expected}, goflow saw {got}", tally.goid));
+                }
+            }
+        }
+        differences
+    }
+
+    /// Everything of one kind that the script did.
+    #[must_use]
+    pub fn sum(&self, of: impl Fn(&Tally) -> u64) -> u64 {
+        self.goroutines.iter().map(of).sum()
+    }
+}
+
 impl Tally {
+    /// Sends, receives and closes.
+    #[must_use]
+    pub fn operations(&self) -> [u64; 3] {
+        [self.chan_send, self.chan_recv, self.chan_close]
+    }
+
+    /// How often it was made runnable by `ready`.
+    #[must_use]
+    pub fn wakes(&self) -> u64 {
+        self.woken + self.timer_woken
+    }
+
     fn expected(&self, level: &str) -> BTreeMap<String, u64> {
         let mut expected = BTreeMap::new();
         let mut put = |what: &str, count| expected.insert(what.to_owned(), count);
@@ -144,7 +192,9 @@ impl Tally {
         (!as_told).then(|| format!("goroutine {}: born {told:?}, goflow saw {births:?}", self.goid))
     }
 
-    fn position(&self) -> Option<Position> {
+    /// Where the `go` statement is; `None` for main.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
         let (file, line) = self.created_at.rsplit_once(':')?;
         Some(Position {
             function: Some(self.created_by.clone()),
@@ -168,7 +218,7 @@ impl Seen {
     }
 
     fn add(&mut self, event: &Event, goid: u64) {
-        if matches!(event.kind, Kind::Ready { target } if target == Some(goid)) {
+        if matches!(event.kind, Kind::Ready { target, .. } if target == Some(goid)) {
             self.count("ready of".to_owned());
         }
         if event.goid != Some(goid) {

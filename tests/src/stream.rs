@@ -28,6 +28,8 @@ pub struct Session {
     pub coverage: Vec<Coverage>,
     /// How far it was, in the order of the stream.
     pub progress: Vec<Progress>,
+    /// What was counted in the kernel, in the order of the stream.
+    pub totals: Vec<Totals>,
     /// The last line.
     pub summary: Summary,
 }
@@ -43,6 +45,7 @@ enum Line {
     Lost(Lost),
     Coverage(Coverage),
     Progress(Progress),
+    Totals(Totals),
     Summary(Summary),
 }
 
@@ -160,6 +163,10 @@ pub enum Kind {
     },
     Ready {
         target: Option<u64>,
+        parked_ns: Option<u64>,
+        wait_reason: Option<String>,
+        #[serde(default)]
+        stack: Vec<Position>,
     },
     ChanMake {
         chan: Option<String>,
@@ -293,6 +300,75 @@ pub struct Progress {
     pub goflow_memory_peak_bytes: Option<u64>,
 }
 
+/// What was counted in the kernel of a process.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Totals {
+    /// Of which.
+    pub pid: u32,
+    /// No others follow.
+    pub last: bool,
+    /// Busiest first.
+    pub channels: Vec<ChannelTotals>,
+    /// Most waits first.
+    pub creation_sites: Vec<SiteTotals>,
+    /// Channels and sites that are not among them.
+    pub left_out: u64,
+    /// What found no room.
+    pub uncounted: u64,
+}
+
+/// Of one channel, or of all that are gone of those made at one place.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ChannelTotals {
+    /// Hex address.
+    pub chan: Option<String>,
+    /// Where it was made, if that was seen.
+    pub made_at: Option<Position>,
+    /// Sends.
+    pub sends: u64,
+    /// Receives.
+    pub receives: u64,
+    /// Closes.
+    pub closes: u64,
+    /// Senders that waited.
+    pub send_waits: Waits,
+    /// Receivers that waited.
+    pub receive_waits: Waits,
+}
+
+/// Of the goroutines of one `go` statement.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SiteTotals {
+    /// Where it is.
+    pub created_at: Option<Position>,
+    /// Created.
+    pub created: u64,
+    /// Ended.
+    pub exited: u64,
+    /// Their waits.
+    pub waits: Waits,
+}
+
+/// Waits that have ended.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Waits {
+    /// How many.
+    pub count: u64,
+    /// How long together.
+    pub total_ns: u64,
+    /// By duration.
+    pub histogram: Vec<Bucket>,
+}
+
+/// Waits that are shorter than this and in no bucket before.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Bucket {
+    /// The last has no end.
+    pub below_ns: Option<u64>,
+    /// How many.
+    pub count: u64,
+}
+
 /// How much of the time a level was watched.
 #[derive(Clone, Debug, Deserialize)]
 pub struct LevelCoverage {
@@ -405,6 +481,8 @@ pub struct Hits {
     pub hits: u64,
     /// How many of them are no event.
     pub eventless: u64,
+    /// How many of them a filter left out.
+    pub filtered: u64,
     /// What that is estimated to have cost.
     pub cost_ns: u64,
     /// How many there would have been had it been in all the time.
@@ -458,7 +536,7 @@ impl Session {
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let (mut metas, mut processes, mut events, mut lost) = (vec![], vec![], vec![], vec![]);
         let (mut exits, mut gone, mut snapshots) = (vec![], HashSet::new(), vec![]);
-        let (mut summary, mut coverage, mut progress) = (None, vec![], vec![]);
+        let (mut summary, mut coverage, mut progress, mut totals) = (None, vec![], vec![], vec![]);
         ensure!(bytes.last() == Some(&b'\n'), "the stream does not end with a line feed");
         for (number, line) in bytes[..bytes.len() - 1].split(|byte| *byte == b'\n').enumerate() {
             let what = || format!("line {}: {}", number + 1, String::from_utf8_lossy(line));
@@ -487,11 +565,16 @@ impl Session {
                 Line::Lost(window) => lost.push(window),
                 Line::Coverage(one) => coverage.push(one),
                 Line::Progress(one) => progress.push(one),
-                Line::Summary(totals) => summary = Some(totals),
+                Line::Totals(one) => {
+                    ensure!(!gone.contains(&one.pid), "after the end of its process: {}", what());
+                    totals.push(one);
+                }
+                Line::Summary(last) => summary = Some(last),
             }
         }
         let summary = summary.context("the stream has no summary")?;
-        let session = Self { metas, processes, exits, events, snapshots, lost, coverage, progress, summary };
+        let session =
+            Self { metas, processes, exits, events, snapshots, lost, coverage, progress, totals, summary };
         session.check()?;
         Ok(session)
     }
@@ -536,7 +619,7 @@ impl Session {
     }
 
     fn hits_are_events_or_losses(&self) -> Result<()> {
-        let hits: u64 = self.summary.hits.iter().map(|hits| hits.hits - hits.eventless).sum();
+        let hits: u64 = self.summary.hits.iter().map(|hits| hits.hits - hits.eventless - hits.filtered).sum();
         let probed = || self.events.iter().filter(|event| event.source.is_none());
         let (events, lost) = (probed().count() as u64, self.lost_events());
         ensure!(hits == events + lost, "{hits} hits are not {events} events and {lost} losses");
@@ -547,7 +630,7 @@ impl Session {
                 .map(|(name, ..)| *name);
             let names: Vec<&str> = probes.collect();
             let of_kind = self.summary.hits.iter().filter(|hits| names.contains(&hits.probe.as_str()));
-            let hits: u64 = of_kind.map(|hits| hits.hits - hits.eventless).sum();
+            let hits: u64 = of_kind.map(|hits| hits.hits - hits.eventless - hits.filtered).sum();
             let seen = probed().filter(|event| is_of(&event.kind, kind, sync)).count() as u64;
             ensure!(seen <= hits && hits <= seen + lost, "{probe}: {hits} hits, {seen} events, {lost} lost");
         }
@@ -613,7 +696,7 @@ mod tests {
 
     fn summary(exits: u64, hits: u64, lost: u64) -> String {
         format!(
-            r#"{{"type":"summary","ended":"x","duration_ns":1,"detach_ns":1,"counts":{{"goroutine_exit":{exits}}},"lost":{{"ring":{lost}}},"gaps":0,"hits":[{{"probe":"goexit0","hits":{hits},"eventless":0,"cost_ns":1}}],"budget":null,"coverage":[],"cost_source":"assumed","cost_ns":1,"target_cpu_ns":null,"goflow_cpu_ns":1,"processes":[1],"state":[]}}"#
+            r#"{{"type":"summary","ended":"x","duration_ns":1,"detach_ns":1,"counts":{{"goroutine_exit":{exits}}},"lost":{{"ring":{lost}}},"gaps":0,"hits":[{{"probe":"goexit0","hits":{hits},"eventless":0,"filtered":0,"cost_ns":1}}],"budget":null,"coverage":[],"cost_source":"assumed","cost_ns":1,"target_cpu_ns":null,"goflow_cpu_ns":1,"processes":[1],"state":[]}}"#
         )
     }
 

@@ -115,7 +115,7 @@ impl Story {
                     let of_load = created_at.as_ref().is_some_and(|at| at.function().starts_with("main."));
                     story.lives.insert(*child, Life { parent: actor, of_load, ..Life::default() });
                 }
-                Kind::Ready { target: Some(target) } => {
+                Kind::Ready { target: Some(target), .. } => {
                     story.with(*target, |life| *life.wakes.entry(actor).or_default() += 1);
                 }
                 Kind::Park { wait_reason, .. } => {

@@ -160,7 +160,7 @@ impl Story {
 fn touched(event: &Event) -> Option<Goid> {
     match &event.kind {
         EventKind::GoroutineCreate { child, .. } => *child,
-        EventKind::Ready { target } => *target,
+        EventKind::Ready { target, .. } => *target,
         EventKind::GoroutineExit
         | EventKind::Park { .. }
         | EventKind::ChanMake { .. }

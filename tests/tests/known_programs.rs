@@ -110,7 +110,7 @@ fn whoever_waits_for_time_is_woken_by_the_runtime_itself() -> Result<()> {
             .iter()
             .filter(|event| match &event.kind {
                 Kind::Park { .. } => event.goid == Some(1),
-                Kind::Ready { target } => *target == Some(1),
+                Kind::Ready { target, .. } => *target == Some(1),
                 _ => false,
             })
             .collect();

@@ -25,7 +25,7 @@ fn story(session: &Session, goid: u64) -> Vec<String> {
     let word = |event: &Event| match &event.kind {
         Kind::GoroutineCreate { child, .. } if *child == Some(goid) => Some("created".to_owned()),
         Kind::GoroutineExit if event.goid == Some(goid) => Some("exited".to_owned()),
-        Kind::Ready { target } if *target == Some(goid) => Some("woken".to_owned()),
+        Kind::Ready { target, .. } if *target == Some(goid) => Some("woken".to_owned()),
         Kind::Park { wait_reason, .. } if event.goid == Some(goid) => wait_reason.clone(),
         _ => None,
     };

@@ -93,6 +93,22 @@ fn a_program_with_every_operation_by_the_oldest_and_the_newest_go() -> Result<()
 }
 
 #[test]
+fn what_is_recorded_in_part_and_what_is_counted() -> Result<()> {
+    let mut checked = Checked::new()?;
+    let program = Program::named("counts").build()?;
+    for options in
+        [&["--min-block", "0s"][..], &["--sample", "1/2", "--created-at", "main"], &["--aggregate"]]
+    {
+        let mut target = Target::start(&program, &["1"])?;
+        let goflow = Goflow::attach(&[&["--pid", &target.pid().to_string()], options].concat())?;
+        target.ask()?;
+        target.finish()?;
+        checked.finish(goflow).with_context(|| format!("{options:?}"))?;
+    }
+    checked.assert_has(&["meta", "ready", "totals", "summary"])
+}
+
+#[test]
 fn a_trace_that_lost_events() -> Result<()> {
     let mut checked = Checked::new()?;
     let target = Target::start::<&str>(&Program::named("storm").build()?, &[])?;

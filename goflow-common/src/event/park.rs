@@ -28,6 +28,34 @@ pub struct ParkWithStack<const N: usize> {
     pub stack: [u64; N],
 }
 
+/// `ready(gp)` where waits are recorded as a whole: with the park that it ends, and room for `N` frames, as in
+/// [`ParkWithStack`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ReadyAfterPark<const N: usize> {
+    /// Fixed part.
+    pub fixed: ParkThatEnded,
+    /// Return addresses of the goroutine that becomes runnable, innermost first.
+    pub stack: [u64; N],
+}
+
+/// The fixed part of [`ReadyAfterPark`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+pub struct ParkThatEnded {
+    /// Who wakes whom.
+    pub ready: Ready,
+    /// When the goroutine parked, as [`Header::t_ns`].
+    pub parked_ns: u64,
+    /// See [`Park::lock`].
+    pub lock: u64,
+    /// See [`Park::wait_reason`].
+    pub wait_reason: u32,
+    /// How many entries of the stack are valid.
+    pub depth: u32,
+}
+
 /// Frames in the smaller of the two park records; a ring-buffer reservation has a constant size.
 pub const SHORT_STACK: usize = 8;
 

@@ -1,9 +1,11 @@
 //! Birth and death of goroutines.
 
 use crate::{
+    aggregate,
+    filter::admits,
     goid::{forget, goid_of, read_goid},
     kernel::Kernel,
-    maps::config,
+    maps::{config, count_filtered},
     record::begin,
     target::{Registers, goid_behind_system_stack, read},
 };
@@ -21,17 +23,22 @@ use goflow_common::{
 pub(crate) fn newproc1<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Newproc1;
     let Some(mut header) = begin(regs, probe) else { return };
-    header.goid = goid_behind_system_stack(regs.g(), &header);
     forget();
     let new = regs.arg0();
     let created_pc = read::<u64>(new.wrapping_add(u64::from(config!(g_gopc))));
+    aggregate::created(&header, created_pc.unwrap_or(0), probe);
+    let child = read_goid(new);
+    if !admits(&header, new, child) {
+        return count_filtered(probe);
+    }
+    header.goid = goid_behind_system_stack(regs.g(), &header);
     let start_pc = read::<u64>(new.wrapping_add(u64::from(config!(g_startpc))));
     if created_pc.is_none() || start_pc.is_none() {
         header.flags |= FLAG_UNREADABLE;
     }
     let record = GoroutineCreate {
         header,
-        child: read_goid(new),
+        child,
         created_pc: created_pc.unwrap_or(0),
         start_pc: start_pc.unwrap_or(0),
     };
@@ -43,6 +50,11 @@ pub(crate) fn newproc1<K: Kernel>(regs: &Registers<'_>) {
 pub(crate) fn goexit0<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Goexit0;
     let Some(mut header) = begin(regs, probe) else { return };
-    header.goid = goid_of(regs.arg0(), header.pid);
+    let gp = regs.arg0();
+    aggregate::exited(&header, gp, probe);
+    header.goid = goid_of(gp, header.pid);
+    if !admits(&header, gp, header.goid) {
+        return count_filtered(probe);
+    }
     K::emit(GoroutineExit { header }, probe);
 }

@@ -1,10 +1,13 @@
 //! `select`.
 
 use crate::{
+    filter::{admits, admits_channel, records_anything},
     goid::goid_of,
     kernel::Kernel,
+    maps::{config, count_filtered},
     record::begin,
     target::{Registers, read, return_address},
+    waits,
 };
 use goflow_common::{
     MAX_SELECT_CASES,
@@ -18,6 +21,9 @@ use goflow_common::{
 pub(crate) fn selectgo<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Selectgo;
     let Some(mut header) = begin(regs, probe) else { return };
+    if !records_anything() {
+        return count_filtered(probe);
+    }
     header.goid = goid_of(regs.g(), header.pid);
     if regs.arg5() & 0xff == 0 {
         header.flags |= FLAG_NONBLOCKING;
@@ -33,7 +39,20 @@ pub(crate) fn selectgo<K: Kernel>(regs: &Registers<'_>) {
     } else if !read_one_by_one(regs.arg0(), sends.wrapping_add(receives), &mut chans) {
         header.flags |= FLAG_UNREADABLE;
     }
+    let cases = (sends.wrapping_add(receives) as usize).min(MAX_SELECT_CASES);
+    let is_wanted = has_wanted_channel(&chans, cases, header.pid);
+    waits::selects(&header, regs.g(), is_wanted);
+    if !is_wanted || !admits(&header, regs.g(), header.goid) {
+        return count_filtered(probe);
+    }
     K::emit(Select { header, site_pc: return_address(regs), sends, receives, chans }, probe);
+}
+
+/// Whether one of the first `count` channels is recorded; of a longer `select` the others are not known.
+#[inline(always)]
+fn has_wanted_channel(chans: &[u64; MAX_SELECT_CASES], count: usize, pid: u32) -> bool {
+    config!(filter_channels) == 0
+        || chans.iter().enumerate().any(|(index, &chan)| index < count && admits_channel(chan, pid))
 }
 
 /// Reads `count` cases, for an array that lies at the end of a stack with nothing behind it; false when one is unreadable.

@@ -1,9 +1,10 @@
 //! The slow paths of `sync`.
 
 use crate::{
+    filter::{admits, records_anything},
     goid::goid_of,
     kernel::Kernel,
-    maps::{config, count_eventless},
+    maps::{config, count_eventless, count_filtered},
     record::begin,
     target::{Registers, callers_return_address, read, return_address},
 };
@@ -19,7 +20,7 @@ pub(crate) fn semacquire1<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::Semacquire1;
     let Some(header) = begin(regs, probe) else { return };
     let reason = (config!(semacquire1_has_reason) != 0).then(|| (regs.arg4() & 0xff) as u32);
-    wait::<K>(header, regs, probe, callers_return_address(regs), reason);
+    wait::<K>(header, regs, probe, callers_return_address, reason);
 }
 
 /// `func (m *Mutex) lockSlow()` (1.18–1.27): the mutex was not free.
@@ -27,7 +28,7 @@ pub(crate) fn semacquire1<K: Kernel>(regs: &Registers<'_>) {
 pub(crate) fn mutex_lock_slow<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::MutexLockSlow;
     let Some(header) = begin(regs, probe) else { return };
-    wait::<K>(header, regs, probe, return_address(regs), None);
+    wait::<K>(header, regs, probe, return_address, None);
 }
 
 /// `func (rw *RWMutex) Lock()` (1.18–1.27), which has no slow path of its own. It will wait when another writer holds
@@ -43,7 +44,7 @@ pub(crate) fn rwmutex_lock<K: Kernel>(regs: &Registers<'_>) {
     {
         return count_eventless(probe);
     }
-    wait::<K>(header, regs, probe, return_address(regs), None);
+    wait::<K>(header, regs, probe, return_address, None);
 }
 
 /// `func (wg *WaitGroup) Wait()` (1.18–1.27), which has no slow path of its own. It will wait when the counter, the upper
@@ -55,7 +56,7 @@ pub(crate) fn waitgroup_wait<K: Kernel>(regs: &Registers<'_>) {
     if read::<u64>(regs.arg0()).is_some_and(|state| state >> 32 == 0) {
         return count_eventless(probe);
     }
-    wait::<K>(header, regs, probe, return_address(regs), None);
+    wait::<K>(header, regs, probe, return_address, None);
 }
 
 /// `func notifyListWait(l *notifyList, t uint32)` (1.18–1.27), called by `sync.(*Cond).Wait`.
@@ -63,7 +64,7 @@ pub(crate) fn waitgroup_wait<K: Kernel>(regs: &Registers<'_>) {
 pub(crate) fn notify_list_wait<K: Kernel>(regs: &Registers<'_>) {
     let probe = ProbeId::NotifyListWait;
     let Some(header) = begin(regs, probe) else { return };
-    wait::<K>(header, regs, probe, callers_return_address(regs), None);
+    wait::<K>(header, regs, probe, callers_return_address, None);
 }
 
 #[inline(always)]
@@ -71,14 +72,21 @@ fn wait<K: Kernel>(
     mut header: Header,
     regs: &Registers<'_>,
     probe: ProbeId,
-    site_pc: u64,
+    site_pc: impl FnOnce(&Registers<'_>) -> u64,
     reason: Option<u32>,
 ) {
+    // It announces a park, and where waits are recorded as a whole nobody knows yet whether that is one of them.
+    if !records_anything() || config!(whole_waits) != 0 {
+        return count_filtered(probe);
+    }
     header.goid = goid_of(regs.g(), header.pid);
+    if !admits(&header, regs.g(), header.goid) {
+        return count_filtered(probe);
+    }
     let record = SyncWait {
         header,
         addr: regs.arg0(),
-        site_pc,
+        site_pc: site_pc(regs),
         wait_reason: reason.unwrap_or(0),
         has_reason: u32::from(reason.is_some()),
     };

@@ -21,6 +21,7 @@ pub mod types;
 pub mod version;
 
 mod build_version;
+mod go_statements;
 mod wait_reason;
 mod wrapper;
 

@@ -24,11 +24,13 @@ use crate::pipeline::{self, BoxedSink, Outcome, Targets, TraceOptions};
 use crate::probe::attach::AttachError;
 use crate::probe::budget::Budget;
 use crate::probe::catalog;
+use crate::probe::filter::{Filter, Place, Sample};
 use crate::probe::load::AttachMethod;
 use crate::sink::Tee;
 use crate::sink::json::Json;
 use crate::sink::pretty::{Events, Pretty, Until, View};
 use crate::target::Pid;
+use crate::target::id::ChanAddr;
 use crate::target::spawn::{SpawnError, find_program};
 
 /// Ring buffer sizes to choose from: below, a burst of one scheduler tick is lost; above, the kernel refuses.
@@ -39,6 +41,9 @@ const DEFAULT_RING_BYTES: u32 = 8 << 20;
 
 /// Snapshots a second to choose from with `--level snapshot`: more would not reach the output one by one.
 const RATES: std::ops::RangeInclusive<f64> = 0.01..=100.0;
+
+/// Where `--help` has what narrows a trace down.
+const FILTERS: &str = "What to record";
 
 /// Snapshots a second with `--level snapshot`.
 const DEFAULT_RATE: f64 = 10.0;
@@ -64,6 +69,12 @@ Examples:
 
   sudo goflow trace --pid 1234 --metrics 127.0.0.1:9464 > /dev/null
       For Prometheus: what the trace costs and sees; docs/metrics.md explains the metrics.
+  sudo goflow trace --pid 1234 --aggregate --duration 10s
+      No event, but how often each channel was used and how long goroutines waited, counted in the kernel.
+  sudo goflow trace --pid 1234 --min-block 100ms
+      Only waits of a tenth of a second and more: who waited for what, where, and who ended it.
+  sudo goflow trace --pid 1234 --created-at net/http --sample 1/100
+      One in a hundred of the goroutines that net/http creates.
   sudo goflow trace --pid 1234 --level snapshot --rate 5
       Without a probe: what changed between five looks a second at its memory.
 
@@ -114,6 +125,35 @@ pub(super) struct TraceArgs {
         allow_hyphen_values = true
     )]
     budget: Budget,
+    /// Record one of so many goroutines, such as 1/100: all that each of them does, and who wakes it
+    ///
+    /// Which ones is decided by a hash of their ids. Channels and waits of all goroutines are counted beside that, as by
+    /// --aggregate.
+    #[arg(long, value_name = "1/N", help_heading = FILTERS)]
+    sample: Option<Sample>,
+    /// Record only goroutines that were created there: a function, a package, packages below one (net/...), or FILE:LINE
+    ///
+    /// May be given several times. It is where the `go` statement stands, and holds for goroutines from before the trace as well.
+    #[arg(long, value_name = "PLACE", help_heading = FILTERS)]
+    created_at: Vec<Place>,
+    /// Of channel operations and waits record only those on this channel, by its address; may be given several times
+    ///
+    /// Addresses are in the lines of --format json, and in `goflow snapshot`. A wait is recorded when it ends, as with
+    /// --min-block. Belongs to one process.
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_channel, help_heading = FILTERS)]
+    channel: Vec<ChanAddr>,
+    /// Record a wait only when it lasted at least this long, such as 10ms or 100us, and then as one event, when it ends
+    ///
+    /// The event is `ready`, with the park that it ends. Waits that last are in snapshots, and in the summary. Channels and
+    /// waits of any length are counted beside that, as by --aggregate.
+    #[arg(long, value_name = "TIME", value_parser = parse_min_block, help_heading = FILTERS)]
+    min_block: Option<Duration>,
+    /// Count in the kernel: operations of each channel, and how long goroutines waited, by channel and by where they were created
+    ///
+    /// Alone it records no event, which costs goflow next to nothing however busy the target is. The counts are told when the
+    /// trace ends, and with --format json every ten seconds. Operations by `select` are not among them.
+    #[arg(long, help_heading = FILTERS)]
+    aggregate: bool,
     /// Stop after this time, such as 10s, 500ms or 1m30s; without it, when the target ends or on Ctrl-C
     ///
     /// Units are ms, s, m, h and d. A command is not ended: the trace stops, the summary is written, and goflow waits for
@@ -154,7 +194,7 @@ pub(super) struct TraceArgs {
 }
 
 /// Which probes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 enum Level {
     /// No probe at all: goroutines are read out of memory --rate times a second, and what changed is told
     Snapshot,
@@ -208,6 +248,8 @@ impl TraceArgs {
         } else if self.attach != Attach::Auto && self.level == Level::Snapshot {
             let message = "--attach is how probes go in, and --level snapshot has none: leave it out, or take --level lifecycle or more";
             (ErrorKind::ArgumentConflict, message)
+        } else if let Some(message) = self.misfit() {
+            (ErrorKind::ArgumentConflict, message)
         } else {
             return Ok(());
         };
@@ -231,6 +273,41 @@ impl TraceArgs {
         }
     }
 
+    /// Where the stream is thinned, the counts stay complete.
+    fn filter(&self) -> Filter {
+        Filter {
+            sample: self.sample,
+            created_at: self.created_at.clone(),
+            channels: self.channel.clone(),
+            min_block: self.min_block,
+            aggregate: self.aggregate || self.sample.is_some() || self.min_block.is_some(),
+        }
+    }
+
+    /// Why what is to be recorded does not go with the rest.
+    fn misfit(&self) -> Option<&'static str> {
+        let has_waits = self.level >= Level::Blocking;
+        if !self.filter().thins() {
+            None
+        } else if self.level == Level::Snapshot {
+            Some(
+                "what to record is about events of probes, and --level snapshot has none: take --level lifecycle or more",
+            )
+        } else if self.min_block.is_some() && !has_waits {
+            Some(
+                "--min-block is about waits, which --level lifecycle does not see: take --level blocking or more",
+            )
+        } else if !self.channel.is_empty() && !has_waits {
+            Some(
+                "--channel is about channels, which --level lifecycle does not see: take --level channels, or blocking for waits",
+            )
+        } else if !self.channel.is_empty() && self.pid.len() != 1 {
+            Some("--channel is an address in one process: give one --pid")
+        } else {
+            None
+        }
+    }
+
     fn options(&self) -> TraceOptions {
         TraceOptions {
             targets: self.targets(),
@@ -244,6 +321,7 @@ impl TraceArgs {
             duration: self.duration,
             budget: self.budget,
             metrics: self.metrics,
+            filter: self.filter(),
             stack_depth: self.stack_depth,
             ring_bytes: self.buffer.unwrap_or(DEFAULT_RING_BYTES),
             attach: match self.attach {
@@ -374,6 +452,20 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         Ok(Duration::ZERO) => Err("a trace needs some time, such as 10s".to_owned()),
         Ok(duration) => Ok(duration),
         Err(error) => Err(format!("{error}; it is a number with a unit: 500ms, 10s, 2m, 1h, 1d, or 1m30s")),
+    }
+}
+
+fn parse_min_block(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| {
+        format!("{error}; it is a number with a unit: 100us, 10ms, 1s, or 0s for waits of any length")
+    })
+}
+
+fn parse_channel(text: &str) -> Result<ChanAddr, String> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    match u64::from_str_radix(digits, 16) {
+        Ok(address) if address != 0 => Ok(ChanAddr(address)),
+        _ => Err("it is the address of a channel in hexadecimal digits, such as 0xc000102060".to_owned()),
     }
 }
 

@@ -5,7 +5,7 @@
 //! the record's real length.
 
 use super::event::{
-    ChanAddr, ChanOp, Event, EventKind, Goid, MonotonicNs, Pid, SyncPrimitive, Tid, WaitReason,
+    ChanAddr, ChanOp, EndedPark, Event, EventKind, Goid, MonotonicNs, Pid, SyncPrimitive, Tid, WaitReason,
 };
 use crate::binary::addr::RuntimeAddr;
 use bytemuck::{Pod, bytes_of_mut};
@@ -147,26 +147,44 @@ impl Record<'_> {
     fn park(&self) -> Result<EventKind, DecodeError> {
         let fixed: park::Park =
             prefix(self.bytes).ok_or_else(|| self.wrong_length(size_of::<park::Park>()))?;
-        let depth = fixed.depth as usize;
-        let stack = &self.bytes[size_of::<park::Park>()..];
-        let slots = stack.len() / 8;
-        if !stack.len().is_multiple_of(8) || ![0, park::SHORT_STACK, MAX_STACK_DEPTH].contains(&slots) {
-            return Err(self.wrong_length(size_of::<park::ParkWithStack<{ park::SHORT_STACK }>>()));
-        }
-        if depth > slots {
-            return Err(DecodeError::Count { probe: self.probe, count: depth as u64 });
-        }
-        let word = |bytes: &[u8]| prefix(bytes).map_or(0, |pc: u64| pc);
+        let slots = [0, park::SHORT_STACK, MAX_STACK_DEPTH];
         Ok(EventKind::Park {
             reason: self.reason(fixed.wait_reason)?,
             lock: address(fixed.lock),
-            stack: stack.chunks_exact(8).take(depth).map(word).map(RuntimeAddr).collect(),
+            stack: self.stack(size_of::<park::Park>(), fixed.depth, &slots)?,
         })
     }
 
+    /// The stack behind the fixed part of a record, which has room for one of `slots` frames.
+    fn stack(&self, fixed: usize, depth: u32, slots: &[usize]) -> Result<Box<[RuntimeAddr]>, DecodeError> {
+        let stack = self.bytes.get(fixed..).unwrap_or_default();
+        let room = stack.len() / 8;
+        if !stack.len().is_multiple_of(8) || !slots.contains(&room) {
+            return Err(self.wrong_length(fixed + park::SHORT_STACK * 8));
+        }
+        let depth = depth as usize;
+        if depth > room {
+            return Err(DecodeError::Count { probe: self.probe, count: depth as u64 });
+        }
+        let word = |bytes: &[u8]| prefix(bytes).map_or(0, |pc: u64| pc);
+        Ok(stack.chunks_exact(8).take(depth).map(word).map(RuntimeAddr).collect())
+    }
+
     fn ready(&self) -> Result<EventKind, DecodeError> {
-        let record: park::Ready = self.whole()?;
-        Ok(EventKind::Ready { target: known_goid(record.target) })
+        if self.bytes.len() <= size_of::<park::Ready>() {
+            let record: park::Ready = self.whole()?;
+            return Ok(EventKind::Ready { target: known_goid(record.target), ended: None });
+        }
+        let fixed: park::ParkThatEnded =
+            prefix(self.bytes).ok_or_else(|| self.wrong_length(size_of::<park::Ready>()))?;
+        let slots = [park::SHORT_STACK, MAX_STACK_DEPTH];
+        let ended = EndedPark {
+            since: MonotonicNs(fixed.parked_ns),
+            reason: self.reason(fixed.wait_reason)?,
+            lock: address(fixed.lock),
+            stack: self.stack(size_of::<park::ParkThatEnded>(), fixed.depth, &slots)?,
+        };
+        Ok(EventKind::Ready { target: known_goid(fixed.ready.target), ended: Some(Box::new(ended)) })
     }
 
     fn chan_make(&self) -> Result<EventKind, DecodeError> {
@@ -270,6 +288,29 @@ mod tests {
     fn an_operation_on_a_nil_channel_has_no_channel() {
         let nil = kind(bytes_of(&chan_op(FLAG_NONBLOCKING, 0)));
         assert!(matches!(nil, EventKind::ChanSend(ChanOp { chan: None, blocking: false, .. })));
+    }
+
+    fn wake_up_with_park(depth: u32, slots: usize) -> Vec<u8> {
+        let ready = park::Ready { header: header(ProbeId::Ready, 0), target: 9 };
+        let fixed = park::ParkThatEnded { ready, parked_ns: 5, lock: 0xc058, wait_reason: 14, depth };
+        let stack: Vec<u64> = (0x11..).take(slots).collect();
+        [bytes_of(&fixed), bytemuck::cast_slice(&stack)].concat()
+    }
+
+    #[test]
+    fn a_wake_up_may_have_the_park_that_it_ends() {
+        for slots in [park::SHORT_STACK, MAX_STACK_DEPTH] {
+            let EventKind::Ready { target, ended: Some(ended) } = kind(&wake_up_with_park(2, slots)) else {
+                panic!("no park");
+            };
+            let stack = [RuntimeAddr(0x11), RuntimeAddr(0x12)].into();
+            let lock = Some(RuntimeAddr(0xc058));
+            let expected = EndedPark { since: MonotonicNs(5), reason: WaitReason(14), lock, stack };
+            assert_eq!((target, *ended), (Some(Goid(9)), expected));
+        }
+        assert!(decode(&wake_up_with_park(9, park::SHORT_STACK)).is_err());
+        assert!(decode(&wake_up_with_park(0, 0)).is_err());
+        assert!(decode(&wake_up_with_park(0, 9)).is_err());
     }
 
     fn park(depth: u32, slots: usize) -> Vec<u8> {

@@ -46,6 +46,8 @@ pub enum EventKind {
     Ready {
         /// The goroutine woken; `None` when unreadable.
         target: Option<Goid>,
+        /// The park that this ends, where waits are recorded as a whole.
+        ended: Option<Box<EndedPark>>,
     },
     /// A channel was made.
     ChanMake {
@@ -90,6 +92,19 @@ pub enum EventKind {
         /// Return address in the caller of the slow path.
         site: Option<RuntimeAddr>,
     },
+}
+
+/// A park that is told of when it is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedPark {
+    /// When it began.
+    pub since: MonotonicNs,
+    /// Why.
+    pub reason: WaitReason,
+    /// The `lock` argument of `gopark`; `None` when nil.
+    pub lock: Option<RuntimeAddr>,
+    /// Return addresses of the goroutine that parked, innermost first, starting in the caller of `gopark`.
+    pub stack: Box<[RuntimeAddr]>,
 }
 
 /// A send, receive or close.

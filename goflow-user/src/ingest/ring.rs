@@ -148,14 +148,23 @@ impl RingReader {
         self.counters.eventless()
     }
 
-    /// Hits of each probe so far: the records that were taken, those that were lost, and the hits that needed none.
+    /// Hits of each probe so far that a filter left out.
+    ///
+    /// # Errors
+    /// The counters could not be read.
+    pub fn filtered(&self) -> Result<[u64; ProbeId::COUNT], LoadError> {
+        self.counters.filtered()
+    }
+
+    /// Hits of each probe so far: the records that were taken, those that were lost, those that were left out, and the hits
+    /// that needed none.
     ///
     /// # Errors
     /// The counters could not be read.
     pub fn hits(&self) -> Result<[u64; ProbeId::COUNT], LoadError> {
         let mut hits = self.counters.lost()?;
-        for (hits, others) in hits.iter_mut().zip(self.taken.iter().zip(self.counters.eventless()?)) {
-            *hits += others.0 + others.1;
+        for others in [self.taken, self.counters.eventless()?, self.counters.filtered()?] {
+            hits.iter_mut().zip(others).for_each(|(hits, others)| *hits += others);
         }
         Ok(hits)
     }

@@ -89,6 +89,8 @@ pub enum Missing {
     WaitsUnseen,
     /// The same, because those probes are out to keep to a budget.
     WaitsUnwatched,
+    /// Not every park and wake-up was to be recorded: what goroutines do is of the last snapshot.
+    WaitsThinned,
 }
 
 /// Whether parks and wake-ups are told of.
@@ -100,6 +102,8 @@ pub enum Waits {
     Unseen,
     /// None is at the moment, since those probes are out.
     Unwatched,
+    /// Some are, since the others were not to be recorded.
+    Thinned,
 }
 
 /// What of a session an overview depends on.
@@ -211,6 +215,7 @@ fn unseen(waits: Waits) -> Option<Missing> {
         Waits::Watched => None,
         Waits::Unseen => Some(Missing::WaitsUnseen),
         Waits::Unwatched => Some(Missing::WaitsUnwatched),
+        Waits::Thinned => Some(Missing::WaitsThinned),
     }
 }
 

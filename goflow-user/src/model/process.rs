@@ -6,7 +6,7 @@ use super::goroutine::{Cause, Goroutine, Impossible, State, Wait, Woken};
 use super::object::{Channel, Made, Objects, SyncObject};
 use super::runtime::Runtime;
 use crate::binary::addr::RuntimeAddr;
-use crate::ingest::event::{ChanOp, Event, EventKind};
+use crate::ingest::event::{ChanOp, EndedPark, Event, EventKind};
 use crate::target::Pid;
 use crate::target::id::{ChanAddr, Goid, MonotonicNs, SyncPrimitive, WaitReason};
 use crate::target::snapshot::{self, Blocked, BlockedOn, Direction, Entity, Reason, Snapshot};
@@ -211,9 +211,12 @@ impl Process {
                 self.create(event, *child, *created_at, *start);
             }
             EventKind::GoroutineExit => self.exit(event.goid, at),
-            EventKind::Park { reason, lock, stack } => self.park(event, *reason, *lock, stack),
-            EventKind::Ready { target } => {
+            EventKind::Park { reason, lock, stack } => self.park(event.goid, at, *reason, *lock, stack),
+            EventKind::Ready { target, ended } => {
                 self.acts(event.goid, at);
+                if let Some(EndedPark { since, reason, lock, stack }) = ended.as_deref() {
+                    self.park(*target, *since, *reason, *lock, stack);
+                }
                 self.ready(*target, event.goid, at);
             }
             EventKind::ChanMake { chan, cap, elem_size, elem_type, site } => {
@@ -382,9 +385,15 @@ impl Process {
         }
     }
 
-    fn park(&mut self, event: &Event, reason: WaitReason, lock: Option<RuntimeAddr>, stack: &[RuntimeAddr]) {
-        let at = event.t;
-        let Some(goid) = event.goid else { return self.nobody_knows_who(at) };
+    fn park(
+        &mut self,
+        goid: Option<Goid>,
+        at: MonotonicNs,
+        reason: WaitReason,
+        lock: Option<RuntimeAddr>,
+        stack: &[RuntimeAddr],
+    ) {
+        let Some(goid) = goid else { return self.nobody_knows_who(at) };
         self.step(goid, Cause::Parked, at, None);
         let on = self.waits_for(goid, reason, lock);
         for blocked in &on {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::binary::addr::RuntimeAddr;
-use crate::ingest::event::{ChanOp, EventKind};
+use crate::ingest::event::{ChanOp, EndedPark, EventKind};
 use crate::target::Tid;
 use crate::target::id::{ChanAddr, Goid, SyncPrimitive, WaitReason};
 use crate::target::snapshot::{self as seen, Blocked, BlockedOn, Direction, Stack};
@@ -59,7 +59,7 @@ fn park_on(chan: u64) -> EventKind {
 }
 
 fn ready(target: u64) -> EventKind {
-    EventKind::Ready { target: Some(Goid(target)) }
+    EventKind::Ready { target: Some(Goid(target)), ended: None }
 }
 
 fn op(chan: u64) -> ChanOp {
@@ -123,6 +123,17 @@ fn goroutine(model: &Model, goid: u64) -> &Goroutine {
 fn waits_for(model: &Model, goid: u64) -> Vec<(BlockedOn, u64)> {
     let wait = goroutine(model, goid).wait.as_ref().unwrap();
     wait.on.iter().map(|blocked| (blocked.on, blocked.address.unwrap().0)).collect()
+}
+
+#[test]
+fn a_wait_that_is_told_when_it_ends_is_one_from_its_park_on() {
+    let EventKind::Park { reason, lock, stack } = park_on(0xc0) else { panic!("no park") };
+    let ended = EndedPark { since: MonotonicNs(21), reason, lock, stack };
+    let ready = EventKind::Ready { target: Some(Goid(5)), ended: Some(Box::new(ended)) };
+    let model = after([event(10, 1, create(5)), event(50, 1, ready)]);
+    let woken = goroutine(&model, 5);
+    assert_eq!((woken.state, woken.waited_ns, woken.parks), (State::Awake, 29, 1));
+    assert_eq!(woken.woken, Some(Woken { by: Some(Goid(1)), at: MonotonicNs(50) }));
 }
 
 #[test]

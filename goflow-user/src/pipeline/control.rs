@@ -323,7 +323,7 @@ impl Running {
             host::run_before_others();
             output.run(&received)
         })?;
-        let (mut feed, state) = state::pair(options.level, Arc::clone(&window));
+        let (mut feed, state) = state::pair(options.level, &options.filter, Arc::clone(&window));
         let state = spawn("goflow-state", move || state.run())?;
         let (asks, asked) = unbounded();
         let (requests, requested) = unbounded();
@@ -342,7 +342,7 @@ impl Running {
             }
             let binary = meta.binary;
             if let Some(probes) = probes {
-                let mut source = Source::new(executable, &probes.plan, probes.reader);
+                let mut source = Source::new(executable, &probes.plan, probes.reader, probes.maps);
                 processes.iter().for_each(|process| source.know(process));
                 tell(&messages, processes.into_iter().map(Message::Process));
                 attached.push(probes.attached);
@@ -529,6 +529,8 @@ impl Running {
 
     /// Has the kernel see a process again that it may have lost sight of by an `exec`.
     fn renew(&self, pid: Pid, since: MonotonicNs) {
+        // A thread that is gone says why when it is joined.
+        let _ = self.requests.send(Request::Moved(pid));
         for (attached, (_, plan)) in self.attached.iter().zip(&self.plans) {
             match attached.renew(plan, pid) {
                 Ok(0) => {}
@@ -716,8 +718,9 @@ fn silence(alive: &[Pid], files: &[FileId], any: bool) -> Silence {
 /// Hits by probe, and what they are estimated to have cost.
 fn probe_hits(plans: &[(BinaryName, Plan)], totals: &Totals, books: &Books) -> Vec<ProbeHits> {
     let (mut list, costs) = (Vec::new(), books.costs());
-    let binaries = plans.iter().zip(&totals.tally.hits).zip(&totals.eventless).enumerate();
-    for (index, (((binary, plan), hits), eventless)) in binaries {
+    let others = totals.eventless.iter().zip(&totals.filtered);
+    let binaries = plans.iter().zip(&totals.tally.hits).zip(others).enumerate();
+    for (index, (((binary, plan), hits), (eventless, filtered))) in binaries {
         for planned in probed(plan) {
             let probe = planned.spec.probe;
             list.push(ProbeHits {
@@ -726,6 +729,7 @@ fn probe_hits(plans: &[(BinaryName, Plan)], totals: &Totals, books: &Books) -> V
                 function: planned.function.to_owned(),
                 hits: hits[probe as usize],
                 eventless: eventless[probe as usize],
+                filtered: filtered[probe as usize],
                 cost_ns: cost_of(planned, plan, hits, &costs),
                 estimate: books.estimate(index, probe),
             });

@@ -14,9 +14,10 @@ use crate::ingest::order::Orderer;
 use crate::ingest::ring::{Drained, RingReader};
 use crate::model::Seen;
 use crate::probe::catalog::Level;
-use crate::probe::load::LoadError;
+use crate::probe::load::{Biases, LoadError, Waits};
 use crate::probe::plan::Plan;
-use crate::sink::record::Coverage;
+use crate::probe::totals::TotalsReader;
+use crate::sink::record::{self, Coverage};
 use crate::target::Pid;
 use crate::target::executable::Executable;
 use crate::target::host::monotonic_ns;
@@ -37,6 +38,11 @@ const IDLE_PAUSE: Duration = Duration::from_millis(20);
 /// So many in one look are many.
 const MANY: usize = 2_048;
 
+/// How often what is counted in the kernel is told, nanoseconds.
+const BETWEEN_TOTALS_NS: u64 = 10_000_000_000;
+/// Channels, and places, of each process that are told of before the end.
+const TOTALS_BEFORE_THE_END: usize = 100;
+
 /// Events passed on at once.
 const BATCH: usize = 2048;
 
@@ -51,6 +57,20 @@ pub(super) struct Source {
     outside: Hits,
     /// Records from while some of the probes of their level were in and some were not.
     unwatched: Hits,
+    /// Tells the programs where processes are loaded; `None` where that is nowhere asked for.
+    biases: Option<Biases>,
+    /// Who waits since when; `None` where that is nowhere asked for.
+    waits: Option<Waits>,
+    /// What is counted in the kernel, if anything.
+    totals: Option<TotalsReader>,
+}
+
+/// What the programs keep of processes that the ingest thread meets and sees end.
+pub(super) struct Maps {
+    pub(super) biases: Biases,
+    pub(super) waits: Waits,
+    /// `None` where nothing is counted.
+    pub(super) totals: Option<TotalsReader>,
 }
 
 /// What control wants of the ingest thread.
@@ -63,6 +83,8 @@ pub(super) enum Request {
     Gap(Gap),
     /// Tell the model that a process runs another program now.
     Replaced(Pid),
+    /// A process has executed its program anew, and is loaded elsewhere.
+    Moved(Pid),
     /// Tell the model why there is no snapshot of a process.
     NoSnapshot(Pid, String),
     /// Tell the model and the sinks that the probes of these levels went in or out together, after the events before.
@@ -135,11 +157,14 @@ pub(super) struct Totals {
     pub(super) tally: Tally,
     /// Of each binary, hits that are no event.
     pub(super) eventless: Vec<Hits>,
+    /// Those of `hits` that a filter left out.
+    pub(super) filtered: Vec<Hits>,
     pub(super) processes: Vec<Pid>,
 }
 
 impl Source {
-    pub(super) fn new(executable: Arc<Executable>, plan: &Plan, reader: RingReader) -> Self {
+    pub(super) fn new(executable: Arc<Executable>, plan: &Plan, reader: RingReader, maps: Maps) -> Self {
+        let Maps { biases, waits, totals } = maps;
         let mut sites: HashMap<ProbeId, Vec<LinkAddr>> = HashMap::new();
         for planned in &plan.sites {
             sites.entry(planned.spec.probe).or_default().push(planned.site.address);
@@ -151,6 +176,9 @@ impl Source {
             known: HashMap::new(),
             outside: [0; ProbeId::COUNT],
             unwatched: [0; ProbeId::COUNT],
+            biases: (plan.config.filter_created != 0 && plan.config.is_pie != 0).then_some(biases),
+            waits: (plan.config.whole_waits != 0 || plan.config.aggregate != 0).then_some(waits),
+            totals,
         }
     }
 
@@ -162,6 +190,33 @@ impl Source {
     /// Hits so far while all probes of their level were in, likewise.
     fn watched(&self) -> Result<Hits, LoadError> {
         Ok(without(self.reader.hits()?, &self.unwatched))
+    }
+
+    /// Tells what was counted in the kernel of one process, if anything is.
+    fn tell_totals(
+        &self,
+        pid: Pid,
+        t: MonotonicNs,
+        is_last: bool,
+        outbox: &mut Outbox,
+    ) -> Result<(), LoadError> {
+        let Some(reader) = &self.totals else { return Ok(()) };
+        let (mut totals, uncounted) = (reader.of(pid)?, reader.uncounted()?);
+        let all = totals.channels.len() + totals.sites.len();
+        if !is_last {
+            totals.channels.truncate(TOTALS_BEFORE_THE_END);
+            totals.sites.truncate(TOTALS_BEFORE_THE_END);
+        }
+        let left_out = (all - totals.channels.len() - totals.sites.len()) as u64;
+        outbox.push(Message::Totals(Box::new(record::Totals {
+            pid,
+            t,
+            is_last,
+            totals,
+            left_out,
+            uncounted,
+        })));
+        Ok(())
     }
 
     /// Takes note of a process that was there before the first event.
@@ -206,6 +261,8 @@ pub(super) struct Ingest {
     seen: HashMap<Pid, Seen>,
     /// Changes inferred so far.
     inferred: u64,
+    /// When what is counted in the kernel was last told.
+    totals_told: MonotonicNs,
     window: Arc<Window>,
     spans: Arc<Spans>,
     /// Where probes of levels went in or out together, which has not been told of.
@@ -248,6 +305,7 @@ impl Ingest {
             alive: processes.clone(),
             seen: HashMap::new(),
             inferred: 0,
+            totals_told: MonotonicNs(monotonic_ns()),
             window,
             spans,
             coverage: Vec::new(),
@@ -297,6 +355,10 @@ impl Ingest {
         self.tell_coverage(certain);
         self.tell_snapshots(certain);
         self.tell_exits(certain);
+        if now.0.saturating_sub(self.totals_told.0) >= BETWEEN_TOTALS_NS {
+            self.totals_told = now;
+            self.tell_totals(now, false);
+        }
         self.pass_on(Outbox::pump);
         self.tell_tallies(now)?;
         Ok(taken)
@@ -304,7 +366,9 @@ impl Ingest {
 
     /// One look at the buffers of one binary, and whether anything was lost.
     fn drain(&mut self, index: usize, now: MonotonicNs) -> Result<(Drained, bool), LoadError> {
-        let Source { executable, reader, sites, known, outside, unwatched } = &mut self.sources[index];
+        let source = &mut self.sources[index];
+        let Source { executable, reader, sites, known, outside, unwatched, biases, waits: _, totals: _ } =
+            source;
         let mut appeared = Vec::new();
         let mut seen = |decoded: &Decoded| {
             outside[decoded.probe as usize] += u64::from(!self.window.contains(decoded.event.t));
@@ -315,6 +379,9 @@ impl Ingest {
         let drained = reader.drain(now, &mut self.orderer, &mut seen);
         let losses = reader.losses(now)?;
         let has_lost = !losses.is_empty();
+        if let Some(biases) = biases {
+            appeared.iter().for_each(|start: &ProcessStart| biases.insert(start.pid, start.bias));
+        }
         for start in appeared {
             self.meet(start);
         }
@@ -338,6 +405,12 @@ impl Ingest {
                     self.outbox.push(Message::Gap(gap));
                 }
                 Request::Replaced(pid) => self.feed.ended(pid),
+                Request::Moved(pid) => {
+                    self.sources
+                        .iter_mut()
+                        .filter_map(|source| source.biases.as_mut())
+                        .for_each(|one| one.remove(pid));
+                }
                 Request::NoSnapshot(pid, why) => self.feed.no_snapshot(pid, why),
                 Request::Coverage(coverage) => self.coverage.push(coverage),
                 Request::Tally(answer) => self.tallies.push(answer),
@@ -451,7 +524,14 @@ impl Ingest {
     fn tell_exits(&mut self, until: MonotonicNs) {
         for exit in self.ending.extract_if(.., |exit| exit.t < until) {
             for source in &mut self.sources {
-                source.known.remove(&exit.pid);
+                if source.known.remove(&exit.pid).is_some() {
+                    let last = source.tell_totals(exit.pid, exit.t, true, &mut self.outbox);
+                    tell_unread(
+                        last.and_then(|()| source.totals.as_mut().map_or(Ok(()), |one| one.forget(exit.pid))),
+                    );
+                }
+                source.biases.iter_mut().for_each(|biases| biases.remove(exit.pid));
+                source.waits.iter_mut().for_each(|waits| waits.forget(exit.pid));
             }
             let is_known = self.alive.remove(&exit.pid);
             self.seen.remove(&exit.pid);
@@ -463,6 +543,15 @@ impl Ingest {
             }
             if is_known {
                 self.outbox.push(Message::Exit(exit));
+            }
+        }
+    }
+
+    /// Tells what was counted in the kernel of every process that lives.
+    fn tell_totals(&mut self, t: MonotonicNs, is_last: bool) {
+        for source in &self.sources {
+            for &pid in source.known.keys() {
+                tell_unread(source.tell_totals(pid, t, is_last, &mut self.outbox));
             }
         }
     }
@@ -492,6 +581,7 @@ impl Ingest {
         self.tell_coverage(MonotonicNs(u64::MAX));
         self.tell_snapshots(MonotonicNs(u64::MAX));
         self.tell_exits(MonotonicNs(u64::MAX));
+        self.tell_totals(self.window.end(), true);
         self.pass_on(Outbox::flush);
         Ok(Totals {
             tally: self.tally(MonotonicNs(monotonic_ns()))?,
@@ -500,8 +590,16 @@ impl Ingest {
                 .iter()
                 .map(|source| source.reader.eventless())
                 .collect::<Result<_, _>>()?,
+            filtered: self.sources.iter().map(|source| source.reader.filtered()).collect::<Result<_, _>>()?,
             processes: self.processes.into_iter().collect(),
         })
+    }
+}
+
+/// The stream goes on without.
+fn tell_unread(totals: Result<(), LoadError>) {
+    if let Err(error) = totals {
+        tracing::warn!("{error}");
     }
 }
 

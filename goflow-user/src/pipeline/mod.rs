@@ -35,8 +35,9 @@ use crate::ingest::event::{Event, Gap, Lost, MonotonicNs};
 use crate::model::Inferred;
 use crate::probe::budget::Budget;
 use crate::probe::catalog::Level;
+use crate::probe::filter::Filter;
 use crate::probe::load::AttachMethod;
-use crate::sink::record::{Coverage, Meta, Progress, Sink};
+use crate::sink::record::{Coverage, Meta, Progress, Sink, Totals};
 use crate::target::Pid;
 use crate::target::snapshot::Snapshot;
 use std::ffi::OsString;
@@ -81,6 +82,8 @@ pub struct TraceOptions {
     pub budget: Budget,
     /// Where to serve metrics, an address that no other machine reaches; `None` for nowhere.
     pub metrics: Option<SocketAddr>,
+    /// What is recorded.
+    pub filter: Filter,
 }
 
 /// How a session ended.
@@ -109,6 +112,7 @@ enum Message {
     Lost(Lost),
     Gap(Gap),
     Coverage(Vec<Coverage>),
+    Totals(Box<Totals>),
     Progress(Progress),
 }
 

@@ -106,6 +106,7 @@ impl Output {
                 self.record(&Record::Gap(gap))
             }
             Message::Coverage(together) => self.record(&Record::Coverage(together)),
+            Message::Totals(totals) => self.record(&Record::Totals(totals)),
             Message::Progress(progress) => self.record(&Record::Progress(progress)),
         }
     }
@@ -156,6 +157,7 @@ fn has_events(message: &Message) -> bool {
         | Message::Lost(_)
         | Message::Gap(_)
         | Message::Coverage(_)
+        | Message::Totals(_)
         | Message::Progress(_) => false,
     }
 }

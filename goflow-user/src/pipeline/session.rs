@@ -1,6 +1,7 @@
 //! From options to probes in place: opens the targets, analyses their binaries, plans, loads and attaches.
 
 use super::TraceOptions;
+use super::ingest::Maps;
 use super::names::{self, ProcessStart};
 use super::phases::Phases;
 use super::snapshots::{Looks, Pace, Wanted};
@@ -12,6 +13,7 @@ use crate::ingest::ring::RingReader;
 use crate::probe::attach::{self, AttachError, Attached, Scope};
 use crate::probe::catalog::Level;
 use crate::probe::feature::{self, Support};
+use crate::probe::filter::Filter;
 use crate::probe::keeper::{Duty, Keep, Keeper};
 use crate::probe::load::{self, AttachMethod, KernelSide, Programs};
 use crate::probe::plan::{Plan, PlannedSite};
@@ -64,6 +66,7 @@ pub(super) struct Probes {
     pub(super) plan: Plan,
     pub(super) attached: Attached,
     pub(super) reader: RingReader,
+    pub(super) maps: Maps,
 }
 
 impl Environment {
@@ -201,7 +204,11 @@ impl Prepared {
             return Ok(Self { executable, scope, offset_source, loaded: None });
         }
         let path = executable.path().display();
-        let plan = Plan::new(binary, &offsets, options.level, options.stack_depth);
+        let mut plan = Plan::new(binary, &offsets, options.level, options.stack_depth);
+        if options.filter.thins() {
+            let applied = options.filter.apply(&mut plan, binary, &offsets);
+            applied.with_context(|| format!("the filter does not fit {}", executable.path().display()))?;
+        }
         if plan.sites.is_empty() {
             bail!("{path} has no function that goflow could probe: {}", reasons(&plan));
         }
@@ -209,7 +216,10 @@ impl Prepared {
         let filter = attach::needs_target_filter(environment.method, environment.kernel_version, &scope);
         let (programs, kernel_side) = load::load(&plan, environment.method, filter, options.ring_bytes)?;
         environment.phases.done(&format!("eBPF programs loaded: {path}"));
-        let kernel_side = allow(kernel_side, &scope, filter)?;
+        let mut kernel_side = allow(kernel_side, &scope, filter)?;
+        if let Scope::Processes(pids) = &scope {
+            pids.iter().try_for_each(|&pid| kernel_side.add_channels(pid, &plan.chosen.channels))?;
+        }
         let loaded = Some(Loaded { plan, programs, kernel_side });
         Ok(Self { executable, scope, offset_source, loaded })
     }
@@ -239,7 +249,13 @@ impl Loaded {
         environment: &Environment,
     ) -> anyhow::Result<Traced> {
         let Self { plan, programs, kernel_side } = self;
-        let KernelSide { events, counters, goid_memory, .. } = kernel_side;
+        let KernelSide { events, counters, goid_memory, mut biases, totals, waits, wait_epoch, .. } =
+            kernel_side;
+        if let (Scope::Processes(pids), true) = (scope, executable.binary().is_pie()) {
+            for (pid, bias) in pids.iter().filter_map(|&pid| Some((pid, bias_of(&executable, pid)?))) {
+                biases.insert(pid, bias);
+            }
+        }
         let start = MonotonicNs(host::monotonic_ns());
         let lease = lease.map(AsFd::as_fd);
         let by_level = environment.by_level;
@@ -251,6 +267,7 @@ impl Loaded {
         )?;
         environment.phases.done(&format!("probes in: {}", executable.path().display()));
         attached.remember_goids(&plan, goid_memory)?;
+        attached.tell_gaps_in_waits(wait_epoch);
         let meta = Meta {
             attach_method: environment.method.name(),
             start,
@@ -268,7 +285,7 @@ impl Loaded {
         };
         let reader = RingReader::new(events, counters, start);
         let wanted = processes.iter().map(Wanted::announced).collect();
-        let probes = Some(Probes { plan, attached, reader });
+        let probes = Some(Probes { plan, attached, reader, maps: Maps { biases, waits, totals } });
         Ok(Traced { executable, probes, meta, processes, wanted, search: false })
     }
 }
@@ -348,6 +365,7 @@ fn meta(
         start: MonotonicNs(host::monotonic_ns()),
         attach_ns: 0,
         wall_clock_offset_ns: host::wall_clock_offset_ns(),
+        filter: Some(options.filter.clone()).filter(Filter::thins),
         probes: Vec::new(),
         unavailable: Vec::new(),
     }
@@ -390,14 +408,17 @@ fn allow(mut kernel_side: KernelSide, scope: &Scope, filter: bool) -> anyhow::Re
 /// Where a running process has its binary; `None` leaves that to its first event, as for a child that has not executed
 /// its program yet.
 fn running(executable: &Arc<Executable>, pid: Pid) -> Option<ProcessStart> {
-    let binary = executable.binary();
-    let bias = if binary.is_pie() {
-        let same = Executable::id_of_process(pid).is_ok_and(|id| id == executable.id());
-        same.then(|| process::load_bias(pid, binary.image().lowest_address()).ok())??
-    } else {
-        LoadBias(0)
-    };
+    let bias = bias_of(executable, pid)?;
     Some(ProcessStart { pid, executable: Arc::clone(executable), bias })
+}
+
+fn bias_of(executable: &Executable, pid: Pid) -> Option<LoadBias> {
+    let binary = executable.binary();
+    if !binary.is_pie() {
+        return Some(LoadBias(0));
+    }
+    let same = Executable::id_of_process(pid).is_ok_and(|id| id == executable.id());
+    same.then(|| process::load_bias(pid, binary.image().lowest_address()).ok())?
 }
 
 fn probes(plan: &Plan) -> Vec<ProbeMeta> {

@@ -9,6 +9,7 @@ use crate::binary::addr::RuntimeAddr;
 use crate::ingest::event::{Event, Gap, LossPoint, Lost, MonotonicNs};
 use crate::model::{Limits, Model, Outlook, Overview, Process, Runtime, Waits};
 use crate::probe::catalog::Level;
+use crate::probe::filter::Filter;
 use crate::sink::record::{Coverage, ProcessState};
 use crate::target::Pid;
 use crate::target::executable::Executable;
@@ -57,6 +58,8 @@ pub(super) struct State {
     on_the_way: Arc<AtomicUsize>,
     /// Whether parks and wake-ups are among the events.
     waits: Waits,
+    /// A filter leaves some of them out.
+    is_thinned: bool,
     model: Model,
     accounts: HashMap<Pid, Account>,
 }
@@ -71,7 +74,7 @@ struct Account {
 }
 
 /// Both ends, for a session at this level.
-pub(super) fn pair(level: Level, window: Arc<Window>) -> (Feed, State) {
+pub(super) fn pair(level: Level, filter: &Filter, window: Arc<Window>) -> (Feed, State) {
     let (sender, facts) = unbounded();
     let on_the_way = Arc::<AtomicUsize>::default();
     let feed = Feed {
@@ -86,7 +89,12 @@ pub(super) fn pair(level: Level, window: Arc<Window>) -> (Feed, State) {
         State {
             facts,
             on_the_way,
-            waits: if level == Level::Lifecycle { Waits::Unseen } else { Waits::Watched },
+            waits: match level {
+                Level::Lifecycle => Waits::Unseen,
+                _ if filter.thins() => Waits::Thinned,
+                _ => Waits::Watched,
+            },
+            is_thinned: filter.thins(),
             model: Model::new(Limits { retention_ns: RETENTION_NS, ..Limits::default() }),
             accounts: HashMap::new(),
         },
@@ -228,7 +236,11 @@ impl State {
             return;
         }
         if level == Level::Blocking {
-            self.waits = if is_watched { Waits::Watched } else { Waits::Unwatched };
+            self.waits = match (is_watched, self.is_thinned) {
+                (false, _) => Waits::Unwatched,
+                (true, true) => Waits::Thinned,
+                (true, false) => Waits::Watched,
+            };
         }
         self.model.unwatched(t);
     }
@@ -257,7 +269,7 @@ mod tests {
     use crate::target::id::Goid;
 
     fn events(times: std::ops::Range<u64>) -> Vec<Event> {
-        let kind = || EventKind::Ready { target: Some(Goid(2)) };
+        let kind = || EventKind::Ready { target: Some(Goid(2)), ended: None };
         let event =
             |t| Event { t: MonotonicNs(t), pid: Pid(1), tid: Tid(1), goid: Some(Goid(1)), kind: kind() };
         times.map(event).collect()
@@ -277,7 +289,7 @@ mod tests {
 
     #[test]
     fn what_the_model_does_not_get_in_time_it_is_told_to_have_lost() {
-        let (mut feed, state) = pair(Level::Channels, Arc::new(Window::open()));
+        let (mut feed, state) = pair(Level::Channels, &Filter::default(), Arc::new(Window::open()));
         let most = MOST_ON_THE_WAY as u64;
         assert!(feed.events(&events(0..most)));
         assert!(!feed.events(&events(most..most + 3)));
@@ -292,7 +304,7 @@ mod tests {
     #[test]
     fn what_happens_after_the_window_is_not_the_models() {
         let window = Arc::new(Window::open());
-        let (mut feed, state) = pair(Level::Channels, Arc::clone(&window));
+        let (mut feed, state) = pair(Level::Channels, &Filter::default(), Arc::clone(&window));
         window.close();
         let now = crate::target::host::monotonic_ns();
         assert!(feed.events(&events(now - 1_000_000_000..now - 999_999_998)));

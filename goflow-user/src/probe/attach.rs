@@ -9,7 +9,7 @@ use super::catalog::Level;
 use super::feature;
 use super::keeper::{Keep, Keeper, KeeperError};
 use super::link::{self, Order, Place, Refusal};
-use super::load::{AttachMethod, GoidMemory, LoadError, Programs};
+use super::load::{AttachMethod, GoidMemory, LoadError, Programs, WaitEpoch};
 use super::plan::Plan;
 use crate::target::Pid;
 use goflow_common::probe::ProbeId;
@@ -84,6 +84,7 @@ pub enum Scope {
 pub struct Attached {
     links: Links,
     goid_memory: Option<GoidMemory>,
+    wait_epoch: Option<WaitEpoch>,
     took: Duration,
 }
 
@@ -136,7 +137,7 @@ pub fn attach(
             Links::Kept { keeper: Arc::clone(keeper), number }
         }
     };
-    Ok(Attached { links, goid_memory: None, took: start.elapsed() })
+    Ok(Attached { links, goid_memory: None, wait_epoch: None, took: start.elapsed() })
 }
 
 /// What is to be probed, and the programs that its places count from.
@@ -228,6 +229,11 @@ impl Attached {
         Ok(())
     }
 
+    /// Where waits are recorded or counted as a whole: lets the programs know whenever they did not see all of them.
+    pub fn tell_gaps_in_waits(&mut self, epoch: WaitEpoch) {
+        self.wait_epoch = Some(epoch);
+    }
+
     /// Puts the probes of `pid` in anew if it has executed the file from another thread than its first, since when the kernel
     /// has not seen it. Returns for how many processes that was done. `plan` is the one they were attached by.
     ///
@@ -251,7 +257,13 @@ impl Attached {
         }
         let Links::Kept { keeper, number } = &self.links else { return Ok(()) };
         let groups = levels.iter().copied().map(group_of).collect();
-        keeper.withdraw(*number, groups).map_err(|error| told(error, plan))
+        keeper.withdraw(*number, groups).map_err(|error| told(error, plan))?;
+        if levels.contains(&Level::Blocking)
+            && let Some(epoch) = &mut self.wait_epoch
+        {
+            epoch.advance()?;
+        }
+        Ok(())
     }
 
     /// Puts them in again, for those of `alive` that they were for, or for everybody.

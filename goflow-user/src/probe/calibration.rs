@@ -12,6 +12,7 @@ use super::buffer::EventBuffer;
 use super::catalog::CATALOG;
 use super::cost::{Costs, HitCost};
 use super::feature;
+use super::filter::Chosen;
 use super::keeper::{Keep, Keeper};
 use super::load::{self, AttachMethod, LoadError, Programs};
 use super::plan::{Plan, PlannedSite};
@@ -190,7 +191,7 @@ fn plan(probe: impl Fn(&Place) -> Option<ProbeId>) -> Result<Plan, CalibrationEr
         stack_depth: SHORT_STACK as u32,
         ..bytemuck::Zeroable::zeroed()
     };
-    Ok(Plan { sites, unavailable: Vec::new(), config })
+    Ok(Plan { sites, unavailable: Vec::new(), config, chosen: Chosen::default() })
 }
 
 fn planned(place: &Place, probe: ProbeId) -> Result<PlannedSite, CalibrationError> {

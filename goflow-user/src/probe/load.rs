@@ -5,10 +5,14 @@
 //! [`super::multi`], maps and all.
 
 use super::buffer::{EventBuffer, Rings};
+use super::filter::{Chosen, MOST};
 use super::plan::Plan;
+use super::totals::{TotalsError, TotalsReader};
 use super::{multi, sys};
+use crate::binary::addr::LoadBias;
 use crate::target::Pid;
 use crate::target::host::{is_out_of_files, monotonic_ns};
+use crate::target::id::ChanAddr;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::{ProgramError, UProbe};
 use aya::{Ebpf, EbpfLoader};
@@ -59,6 +63,9 @@ pub enum LoadError {
     /// A map could not be created or opened.
     #[error("an eBPF map could not be set up; `goflow doctor` tells what this kernel or user lacks")]
     Map(#[from] aya::maps::MapError),
+    /// What was counted in the kernel could not be read.
+    #[error(transparent)]
+    Totals(#[from] TotalsError),
     /// What a map holds from the start could not be put there.
     #[error("an eBPF map could not be filled: {0}")]
     Fill(#[source] io::Error),
@@ -150,14 +157,25 @@ pub struct KernelSide {
     pub counters: Counters,
     /// Lets the programs remember goids.
     pub goid_memory: GoidMemory,
+    /// Where each process of a position-independent binary is loaded, for the filter by creation.
+    pub biases: Biases,
+    /// Who waits since when, for what is recorded or counted of whole waits.
+    pub waits: Waits,
+    /// Lets the programs know that waits were not seen for a time.
+    pub wait_epoch: WaitEpoch,
+    /// What is counted in the kernel, where that was asked for.
+    pub totals: Option<TotalsReader>,
     /// Which processes to record, where the filter is on.
     targets: HashMap<MapData, u32, u8>,
+    go_statements: HashMap<MapData, u64, u8>,
+    channels: HashMap<MapData, [u64; 2], u8>,
 }
 
 /// Per-probe counters of the kernel side.
 pub struct Counters {
     lost: PerCpuArray<MapData, [u64; ProbeId::COUNT]>,
     eventless: PerCpuArray<MapData, [u64; ProbeId::COUNT]>,
+    filtered: PerCpuArray<MapData, [u64; ProbeId::COUNT]>,
 }
 
 /// Loads what `plan` needs. `filter_targets` makes the programs record only processes named by
@@ -172,7 +190,7 @@ pub fn load(
     ring_bytes: u32,
 ) -> Result<(Programs, KernelSide), LoadError> {
     check_layout(OBJECT)?;
-    let sizes = BufferSizes::new(method, ring_bytes);
+    let sizes = Sizes::new(method, ring_bytes, plan);
     let Geometry { rings, chunks } = sizes.own;
     let config =
         ProbeConfig { filter_targets: u32::from(filter_targets), rings, ring_chunks: chunks, ..plan.config };
@@ -181,7 +199,7 @@ pub fn load(
     match method {
         AttachMethod::UprobeMulti => {
             let (program, mut maps) = multi::load(OBJECT, MULTI_PROGRAM, globals, &sizes.entries())?;
-            let kernel_side = KernelSide::take(|name| maps.remove(name), method, sizes)?;
+            let kernel_side = KernelSide::take(|name| maps.remove(name), method, sizes, &plan.chosen)?;
             Ok((Programs::One { program, method }, kernel_side))
         }
         AttachMethod::PerfEvent => {
@@ -194,34 +212,64 @@ pub fn load(
             }
             let mut ebpf = loader.load(OBJECT)?;
             load_per_probe(&mut ebpf, plan)?;
-            let kernel_side = KernelSide::take(|name| ebpf.take_map(name), method, sizes)?;
+            let kernel_side = KernelSide::take(|name| ebpf.take_map(name), method, sizes, &plan.chosen)?;
             Ok((Programs::PerProbe(Box::new(ebpf)), kernel_side))
         }
     }
 }
 
-/// How large each of the two kinds of buffer is; the one that the programs do not use is as small as may be.
+/// Goroutines whose waits are remembered at a time. A park that finds no room is recorded as without a filter.
+const MOST_WAITS: u32 = 262_144;
+
+/// Channels, and places that create goroutines, that are counted by themselves.
+const MOST_TOTALS: (u32, u32) = (16_384, 8_192);
+
+/// How large the maps are; what the programs do not use is as small as may be.
 #[derive(Clone, Copy)]
-struct BufferSizes {
+struct Sizes {
     kernel_bytes: u32,
     own: Geometry,
+    go_statements: u32,
+    channels: u32,
+    waits: u32,
+    has_totals: bool,
 }
 
-impl BufferSizes {
-    fn new(method: AttachMethod, bytes: u32) -> Self {
-        match method {
+impl Sizes {
+    fn new(method: AttachMethod, bytes: u32, plan: &Plan) -> Self {
+        let (kernel_bytes, own) = match method {
             AttachMethod::UprobeMulti => {
                 let cpus = aya::util::nr_cpus().map_or(1, |cpus| cpus as u32);
-                Self { kernel_bytes: rustix::param::page_size() as u32, own: Geometry::new(bytes, cpus) }
+                (rustix::param::page_size() as u32, Geometry::new(bytes, cpus))
             }
-            AttachMethod::PerfEvent => Self { kernel_bytes: bytes, own: Geometry { rings: 1, chunks: 1 } },
+            AttachMethod::PerfEvent => (bytes, Geometry { rings: 1, chunks: 1 }),
+        };
+        let room_for = |count: usize| count.clamp(1, MOST) as u32;
+        let has_totals = plan.config.aggregate != 0;
+        Self {
+            kernel_bytes,
+            own,
+            go_statements: room_for(plan.chosen.go_statements.len()),
+            channels: room_for(plan.chosen.channels.len()),
+            waits: if has_totals || plan.config.whole_waits != 0 { MOST_WAITS } else { 1 },
+            has_totals,
         }
     }
 
     /// Of each map whose size is not that of the object.
-    fn entries(self) -> [(&'static str, u32); 3] {
+    fn entries(self) -> [(&'static str, u32); 8] {
         let Geometry { rings, chunks } = self.own;
-        [("EVENTS", self.kernel_bytes), ("RING_POSITIONS", rings), ("RING_CHUNKS", rings * chunks)]
+        let (channels, sites) = if self.has_totals { MOST_TOTALS } else { (1, 1) };
+        [
+            ("EVENTS", self.kernel_bytes),
+            ("RING_POSITIONS", rings),
+            ("RING_CHUNKS", rings * chunks),
+            ("GO_STATEMENTS", self.go_statements),
+            ("CHANNELS", self.channels),
+            ("PARKED", self.waits),
+            ("CHANNEL_TOTALS", channels),
+            ("SITE_TOTALS", sites),
+        ]
     }
 }
 
@@ -282,7 +330,8 @@ impl KernelSide {
     fn take(
         mut find: impl FnMut(&str) -> Option<Map>,
         method: AttachMethod,
-        sizes: BufferSizes,
+        sizes: Sizes,
+        chosen: &Chosen,
     ) -> Result<Self, LoadError> {
         let mut map = |name| find(name).ok_or(LoadError::Missing(name));
         let events = match method {
@@ -295,15 +344,39 @@ impl KernelSide {
             }
             AttachMethod::PerfEvent => EventBuffer::Kernel(RingBuf::try_from(map("EVENTS")?)?),
         };
-        Ok(Self {
+        let totals = (map("CHANNEL_TOTALS")?, map("SITE_TOTALS")?, map("UNCOUNTED")?);
+        let totals = TotalsReader::new(totals.0, totals.1, totals.2)?;
+        let mut kernel_side = Self {
             events,
             counters: Counters {
                 lost: PerCpuArray::try_from(map("LOST")?)?,
                 eventless: PerCpuArray::try_from(map("EVENTLESS")?)?,
+                filtered: PerCpuArray::try_from(map("FILTERED")?)?,
             },
+            biases: Biases(HashMap::try_from(map("BIASES")?)?),
+            waits: Waits(HashMap::try_from(map("PARKED")?)?),
+            wait_epoch: WaitEpoch(Array::try_from(map("WAIT_EPOCH")?)?),
+            totals: sizes.has_totals.then_some(totals),
             goid_memory: GoidMemory(Array::try_from(map("GOID_EPOCH")?)?),
             targets: HashMap::try_from(map("TARGETS")?)?,
-        })
+            go_statements: HashMap::try_from(map("GO_STATEMENTS")?)?,
+            channels: HashMap::try_from(map("CHANNELS")?)?,
+        };
+        for statement in &chosen.go_statements {
+            kernel_side.go_statements.insert(statement.0, 1, 0)?;
+        }
+        Ok(kernel_side)
+    }
+
+    /// Lets the programs record what this process does with these channels.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn add_channels(&mut self, pid: Pid, channels: &[ChanAddr]) -> Result<(), LoadError> {
+        for channel in channels {
+            self.channels.insert([channel.0, pid.0.into()], 1, 0)?;
+        }
+        Ok(())
     }
 
     /// Lets the programs record this process.
@@ -312,6 +385,51 @@ impl KernelSide {
     /// The map is full (1,024 processes) or the kernel refused.
     pub fn add_target(&mut self, pid: Pid) -> Result<(), LoadError> {
         Ok(self.targets.insert(pid.0, 1, 0)?)
+    }
+}
+
+/// Where the processes of a position-independent binary are loaded. One that is not in it is recorded whole.
+pub struct Biases(HashMap<MapData, u32, u64>);
+
+impl Biases {
+    /// Tells the programs of a process. Where there is no room for it, it is recorded whole.
+    pub fn insert(&mut self, pid: Pid, bias: LoadBias) {
+        if let Err(error) = self.0.insert(pid.0, bias.0, 0) {
+            tracing::debug!(%error, "process {pid} is recorded whole");
+        }
+    }
+
+    /// The process has ended, or is loaded elsewhere by now.
+    pub fn remove(&mut self, pid: Pid) {
+        // One that was never told of is not there.
+        let _ = self.0.remove(&pid.0);
+    }
+}
+
+/// Who waits since when.
+pub struct Waits(HashMap<MapData, [u64; 2], [u64; 3]>);
+
+impl Waits {
+    /// Forgets a process that has ended.
+    pub fn forget(&mut self, pid: Pid) {
+        // What the kernel does not give now is overwritten, or stays in the way of nobody but a later process of this pid.
+        let gone: Vec<[u64; 2]> =
+            self.0.keys().filter_map(Result::ok).filter(|[_, of]| *of == u64::from(pid.0)).collect();
+        gone.iter().for_each(|key| _ = self.0.remove(key));
+    }
+}
+
+/// Which of the waits were seen without a gap.
+pub struct WaitEpoch(Array<MapData, u32>);
+
+impl WaitEpoch {
+    /// Probes on parks or wake-ups went out: what waits since before may have gone on unseen.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn advance(&mut self) -> Result<(), LoadError> {
+        let epoch = self.0.get(&0, 0)?;
+        Ok(self.0.set(0, epoch.wrapping_add(1), 0)?)
     }
 }
 
@@ -339,6 +457,14 @@ impl Counters {
         sum(&self.lost)
     }
 
+    /// Hits by probe that a filter left out.
+    ///
+    /// # Errors
+    /// The map could not be read.
+    pub fn filtered(&self) -> Result<[u64; ProbeId::COUNT], LoadError> {
+        sum(&self.filtered)
+    }
+
     /// Hits by probe that are no event.
     ///
     /// # Errors
@@ -349,7 +475,9 @@ impl Counters {
 }
 
 /// Over all CPUs.
-fn sum(map: &PerCpuArray<MapData, [u64; ProbeId::COUNT]>) -> Result<[u64; ProbeId::COUNT], LoadError> {
+pub(super) fn sum(
+    map: &PerCpuArray<MapData, [u64; ProbeId::COUNT]>,
+) -> Result<[u64; ProbeId::COUNT], LoadError> {
     let mut sum = [0u64; ProbeId::COUNT];
     for counters in map.get(&0, 0)?.iter() {
         for (sum, counter) in sum.iter_mut().zip(counters) {

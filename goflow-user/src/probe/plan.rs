@@ -4,6 +4,7 @@
 //! programs, and what could not be placed, with the reason. Pure: it neither loads nor attaches.
 
 use super::catalog::{self, Level, Point, Spec};
+use super::filter::Chosen;
 use crate::binary::GoBinary;
 use crate::binary::addr::FileOffset;
 use crate::binary::offsets::Offsets;
@@ -24,6 +25,8 @@ pub struct Plan {
     pub unavailable: Vec<Unplaced>,
     /// What the eBPF programs need to know about the binary.
     pub config: ProbeConfig,
+    /// What the filter lets through.
+    pub chosen: Chosen,
 }
 
 /// One place to probe.
@@ -66,11 +69,19 @@ impl Plan {
                 is_unused: false,
             }));
         }
-        let mut plan = Self { sites, unavailable, config: config(binary, offsets, stack_depth) };
+        let config = config(binary, offsets, stack_depth);
+        let mut plan = Self { sites, unavailable, config, chosen: Chosen::default() };
         for planned in plan.sites.iter().filter(|planned| planned.site.on_stack_check) {
             plan.config.on_stack_check |= 1 << planned.spec.probe as u32;
         }
         plan
+    }
+
+    /// Frames that a hit of the probe on `gopark` records.
+    #[must_use]
+    pub fn frames_of_park(&self) -> u32 {
+        let ProbeConfig { record_nothing, whole_waits, stack_depth, .. } = self.config;
+        if record_nothing != 0 || whole_waits != 0 { 0 } else { stack_depth }
     }
 
     /// How the programs tell the probes apart. A page of a file is loaded whole, so an offset in it does for an address.
@@ -101,8 +112,6 @@ fn config(binary: &GoBinary<'_>, offsets: &Offsets, stack_depth: u32) -> ProbeCo
     let has_reason = binary.go_version().is_some_and(|version| version.at_least(SEMACQUIRE1_REASON_SINCE));
     ProbeConfig {
         layout_version: LAYOUT_VERSION,
-        filter_targets: 0,
-        on_stack_check: 0,
         stack_depth: stack_depth.min(MAX_STACK_DEPTH as u32),
         g_goid: offsets.g.goid,
         g_m: offsets.g.m,
@@ -114,9 +123,8 @@ fn config(binary: &GoBinary<'_>, offsets: &Offsets, stack_depth: u32) -> ProbeCo
         poll_desc_rg: offsets.poll_desc.map_or(0, |poll_desc| poll_desc.rg),
         poll_desc_wg: offsets.poll_desc.map_or(0, |poll_desc| poll_desc.wg),
         semacquire1_has_reason: u32::from(has_reason),
-        // Set when the programs are loaded.
-        rings: 0,
-        ring_chunks: 0,
+        // What a filter needs is set with it, and the rest when the programs are loaded.
+        ..bytemuck::Zeroable::zeroed()
     }
 }
 

@@ -9,6 +9,7 @@ mod documents;
 mod fragment;
 mod line;
 mod state;
+mod totals;
 
 pub(in crate::sink) use state::{BlockedObject, Hex};
 
@@ -19,7 +20,9 @@ use self::line::Line;
 use super::record::{Names, Record, Sink};
 use super::words;
 use crate::binary::addr::RuntimeAddr;
-use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, Goid, MonotonicNs, Pid, WaitReason};
+use crate::ingest::event::{
+    ChanAddr, ChanOp, EndedPark, Event, EventKind, Goid, MonotonicNs, Pid, WaitReason,
+};
 use crate::model::{Change, Inferred};
 
 /// Version of the line schema, in every `meta` line. Fields are only ever added under one version.
@@ -75,6 +78,7 @@ impl<W: Write> Sink for Json<W> {
             Record::Lost(lost) => documents::lost(&mut self.out, lost)?,
             Record::Gap(gap) => documents::gap(&mut self.out, *gap)?,
             Record::Coverage(together) => documents::coverage(&mut self.out, together)?,
+            Record::Totals(totals) => totals::line(&mut self.out, totals, names)?,
             Record::Progress(progress) => documents::progress(&mut self.out, progress)?,
             Record::Snapshot { pid, snapshot } => documents::snapshot(&mut self.out, *pid, snapshot)?,
             Record::Summary(summary) => documents::summary(&mut self.out, summary, names)?,
@@ -159,8 +163,13 @@ impl EventWriter<'_> {
                 self.wait_reason(line, *reason);
                 self.stack(line, stack);
             }
-            EventKind::Ready { target } => {
+            EventKind::Ready { target, ended } => {
                 line.raw(b",\"target\":").number_or_null(target.map(|Goid(goid)| goid));
+                if let Some(EndedPark { since, reason, lock: _, stack }) = ended.as_deref() {
+                    line.raw(b",\"parked_ns\":").number(since.0);
+                    self.wait_reason(line, *reason);
+                    self.stack(line, stack);
+                }
             }
             EventKind::ChanMake { chan, cap, elem_size, elem_type, site } => {
                 line.raw(b",\"chan\":").hex_or_null(chan.map(|ChanAddr(addr)| addr));

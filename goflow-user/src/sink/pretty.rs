@@ -10,6 +10,7 @@ mod fold;
 mod layout;
 mod report;
 mod state;
+mod totals;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -19,11 +20,11 @@ use anstyle::{AnsiColor, Style};
 
 use self::book::Book;
 use self::fold::{Channels, Detail, Fold, Key, Row};
-use self::layout::{Line, counted, cut_end, cut_start, grouped};
+use self::layout::{Line, counted, cut_end, cut_start, grouped, span};
 use self::report::Shown;
 use self::state::Looks;
 use super::printable::printable;
-use super::record::{BinaryName, Coverage, Meta, Names, Progress, Record, Sink};
+use super::record::{BinaryName, Coverage, Meta, Names, Progress, Record, Sink, Totals};
 use super::words;
 use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, Gap, LossPoint, Lost, MonotonicNs, Pid};
 use crate::model::{Change, Inferred};
@@ -320,6 +321,14 @@ impl<W: Write> Pretty<W> {
         self.line(line);
     }
 
+    /// While a session goes on they would be in the way of its events.
+    fn totals(&mut self, totals: &Totals, names: &dyn Names) {
+        if totals.is_last {
+            let many = self.many_processes;
+            totals::lines(totals, many, &mut self.book, names).into_iter().for_each(|line| self.line(line));
+        }
+    }
+
     /// Decides whether the next thing gets a line of its own, and counts it if so.
     fn is_line_due(&mut self, t: MonotonicNs) -> bool {
         let window = &mut self.window;
@@ -401,7 +410,13 @@ impl<W: Write> Pretty<W> {
                 let reason = book.wait_reason(pid, *reason, names);
                 (book.site_of_stack(pid, stack, names), Detail::Text(reason))
             }
-            EventKind::Ready { target } => (target.and_then(|goid| book.creation(pid, goid)), Detail::None),
+            EventKind::Ready { target, ended: None } => {
+                (target.and_then(|goid| book.creation(pid, goid)), Detail::None)
+            }
+            EventKind::Ready { target: _, ended: Some(ended) } => {
+                let reason = book.wait_reason(pid, ended.reason, names);
+                (book.site_of_stack(pid, &ended.stack, names), Detail::Text(reason))
+            }
             EventKind::ChanMake { chan, elem_type, site, cap: _, elem_size: _ } => {
                 let site = site.map(|pc| book.site(pid, pc, names));
                 let elem_type = elem_type.and_then(|descriptor| book.elem_type(pid, descriptor, names));
@@ -431,7 +446,7 @@ impl<W: Write> Pretty<W> {
         let who = self.book.goroutine_name(event.pid, event.goid);
         let what = self.what(event, key);
         let site = key.site.map_or("", |site| self.book.full(site));
-        let site = if matches!(event.kind, EventKind::Ready { .. }) { "" } else { site };
+        let site = if matches!(event.kind, EventKind::Ready { ended: None, .. }) { "" } else { site };
         let line = self.row(self.stamp(event.t, Some(event.pid)), Some(&who), key.kind, &what, site);
         self.line(line);
     }
@@ -466,7 +481,15 @@ impl<W: Write> Pretty<W> {
             }
             EventKind::GoroutineExit => key.site.map_or("", |_| "created at").to_owned(),
             EventKind::Park { .. } => self.detail(key.detail),
-            EventKind::Ready { target } => book.goroutine_name(event.pid, *target),
+            EventKind::Ready { target, ended: None } => book.goroutine_name(event.pid, *target),
+            EventKind::Ready { target, ended: Some(ended) } => {
+                let waited = span(event.t.0.saturating_sub(ended.since.0));
+                format!(
+                    "{} after {waited}, {}",
+                    book.goroutine_name(event.pid, *target),
+                    self.detail(key.detail)
+                )
+            }
             EventKind::ChanMake { chan, cap, .. } => {
                 let name = chan.map_or("chan ?".to_owned(), |chan| book.channel_name_here(event.pid, chan));
                 format!("{name}{}", buffer(*cap))
@@ -570,6 +593,9 @@ impl<W: Write> Pretty<W> {
             }
             (_, Channels::Several(Some(elem_type))) => format!("several chan {}", self.book.text(elem_type)),
             (_, Channels::Several(None)) => "several channels".to_owned(),
+            ("ready", Channels::None) if key.detail != Detail::None => {
+                format!("after {}", self.detail(key.detail))
+            }
             ("ready" | "exit", Channels::None) => {
                 key.site.map_or("older goroutines", |_| "goroutines from").to_owned()
             }
@@ -788,6 +814,7 @@ impl<W: Write> Sink for Pretty<W> {
             Record::Gap(gap) => self.gap(*gap),
             Record::Coverage(together) => self.coverage(together),
             Record::ProcessStart { pid, binary } => self.process(*pid, binary),
+            Record::Totals(totals) => self.totals(totals, names),
             Record::Progress(progress) => self.progress(progress),
             Record::Snapshot { pid, snapshot } => {
                 self.looks.look(*pid, snapshot);

@@ -10,6 +10,8 @@ use crate::model::{Inferred, Overview};
 use crate::probe::budget::Mode;
 use crate::probe::catalog::Level;
 use crate::probe::estimate::Estimate;
+use crate::probe::filter::Filter;
+use crate::probe::totals::ProcessTotals;
 use crate::target::host::OwnMemory;
 use crate::target::process::Standstill;
 use crate::target::snapshot::Snapshot;
@@ -53,6 +55,8 @@ pub enum Record {
     Gap(Gap),
     /// The probes of these levels went out together, or are all in again, to keep to the budget.
     Coverage(Vec<Coverage>),
+    /// What was counted in the kernel of a process: every ten seconds, and when it or the session ends.
+    Totals(Box<Totals>),
     /// How far the session is and what it costs, about once a second, where the output has room for it.
     Progress(Progress),
     /// The end.
@@ -114,6 +118,8 @@ pub struct Meta {
     pub attach_ns: u64,
     /// Offset to add to a `t_ns` (monotonic) to get nanoseconds since the Unix epoch, at session start.
     pub wall_clock_offset_ns: i64,
+    /// What is recorded, where that is not everything.
+    pub filter: Option<Filter>,
     /// Every probe in place.
     pub probes: Vec<ProbeMeta>,
     /// Probes of the level that could not be placed, and why.
@@ -172,6 +178,23 @@ pub struct LevelCoverage {
     pub watched_ns: u64,
     /// In how many pieces.
     pub windows: u64,
+}
+
+/// What was counted in the kernel since the session began.
+#[derive(Clone, Debug)]
+pub struct Totals {
+    /// Of which process.
+    pub pid: Pid,
+    /// Up to when.
+    pub t: MonotonicNs,
+    /// No others follow of this process.
+    pub is_last: bool,
+    /// What was counted.
+    pub totals: ProcessTotals,
+    /// Channels and places with less than these that are not among them.
+    pub left_out: u64,
+    /// Of all processes, what found no room in the maps.
+    pub uncounted: u64,
 }
 
 /// How far a session is.
@@ -286,6 +309,8 @@ pub struct ProbeHits {
     pub hits: u64,
     /// Those of them that are no event, such as a call that turned out not to wait.
     pub eventless: u64,
+    /// Those of `hits` that a filter left out.
+    pub filtered: u64,
     /// Estimated cost to the target, nanoseconds.
     pub cost_ns: u64,
     /// Hits in the window had it been in all the time; `None` where it was.

@@ -147,6 +147,9 @@ pub fn incomplete(state: &ProcessState) -> Option<String> {
             "the probes that see who parks and who is woken were out in the end: what goroutines do is of the last snapshot"
                 .to_owned()
         }
+        (Missing::WaitsThinned, _) => {
+            "not every park and wake-up is recorded: what goroutines do is of the last snapshot".to_owned()
+        }
         (Missing::WaitsUnseen, _) => {
             "this level does not see who parks and who is woken: what goroutines do is of the last snapshot"
                 .to_owned()

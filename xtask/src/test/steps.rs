@@ -50,6 +50,7 @@ const SUITES: &[Suite] = &[
     suite("budget", true, false),
     suite("command", true, true),
     suite("doctor", true, true),
+    suite("filters", true, false),
     suite("go_trace", true, false),
     suite("ground_truth", true, false),
     suite("killed", true, false),

@@ -7,9 +7,11 @@ use std::ops::Not;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::SCHEMA_VERSION;
-use super::state::{self, StateObject};
+use super::state::{self, Hex, StateObject};
+use crate::binary::addr::RuntimeAddr;
 use crate::ingest::event::{Gap, LossPoint, Lost, MonotonicNs, Pid};
 use crate::probe::estimate::Estimate;
+use crate::probe::filter::{Filter, Sample};
 use crate::sink::record::{
     BinaryName, Coverage, LevelCoverage, Meta, Names, OwnUse, ProbeHits, ProbeMeta, Progress, Summary,
     Unavailable,
@@ -39,8 +41,25 @@ struct MetaLine<'a> {
     start_ns: u64,
     attach_ns: u64,
     wall_clock_offset_ns: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<FilterObject>,
     probes: Vec<ProbeLine<'a>>,
     unavailable: Vec<UnavailableLine<'a>>,
+}
+
+/// What is recorded; absent fields do not limit it.
+#[derive(serde::Serialize)]
+struct FilterObject {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    one_of: Option<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    created_at: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    channels: Vec<Hex>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_block_ns: Option<u64>,
+    aggregate: bool,
+    records_nothing: bool,
 }
 
 #[derive(serde::Serialize)]
@@ -162,6 +181,7 @@ struct HitsLine<'a> {
     function: &'a str,
     hits: u64,
     eventless: u64,
+    filtered: u64,
     cost_ns: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     estimated: Option<EstimateObject>,
@@ -223,6 +243,7 @@ pub(super) fn meta(out: &mut Vec<u8>, meta: &Meta) -> io::Result<()> {
         start_ns: meta.start.0,
         attach_ns: meta.attach_ns,
         wall_clock_offset_ns: meta.wall_clock_offset_ns,
+        filter: meta.filter.as_ref().map(filter_object),
         probes: meta.probes.iter().map(probe_line).collect(),
         unavailable: meta.unavailable.iter().map(unavailable_line).collect(),
     };
@@ -352,6 +373,17 @@ fn own_fields(OwnUse { cpu_ns, memory }: &OwnUse) -> OwnFields {
     }
 }
 
+fn filter_object(filter: &Filter) -> FilterObject {
+    FilterObject {
+        one_of: filter.sample.map(Sample::one_of),
+        created_at: filter.created_at.iter().map(ToString::to_string).collect(),
+        channels: filter.channels.iter().map(|channel| RuntimeAddr(channel.0).into()).collect(),
+        min_block_ns: filter.min_block.map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
+        aggregate: filter.aggregate,
+        records_nothing: filter.records_nothing(),
+    }
+}
+
 fn probe_line(probe: &ProbeMeta) -> ProbeLine<'_> {
     ProbeLine {
         probe: words::probe(probe.probe),
@@ -375,6 +407,7 @@ fn hits_line(hits: &ProbeHits) -> HitsLine<'_> {
         function: &hits.function,
         hits: hits.hits,
         eventless: hits.eventless,
+        filtered: hits.filtered,
         cost_ns: hits.cost_ns,
         estimated: hits.estimate.map(|Estimate { total, error }| EstimateObject { hits: total, error }),
     }

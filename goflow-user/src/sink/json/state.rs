@@ -102,7 +102,7 @@ impl From<&Blocked> for BlockedObject {
 
 /// A place in the source; the address only where nothing names it.
 #[derive(serde::Serialize)]
-struct Position<'a> {
+pub(super) struct Position<'a> {
     function: Option<&'a str>,
     file: Option<&'a str>,
     line: Option<u32>,
@@ -113,7 +113,7 @@ struct Position<'a> {
 }
 
 impl<'a> Position<'a> {
-    fn of(pid: Pid, pc: RuntimeAddr, names: &'a dyn Names) -> Self {
+    pub(super) fn of(pid: Pid, pc: RuntimeAddr, names: &'a dyn Names) -> Self {
         let frame: Option<Frame<'a>> = names.frames(pid, pc).first().copied();
         Self {
             function: frame.map(|frame| frame.function),

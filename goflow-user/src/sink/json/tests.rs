@@ -146,7 +146,7 @@ fn what_could_not_be_read_is_null() {
         tail(EventKind::GoroutineCreate { child: None, created_at: None, start: None }),
         r#""goroutine_create","child":null,"created_at":null,"start":null}"#
     );
-    assert_eq!(tail(EventKind::Ready { target: None }), r#""ready","target":null}"#);
+    assert_eq!(tail(EventKind::Ready { target: None, ended: None }), r#""ready","target":null}"#);
     let made = EventKind::ChanMake { chan: None, cap: None, elem_size: None, elem_type: None, site: None };
     assert_eq!(
         tail(made),

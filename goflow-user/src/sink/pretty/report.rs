@@ -8,6 +8,7 @@ use super::{ALARM, BOLD, DIM, Events, PLAIN};
 use crate::ingest::event::LossPoint;
 use crate::probe::budget::{self, Budget, Mode};
 use crate::probe::estimate::Estimate;
+use crate::probe::filter::Filter;
 use crate::sink::printable::printable;
 use crate::sink::record::{LevelCoverage, Meta, OwnUse, ProbeHits, Progress, Silence, Summary};
 use crate::sink::words;
@@ -43,6 +44,7 @@ pub(super) fn header(meta: &Meta) -> Vec<Line> {
             None => with_probes(meta),
         },
     ];
+    lines.extend(meta.filter.as_ref().map(recorded));
     let unused: Vec<_> = meta
         .unavailable
         .iter()
@@ -82,6 +84,30 @@ fn with_probes(meta: &Meta) -> Line {
         meta.offset_source
     );
     Line::default().text(DIM, text).wrapping(2)
+}
+
+/// What is recorded, where that is not everything.
+fn recorded(filter: &Filter) -> Line {
+    let mut only = Vec::new();
+    if let Some(sample) = filter.sample {
+        only.push(format!("one of {} goroutines", grouped(sample.one_of().into())));
+    }
+    if !filter.created_at.is_empty() {
+        let places: Vec<String> = filter.created_at.iter().map(ToString::to_string).collect();
+        only.push(format!("goroutines created at {}", printable(&places.join(", "))));
+    }
+    if !filter.channels.is_empty() {
+        let channels: Vec<String> =
+            filter.channels.iter().map(|channel| format!("{:#x}", channel.0)).collect();
+        only.push(format!("operations and waits on {}", channels.join(", ")));
+    }
+    if let Some(least) = filter.min_block {
+        only.push(format!("waits of {} and more, when they end", span(least.as_nanos() as u64)));
+    }
+    let only =
+        if filter.records_nothing() { "no event".to_owned() } else { format!("only {}", only.join("; ")) };
+    let counted = if filter.aggregate { "; channels and waits are counted in the kernel" } else { "" };
+    Line::default().text(DIM, format!("recorded: {only}{counted}")).wrapping(2)
 }
 
 /// What of the events was shown.

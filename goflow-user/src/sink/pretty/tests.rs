@@ -82,6 +82,7 @@ fn meta() -> Record {
         start: MonotonicNs(1_000 * MS),
         attach_ns: 8_200_000,
         wall_clock_offset_ns: 0,
+        filter: None,
         probes: vec![ProbeMeta {
             probe: ProbeId::Chansend,
             function: "runtime.chansend".to_owned(),
@@ -190,7 +191,7 @@ fn channels_and_goroutines_are_called_by_where_they_come_from() {
         create(4, 42),
         send(5, 57),
         event(6, 42, park),
-        event(7, 9, EventKind::Ready { target: Some(Goid(42)) }),
+        event(7, 9, EventKind::Ready { target: Some(Goid(42)), ended: None }),
         event(8, 42, EventKind::GoroutineExit),
         event(9, 42, EventKind::ChanRecv(op(0xc000_0300, 60))),
     ];
@@ -239,7 +240,7 @@ fn operations_that_do_not_block_and_nil_channels_say_so() {
         event(1, 1, EventKind::ChanSend(nil)),
         event(1, 1, EventKind::ChanRecv(tries)),
         event(1, 1, wait),
-        event(1, 0, EventKind::Ready { target: None }),
+        event(1, 0, EventKind::Ready { target: None, ended: None }),
     ];
     let view = View { width: None, ..WIDE };
     assert_eq!(
@@ -395,7 +396,7 @@ fn folds_tell_goroutines_by_where_they_come_from() {
     let mut records: Vec<_> = (0..40).map(|ms| send(ms, 57)).collect();
     records.push(create(40, 42));
     for target in [42, 42, 42, 7, 7] {
-        records.push(event(41, 1, EventKind::Ready { target: Some(Goid(target)) }));
+        records.push(event(41, 1, EventKind::Ready { target: Some(Goid(target)), ended: None }));
     }
     records.extend([event(42, 42, EventKind::GoroutineExit), send(1_900, 57)]);
     assert_eq!(
@@ -561,6 +562,7 @@ fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
                 function: "runtime.gopark".to_owned(),
                 hits: 5,
                 eventless: 0,
+                filtered: 0,
                 cost_ns: 9_000,
                 estimate: None,
             },
@@ -570,6 +572,7 @@ fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
                 function: "runtime.chansend".to_owned(),
                 hits: 30_000,
                 eventless: 0,
+                filtered: 0,
                 cost_ns: 40_000_000,
                 estimate: None,
             },
@@ -579,6 +582,7 @@ fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
                 function: "runtime.closechan".to_owned(),
                 hits: 0,
                 eventless: 0,
+                filtered: 0,
                 cost_ns: 0,
                 estimate: None,
             },
