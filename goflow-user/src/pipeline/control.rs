@@ -292,8 +292,7 @@ impl Running {
         output: Output,
     ) -> anyhow::Result<Self> {
         let started = Instant::now();
-        let Environment { kernel: _, kernel_version, method, keeper, hitter, by_level: _, phases: _ } =
-            environment;
+        let Environment { kernel: _, kernel_version, method, keeper, hitter, phases: _ } = environment;
         let files: Vec<_> = traced.iter().map(|one| one.executable.id()).collect();
         let doorbell = watch.open(&files).context("the processes cannot be watched")?;
         let window = Arc::new(Window::open());

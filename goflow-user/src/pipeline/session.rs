@@ -40,8 +40,6 @@ pub(super) struct Environment {
     pub(super) keeper: Option<Arc<Keeper>>,
     /// Who makes the hits by which it is measured what one costs.
     pub(super) hitter: Option<Arc<Keeper>>,
-    /// There is a budget, for which levels go out and in by themselves.
-    pub(super) by_level: bool,
     pub(super) phases: Phases,
 }
 
@@ -95,8 +93,7 @@ impl Environment {
         let probes = options.level > Level::Snapshot;
         let keeper = probes.then(|| start_keeper(Duty::Keep)).transpose()?;
         let hitter = probes.then(|| start_keeper(Duty::Hit)).transpose()?;
-        let by_level = options.budget.share().is_some();
-        Ok(Self { kernel, kernel_version, method, keeper, hitter, by_level, phases })
+        Ok(Self { kernel, kernel_version, method, keeper, hitter, phases })
     }
 }
 
@@ -201,8 +198,9 @@ impl Prepared {
             return Ok(Self { executable, scope, offset_source, loaded: None });
         }
         let path = executable.path().display();
-        let plan = Plan::new(binary, &offsets, options.level, options.stack_depth);
-        if plan.sites.is_empty() {
+        // Of every level, because `goflow ctl` may want more while the session runs.
+        let plan = Plan::new(binary, &offsets, Level::Channels, options.stack_depth);
+        if plan.sites.iter().all(|planned| planned.spec.level > options.level) {
             bail!("{path} has no function that goflow could probe: {}", reasons(&plan));
         }
         tell_plan(&plan, environment.phases, &path);
@@ -223,7 +221,7 @@ impl Prepared {
         let Self { executable, scope, offset_source, loaded } = self;
         let meta = meta(&executable, offset_source, options, environment);
         match loaded {
-            Some(loaded) => loaded.attach(executable, &scope, lease, meta, environment),
+            Some(loaded) => loaded.attach(executable, &scope, lease, meta, options.level, environment),
             None => Ok(without_probes(executable, scope, meta)),
         }
     }
@@ -236,14 +234,14 @@ impl Loaded {
         scope: &Scope,
         lease: Option<&Lease>,
         meta: Meta,
+        level: Level,
         environment: &Environment,
     ) -> anyhow::Result<Traced> {
         let Self { plan, programs, kernel_side } = self;
         let KernelSide { events, counters, goid_memory, .. } = kernel_side;
         let start = MonotonicNs(host::monotonic_ns());
         let lease = lease.map(AsFd::as_fd);
-        let by_level = environment.by_level;
-        let keep = environment.keeper.as_ref().map(|keeper| Keep { keeper, lease, by_level });
+        let keep = environment.keeper.as_ref().map(|keeper| Keep { keeper, lease, level: Some(level) });
         let (file, kernel) = (executable.as_fd(), environment.kernel_version);
         let mut attached = process::despite_exec(
             || attach::attach(&programs, &plan, file, scope, kernel, keep),
@@ -256,8 +254,8 @@ impl Loaded {
             start,
             attach_ns: attached.took().as_nanos() as u64,
             interval_ns: None,
-            probes: probes(&plan),
-            unavailable: unavailable(&plan),
+            probes: probes(&plan, level),
+            unavailable: unavailable(&plan, level),
             ..meta
         };
         executable.release_pages();
@@ -400,9 +398,11 @@ fn running(executable: &Arc<Executable>, pid: Pid) -> Option<ProcessStart> {
     Some(ProcessStart { pid, executable: Arc::clone(executable), bias })
 }
 
-fn probes(plan: &Plan) -> Vec<ProbeMeta> {
+/// Those that are in from the start.
+fn probes(plan: &Plan, level: Level) -> Vec<ProbeMeta> {
     plan.sites
         .iter()
+        .filter(|planned| planned.spec.level <= level)
         .map(|planned| ProbeMeta {
             probe: planned.spec.probe,
             function: planned.function.to_owned(),
@@ -414,9 +414,10 @@ fn probes(plan: &Plan) -> Vec<ProbeMeta> {
         .collect()
 }
 
-fn unavailable(plan: &Plan) -> Vec<Unavailable> {
+fn unavailable(plan: &Plan, level: Level) -> Vec<Unavailable> {
     plan.unavailable
         .iter()
+        .filter(|missing| missing.spec.level <= level)
         .map(|missing| Unavailable {
             what: missing.spec.gives.to_owned(),
             why: missing.why.clone(),
