@@ -16,6 +16,7 @@ use crate::model::Seen;
 use crate::probe::catalog::Level;
 use crate::probe::load::LoadError;
 use crate::probe::plan::Plan;
+use crate::sink::record::Control;
 use crate::target::Pid;
 use crate::target::executable::Executable;
 use crate::target::host::monotonic_ns;
@@ -66,6 +67,8 @@ pub(super) enum Request {
     NoSnapshot(Pid, String),
     /// Tell the model and the sinks that the probes of a level went in or out, after the events before.
     Coverage(Coverage),
+    /// Tell the sinks what somebody has changed, after the events before.
+    Control(Control),
     /// The counters, when everything that was sent before this is counted.
     Tally(Sender<Tally>),
 }
@@ -226,6 +229,8 @@ pub(super) struct Ingest {
     spans: Arc<Spans>,
     /// What the probes of a level went in or out at, and has not been told of.
     coverage: Vec<Coverage>,
+    /// What somebody has changed, and has not been told of.
+    controls: Vec<Control>,
     /// Who wants the counters after this round.
     tallies: Vec<Sender<Tally>>,
     requests: Receiver<Request>,
@@ -267,6 +272,7 @@ impl Ingest {
             window,
             spans,
             coverage: Vec::new(),
+            controls: Vec::new(),
             tallies: Vec::new(),
             requests,
             doorbell,
@@ -356,6 +362,7 @@ impl Ingest {
                 Request::Replaced(pid) => self.feed.ended(pid),
                 Request::NoSnapshot(pid, why) => self.feed.no_snapshot(pid, why),
                 Request::Coverage(coverage) => self.coverage.push(coverage),
+                Request::Control(control) => self.controls.push(control),
                 Request::Tally(answer) => self.tallies.push(answer),
             }
         }
@@ -406,6 +413,10 @@ impl Ingest {
 
     /// Passes on where the probes of a level went in or out before `until`. What is not seen of goroutines, a snapshot tells.
     fn tell_coverage(&mut self, until: MonotonicNs) {
+        // First what was asked for, then what came of it.
+        for control in self.controls.extract_if(.., |control| control.t < until) {
+            self.outbox.push(Message::Control(control));
+        }
         let due: Vec<Coverage> = self.coverage.extract_if(.., |coverage| coverage.t < until).collect();
         for coverage in due {
             self.feed.coverage(coverage);

@@ -7,6 +7,8 @@
 //!              │   └──┼────────────────────────────────────┘  │
 //!              │      ▼ new processes                         ▼
 //!    signals, pidfds, clock ──▶ control (the caller's thread) ◀── closed output
+//!                                 ▲ └─Answer──▶ ctl thread ◀──▶ local socket ◀──▶ goflow ctl
+//!                                 └────Asked────┘
 //! ```
 //!
 //! The snapshot thread reads the memory of the targets, so that nobody else waits for that. The ingest thread holds a
@@ -18,6 +20,7 @@
 
 mod budget;
 mod control;
+pub mod ctl;
 mod ingest;
 mod names;
 mod outbox;
@@ -33,7 +36,7 @@ use crate::model::Inferred;
 use crate::probe::budget::Budget;
 use crate::probe::catalog::Level;
 use crate::probe::load::AttachMethod;
-use crate::sink::record::{Meta, Progress, Sink};
+use crate::sink::record::{Control, Meta, Progress, Sink};
 use crate::target::Pid;
 use crate::target::snapshot::Snapshot;
 use std::ffi::OsString;
@@ -102,6 +105,7 @@ enum Message {
     Lost(Lost),
     Gap(Gap),
     Coverage(budget::Coverage),
+    Control(Control),
     Progress(Progress),
 }
 

@@ -152,6 +152,7 @@ fn events_in(message: &Message) -> usize {
         | Message::Lost(_)
         | Message::Gap(_)
         | Message::Coverage(_)
+        | Message::Control(_)
         | Message::Progress(_) => 0,
     }
 }
@@ -188,6 +189,7 @@ mod tests {
                 | Message::Snapshot(..)
                 | Message::Gap(_)
                 | Message::Coverage(_)
+                | Message::Control(_)
                 | Message::Progress(_) => {}
             }
         }

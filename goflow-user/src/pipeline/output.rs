@@ -23,6 +23,7 @@ pub(super) struct Output {
     processes: Processes,
     counts: [u64; KINDS.len()],
     gaps: u64,
+    changes: u64,
     /// Events on their way here.
     unwritten: Arc<AtomicU64>,
     phases: Phases,
@@ -38,6 +39,7 @@ impl Output {
             processes,
             counts: [0; KINDS.len()],
             gaps: 0,
+            changes: 0,
             unwritten: Arc::default(),
             phases,
             has_snapshot: false,
@@ -109,6 +111,10 @@ impl Output {
             Message::Coverage(Coverage { level, t, is_watched, missed_since: _, mode }) => {
                 self.record(&Record::Coverage(record::Coverage { level: level.name(), t, is_watched, mode }))
             }
+            Message::Control(control) => {
+                self.changes += 1;
+                self.record(&Record::Control(control))
+            }
             Message::Progress(progress) => self.record(&Record::Progress(progress)),
         }
     }
@@ -136,6 +142,11 @@ impl Output {
         self.gaps
     }
 
+    /// What somebody has changed, as told so far.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Events written so far, by the name of their kind.
     pub(super) fn counts(&self) -> Vec<(&'static str, u64)> {
         KINDS.into_iter().zip(self.counts).collect()
@@ -159,6 +170,7 @@ fn has_events(message: &Message) -> bool {
         | Message::Lost(_)
         | Message::Gap(_)
         | Message::Coverage(_)
+        | Message::Control(_)
         | Message::Progress(_) => false,
     }
 }

@@ -75,6 +75,7 @@ impl<W: Write> Sink for Json<W> {
             Record::Lost(lost) => documents::lost(&mut self.out, lost)?,
             Record::Gap(gap) => documents::gap(&mut self.out, *gap)?,
             Record::Coverage(coverage) => documents::coverage(&mut self.out, *coverage)?,
+            Record::Control(control) => documents::control(&mut self.out, *control)?,
             Record::Progress(_) => return Ok(()),
             Record::Snapshot { pid, snapshot } => documents::snapshot(&mut self.out, *pid, snapshot)?,
             Record::Summary(summary) => documents::summary(&mut self.out, summary, names)?,

@@ -23,11 +23,11 @@ use self::layout::{Line, counted, cut_end, cut_start, grouped};
 use self::report::Shown;
 use self::state::Looks;
 use super::printable::printable;
-use super::record::{BinaryName, Coverage, Meta, Names, Progress, Record, Sink};
+use super::record::{BinaryName, Control, Coverage, Meta, Names, Progress, Record, Setting, Sink};
 use super::words;
 use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, Gap, LossPoint, Lost, MonotonicNs, Pid};
 use crate::model::{Change, Inferred};
-use crate::probe::budget::Mode;
+use crate::probe::budget::{Budget, LEVELS, Mode};
 use crate::target::snapshot::Snapshot;
 
 /// Lines a second that a person can follow; more are folded.
@@ -662,15 +662,45 @@ impl<W: Write> Pretty<W> {
 
     /// Tells when a level is watched in another way from here on, and not of every window.
     fn coverage(&mut self, Coverage { level, t, is_watched: _, mode }: Coverage) {
-        if self.modes.insert(level, mode).unwrap_or(Mode::Continuous) == mode {
+        let before = self.modes.insert(level, mode).unwrap_or_else(|| self.mode_at_start(level));
+        if before == mode {
             return;
         }
+        if before == Mode::Off
+            && level == "channels"
+            && self.has_column_titles
+            && self.mode_at_start(level) == Mode::Off
+        {
+            // Those of a higher level are named now.
+            self.line(Line::default().text(DIM, LEGEND[1]).wrapping(LEGEND_TEXT));
+        }
         let (style, text) = match mode {
+            Mode::Continuous if before == Mode::Off => (DIM, "every event is seen from here on".to_owned()),
             Mode::Continuous => (DIM, "every event is seen again".to_owned()),
+            Mode::Off => (BOLD, "no event is seen from here on: it is switched off".to_owned()),
             Mode::Sampled => (BOLD, "events are seen in short windows from here on: all of them cost more than --budget".to_owned()),
             Mode::Removed => (ALARM, "no event is seen from here on: they cost more than --budget, and probes cannot be taken out quickly here".to_owned()),
         };
         let line = self.stamp(t, None).text(style, format!("level {level}: {text}")).wrapping(BESIDE_TIME);
+        self.line(line);
+    }
+
+    fn mode_at_start(&self, level: &str) -> Mode {
+        let index = |name| LEVELS.iter().position(|level| level.name() == name);
+        let highest = self.metas.first().and_then(|meta| index(meta.level));
+        if index(level) <= highest { Mode::Continuous } else { Mode::Off }
+    }
+
+    /// Tells what somebody has changed.
+    fn control(&mut self, Control { t, change }: Control) {
+        let budget = |share: Option<f64>| share.map_or(Budget::Unlimited, Budget::Share);
+        let text = match change {
+            Setting::Level { from, to } => format!("level {to} from here on, it was {from}"),
+            Setting::Budget { from, to } => {
+                format!("budget {} from here on, it was {}", budget(to), budget(from))
+            }
+        };
+        let line = self.stamp(t, None).text(BOLD, format!("goflow ctl: {text}")).wrapping(BESIDE_TIME);
         self.line(line);
     }
 
@@ -775,6 +805,7 @@ impl<W: Write> Sink for Pretty<W> {
             Record::Lost(lost) => self.lost(lost),
             Record::Gap(gap) => self.gap(*gap),
             Record::Coverage(coverage) => self.coverage(*coverage),
+            Record::Control(control) => self.control(*control),
             Record::ProcessStart { pid, binary } => self.process(*pid, binary),
             Record::Progress(progress) => self.progress(progress),
             Record::Snapshot { pid, snapshot } => {
@@ -797,8 +828,7 @@ impl<W: Write> Sink for Pretty<W> {
                 let attach_ns = self.metas.first().map_or(0, |meta| meta.attach_ns);
                 let end = MonotonicNs(self.zero().0.saturating_add(attach_ns + summary.duration_ns));
                 self.close_window(end.max(self.window.to));
-                let level = self.metas.first().map_or("", |meta| meta.level);
-                let state = state::lines(summary, level, &mut self.book, names);
+                let state = state::lines(summary, summary.level, &mut self.book, names);
                 let events = self.view.events;
                 let is_whole = events == Events::Every || events == Events::Folded && !self.has_folded;
                 let shown = Shown { events, is_whole, width: self.view.width };

@@ -11,7 +11,8 @@ use super::state::{self, StateObject};
 use crate::ingest::event::{Gap, LossPoint, Lost, MonotonicNs, Pid};
 use crate::probe::estimate::Estimate;
 use crate::sink::record::{
-    BinaryName, Coverage, LevelCoverage, Meta, Names, ProbeHits, ProbeMeta, Summary, Unavailable,
+    BinaryName, Control, Coverage, LevelCoverage, Meta, Names, ProbeHits, ProbeMeta, Setting, Summary,
+    Unavailable,
 };
 use crate::sink::words;
 use crate::target::snapshot::Snapshot;
@@ -107,6 +108,21 @@ struct CoverageLine {
 }
 
 #[derive(serde::Serialize)]
+struct ControlLine {
+    r#type: &'static str,
+    t_ns: u64,
+    #[serde(flatten)]
+    change: Change,
+}
+
+#[derive(serde::Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+enum Change {
+    Level { from: &'static str, to: &'static str },
+    Budget { from: Option<f64>, to: Option<f64> },
+}
+
+#[derive(serde::Serialize)]
 struct SummaryLine<'a> {
     r#type: &'static str,
     ended: &'a str,
@@ -116,7 +132,9 @@ struct SummaryLine<'a> {
     lost: LostByPlace,
     gaps: u64,
     hits: Vec<HitsLine<'a>>,
+    level: &'static str,
     budget: Option<f64>,
+    changes: u64,
     coverage: Vec<LevelLine>,
     cost_ns: u64,
     cost_source: &'static str,
@@ -153,6 +171,7 @@ struct LevelLine {
     level: &'static str,
     mode: &'static str,
     watched_ns: u64,
+    off_ns: u64,
     windows: u64,
 }
 
@@ -262,6 +281,16 @@ pub(super) fn coverage(out: &mut Vec<u8>, coverage: Coverage) -> io::Result<()> 
     Ok(serde_json::to_writer(out, &line)?)
 }
 
+/// Writes a `control` line, without its line feed.
+pub(super) fn control(out: &mut Vec<u8>, Control { t, change }: Control) -> io::Result<()> {
+    let change = match change {
+        Setting::Level { from, to } => Change::Level { from, to },
+        Setting::Budget { from, to } => Change::Budget { from, to },
+    };
+    let line = ControlLine { r#type: "control", t_ns: t.0, change };
+    Ok(serde_json::to_writer(out, &line)?)
+}
+
 /// Writes a `summary` line, without its line feed.
 pub(super) fn summary(out: &mut Vec<u8>, summary: &Summary, names: &dyn Names) -> io::Result<()> {
     let lost_at =
@@ -279,7 +308,9 @@ pub(super) fn summary(out: &mut Vec<u8>, summary: &Summary, names: &dyn Names) -
         },
         gaps: summary.gaps,
         hits: summary.hits.iter().map(hits_line).collect(),
+        level: summary.level,
         budget: summary.budget,
+        changes: summary.changes,
         coverage: summary.coverage.iter().map(level_line).collect(),
         cost_ns: summary.cost_ns,
         cost_source: if summary.is_cost_measured { "measured" } else { "assumed" },
@@ -321,6 +352,6 @@ fn hits_line(hits: &ProbeHits) -> HitsLine<'_> {
 }
 
 fn level_line(coverage: &LevelCoverage) -> LevelLine {
-    let LevelCoverage { level, mode, watched_ns, windows } = *coverage;
-    LevelLine { level, mode: mode.name(), watched_ns, windows }
+    let LevelCoverage { level, mode, watched_ns, off_ns, windows } = *coverage;
+    LevelLine { level, mode: mode.name(), watched_ns, off_ns, windows }
 }

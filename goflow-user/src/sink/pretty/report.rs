@@ -128,7 +128,7 @@ pub(super) fn summary(
             lines.push(entry("attach").text(PLAIN, text));
         }
     }
-    if let Some(advice) = advice(summary, metas.first(), shown) {
+    if let Some(advice) = advice(summary, shown) {
         lines.push(entry("next").text(PLAIN, advice));
     }
     lines
@@ -249,19 +249,24 @@ fn probes(summary: &Summary) -> Vec<Line> {
 
 /// How much of the time the levels were watched, where that is not all of it.
 fn watched(summary: &Summary) -> Option<Line> {
-    if summary.coverage.iter().all(|one| one.mode == Mode::Continuous && one.windows <= 1) {
+    if summary.coverage.iter().all(is_whole) {
         return None;
     }
     let of_level = |one: &LevelCoverage| {
         let share = percent(one.watched_ns, Some(summary.duration_ns)).unwrap_or(0.0);
         match (one.windows, one.mode) {
-            (..=1, Mode::Continuous) => format!("{} all the time", one.level),
+            _ if is_whole(one) => format!("{} all the time", one.level),
             (_, Mode::Removed) => format!("{} {share:.1} % of it, then no more", one.level),
+            (_, Mode::Off) => format!("{} {share:.1} % of it, then switched off", one.level),
             (windows, _) => format!("{} {share:.1} % of it in {}", one.level, counted(windows, "window")),
         }
     };
     let levels: Vec<String> = summary.coverage.iter().map(of_level).collect();
     Some(entry("watched").text(BOLD, levels.join(", ")))
+}
+
+fn is_whole(one: &LevelCoverage) -> bool {
+    one.mode == Mode::Continuous && one.windows <= 1 && one.off_ns == 0
 }
 
 /// What the hits of a probe tell of those that were not seen.
@@ -332,7 +337,8 @@ pub(super) fn progress(progress: &Progress) -> Line {
 fn cost(summary: &Summary) -> Line {
     let source = if summary.is_cost_measured { "a hit was measured here" } else { "estimate" };
     let source = match summary.budget {
-        Some(share) => format!("budget {} %; {source}", share * 100.0),
+        // Rounded, since 0.07 times 100 is not 7.
+        Some(share) => format!("budget {} %; {source}", (share * 1e6).round() / 1e4),
         None => source.to_owned(),
     };
     let cost = format!("≈ {} of the target's CPU time ({source})", span(summary.cost_ns));
@@ -357,14 +363,14 @@ fn cost(summary: &Summary) -> Line {
 }
 
 /// What to do next, from the numbers; `None` where there is nothing to better.
-fn advice(summary: &Summary, meta: Option<&Meta>, shown: &Shown) -> Option<String> {
-    let level = meta.map_or("", |meta| meta.level);
+fn advice(summary: &Summary, shown: &Shown) -> Option<String> {
+    let level = summary.level;
     Some(match (lost(summary), lower(level)) {
         (1.., _) => to_lose_nothing(summary, level, shown.events),
         (_, Some(less)) if is_costly(summary) && summary.budget.is_none() => {
             format!("to cost the target less: --budget 2%, or --level {less}")
         }
-        (_, less) if summary.coverage.iter().any(|one| one.mode != Mode::Continuous) => {
+        (_, less) if summary.coverage.iter().any(|one| matches!(one.mode, Mode::Sampled | Mode::Removed)) => {
             let less = less.map(|less| format!(", or fewer kinds by --level {less}")).unwrap_or_default();
             format!("to see more: a larger --budget, or none{less}")
         }
