@@ -3,7 +3,7 @@
 //! Reading `g.goid` costs the target about 140 ns a hit, more than sending the record. So each CPU remembers answers.
 //! An answer stays true until the runtime gives the `g` to another goroutine, which only `newproc1` does: its probe
 //! raises the epoch, and what was remembered under an older epoch is not used. User space turns the memory on once
-//! every probe is in and off before the first goes out, because only in between does no `newproc1` go unseen. What
+//! that probe is in and off before it goes out, because only in between does no `newproc1` go unseen. What
 //! never passes through `newproc1` (a `g0`, goid 0) is not remembered at all.
 //!
 //! The `m` of a `g` on a thread is remembered in the same way. That is true for as long as the thread lives, because a

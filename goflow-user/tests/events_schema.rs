@@ -21,8 +21,8 @@ use goflow_user::probe::filter::{Filter, Sample};
 use goflow_user::probe::totals::{Of, ProcessTotals};
 use goflow_user::sink::json::Json;
 use goflow_user::sink::record::{
-    BinaryName, Coverage, Frame, LevelCoverage, Meta, Names, OwnUse, ProbeHits, ProbeMeta, ProcessState,
-    Progress, Record, Sink as _, Summary, Totals, Unavailable,
+    BinaryName, Control, Coverage, Frame, LevelCoverage, Meta, Names, OwnUse, ProbeHits, ProbeMeta,
+    ProcessState, Progress, Record, Setting, Sink as _, Summary, Totals, Unavailable,
 };
 use goflow_user::sink::words::KINDS;
 use goflow_user::target::host::OwnMemory;
@@ -38,7 +38,7 @@ const NAMED: RuntimeAddr = RuntimeAddr(0x10);
 const INLINED: RuntimeAddr = RuntimeAddr(0x20);
 const UNNAMED: RuntimeAddr = RuntimeAddr(0x30);
 
-const MODES: [Mode; 3] = [Mode::Continuous, Mode::Sampled, Mode::Removed];
+const MODES: [Mode; 4] = [Mode::Continuous, Mode::Sampled, Mode::Removed, Mode::Off];
 
 struct Fake;
 
@@ -208,9 +208,11 @@ fn summary(target_cpu_ns: Result<u64, String>) -> Record {
         lost: vec![(LossPoint::Ring, 1)],
         gaps: 1,
         hits: ProbeId::ALL.map(hits).to_vec(),
+        level: "snapshot",
         budget: target_cpu_ns.is_ok().then_some(0.02),
+        changes: 1,
         coverage: MODES
-            .map(|mode| LevelCoverage { level: "channels", mode, watched_ns: 3, windows: 2 })
+            .map(|mode| LevelCoverage { level: "channels", mode, watched_ns: 3, off_ns: 1, windows: 2 })
             .to_vec(),
         cost_ns: 4,
         is_cost_measured: target_cpu_ns.is_ok(),
@@ -362,6 +364,13 @@ fn records() -> Vec<Record> {
     }
     records.extend([None, Some(1)].map(progress));
     records.push(totals());
+    for change in [
+        Setting::Level { from: "channels", to: "snapshot" },
+        Setting::Budget { from: None, to: Some(0.02) },
+        Setting::Budget { from: Some(1.0), to: None },
+    ] {
+        records.push(Record::Control(Control { t: MonotonicNs(3), change }));
+    }
     records.extend([summary(Err("nobody could read it".to_owned())), summary(Ok(1))]);
     records
 }

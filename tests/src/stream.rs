@@ -26,6 +26,8 @@ pub struct Session {
     pub lost: Vec<Lost>,
     /// Where probes went out and in to keep to the budget, in the order of the stream.
     pub coverage: Vec<Coverage>,
+    /// What somebody has changed, in the order of the stream.
+    pub controls: Vec<Control>,
     /// How far it was, in the order of the stream.
     pub progress: Vec<Progress>,
     /// What was counted in the kernel, in the order of the stream.
@@ -44,6 +46,7 @@ enum Line {
     Snapshot(Taken),
     Lost(Lost),
     Coverage(Coverage),
+    Control(Control),
     Progress(Progress),
     Totals(Totals),
     Summary(Summary),
@@ -277,8 +280,21 @@ pub struct Coverage {
     pub level: String,
     /// All of them are in from here on.
     pub watched: bool,
-    /// `continuous`, `sampled` or `removed`.
+    /// `continuous`, `sampled`, `removed` or `off`.
     pub mode: String,
+}
+
+/// Somebody has changed the session.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Control {
+    /// When.
+    pub t_ns: u64,
+    /// `level` or `budget`.
+    pub what: String,
+    /// Its value before.
+    pub from: serde_json::Value,
+    /// And after.
+    pub to: serde_json::Value,
 }
 
 /// How far it is, and what it costs.
@@ -374,10 +390,12 @@ pub struct Bucket {
 pub struct LevelCoverage {
     /// Which.
     pub level: String,
-    /// `continuous`, `sampled` or `removed`.
+    /// `continuous`, `sampled`, `removed` or `off`.
     pub mode: String,
     /// How long.
     pub watched_ns: u64,
+    /// How long nobody wanted it.
+    pub off_ns: u64,
     /// In how many pieces.
     pub windows: u64,
 }
@@ -399,6 +417,10 @@ pub struct Summary {
     pub gaps: u64,
     /// Hits by probe.
     pub hits: Vec<Hits>,
+    /// The highest level at the end.
+    pub level: String,
+    /// How often somebody has changed level or budget.
+    pub changes: u64,
     /// What the targets were to lose at most, as a part of 1.
     pub budget: Option<f64>,
     /// How much of the time each level was watched.
@@ -537,6 +559,7 @@ impl Session {
         let (mut metas, mut processes, mut events, mut lost) = (vec![], vec![], vec![], vec![]);
         let (mut exits, mut gone, mut snapshots) = (vec![], HashSet::new(), vec![]);
         let (mut summary, mut coverage, mut progress, mut totals) = (None, vec![], vec![], vec![]);
+        let mut controls = vec![];
         ensure!(bytes.last() == Some(&b'\n'), "the stream does not end with a line feed");
         for (number, line) in bytes[..bytes.len() - 1].split(|byte| *byte == b'\n').enumerate() {
             let what = || format!("line {}: {}", number + 1, String::from_utf8_lossy(line));
@@ -564,6 +587,7 @@ impl Session {
                 }
                 Line::Lost(window) => lost.push(window),
                 Line::Coverage(one) => coverage.push(one),
+                Line::Control(one) => controls.push(one),
                 Line::Progress(one) => progress.push(one),
                 Line::Totals(one) => {
                     ensure!(!gone.contains(&one.pid), "after the end of its process: {}", what());
@@ -573,8 +597,19 @@ impl Session {
             }
         }
         let summary = summary.context("the stream has no summary")?;
-        let session =
-            Self { metas, processes, exits, events, snapshots, lost, coverage, progress, totals, summary };
+        let session = Self {
+            metas,
+            processes,
+            exits,
+            events,
+            snapshots,
+            lost,
+            coverage,
+            controls,
+            progress,
+            totals,
+            summary,
+        };
         session.check()?;
         Ok(session)
     }
@@ -612,6 +647,8 @@ impl Session {
             "{gaps:?}, and the summary has {}",
             self.summary.gaps
         );
+        let changes = self.controls.len() as u64;
+        ensure!(changes == self.summary.changes, "{:?}, not {}", self.controls, self.summary.changes);
         ensure!(gaps.iter().all(|gap| gap.count.is_none() && gap.pid.is_some()), "{gaps:?}");
         let known = |lost: &&Lost| self.summary.lost.contains_key(&lost.at) && lost.count.is_some();
         ensure!(others.iter().all(known), "a lost line names another place: {others:?}");
@@ -696,7 +733,7 @@ mod tests {
 
     fn summary(exits: u64, hits: u64, lost: u64) -> String {
         format!(
-            r#"{{"type":"summary","ended":"x","duration_ns":1,"detach_ns":1,"counts":{{"goroutine_exit":{exits}}},"lost":{{"ring":{lost}}},"gaps":0,"hits":[{{"probe":"goexit0","hits":{hits},"eventless":0,"filtered":0,"cost_ns":1}}],"budget":null,"coverage":[],"cost_source":"assumed","cost_ns":1,"target_cpu_ns":null,"goflow_cpu_ns":1,"processes":[1],"state":[]}}"#
+            r#"{{"type":"summary","ended":"x","duration_ns":1,"detach_ns":1,"counts":{{"goroutine_exit":{exits}}},"lost":{{"ring":{lost}}},"gaps":0,"hits":[{{"probe":"goexit0","hits":{hits},"eventless":0,"filtered":0,"cost_ns":1}}],"level":"channels","budget":null,"changes":0,"coverage":[],"cost_source":"assumed","cost_ns":1,"target_cpu_ns":null,"goflow_cpu_ns":1,"processes":[1],"state":[]}}"#
         )
     }
 

@@ -4,6 +4,7 @@
 //! commands that have findings). An error is printed as what failed and why, and what to do next, on standard error.
 //! Colour goes only where it can be shown.
 
+mod ctl;
 mod doctor;
 mod inspect;
 pub mod out_of_memory;
@@ -47,6 +48,7 @@ Examples:
   sudo goflow trace --pid 1234 --level blocking
                                             only who blocks and who wakes whom: cheaper
   sudo goflow snapshot --pid 1234           what every goroutine is doing now
+  sudo goflow ctl level blocking            a trace that runs is to see less from now on
   goflow inspect ./svc                      what is known of a program, and where probes would go
   goflow doctor                             whether this machine can trace, and how to mend it
 
@@ -80,6 +82,7 @@ struct Global {
 enum Command {
     Trace(trace::TraceArgs),
     Snapshot(snapshot::SnapshotArgs),
+    Ctl(ctl::CtlArgs),
     Inspect(inspect::InspectArgs),
     Doctor(doctor::DoctorArgs),
     Completions(reference::CompletionsArgs),
@@ -130,6 +133,7 @@ pub fn run() -> ExitCode {
     let result = match cli.command {
         Command::Trace(args) => trace::run(&args),
         Command::Snapshot(args) => snapshot::run(&args),
+        Command::Ctl(args) => ctl::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => reference::completions(&args),

@@ -52,14 +52,17 @@ fn with_pids(shell: Shell, script: &str) -> String {
         Shell::Bash => {
             let files = r#"COMPREPLY=($(compgen -f "${cur}"))"#;
             let pids = r#"COMPREPLY=($(compgen -W "$(cd /proc && echo [0-9]*)" -- "${cur}"))"#;
-            let mut pieces = script.split("--pid)\n");
-            let first = pieces.next().unwrap_or_default().to_owned();
-            pieces.fold(first, |out, piece| out + "--pid)\n" + &piece.replacen(files, pids, 1))
+            ["--pid)\n", "--session)\n"].into_iter().fold(script.to_owned(), |script, option| {
+                let mut pieces = script.split(option);
+                let first = pieces.next().unwrap_or_default().to_owned();
+                pieces.fold(first, |out, piece| out + option + &piece.replacen(files, pids, 1))
+            })
         }
         Shell::Zsh => script.replace(":PID:_default'", ":PID:_pids'"),
         Shell::Fish => {
             let with_pids = |line: &str| {
-                let is_pid = line.contains(" -l pid ") && line.ends_with(" -r");
+                let is_pid = [" -l pid ", " -l session "].iter().any(|option| line.contains(option));
+                let is_pid = is_pid && line.ends_with(" -r");
                 line.to_owned() + if is_pid { " -f -a '(__fish_complete_pids)'\n" } else { "\n" }
             };
             script.lines().map(with_pids).collect()
@@ -72,6 +75,7 @@ fn with_pids(shell: Shell, script: &str) -> String {
 fn visible(command: &clap::Command) -> clap::Command {
     // clap wants names that live for ever. These are a few, and the program ends after this.
     let mut shown = clap::Command::new(&*command.get_name().to_owned().leak())
+        .disable_help_subcommand(command.is_disable_help_subcommand_set())
         .args(command.get_arguments().filter(|argument| !argument.is_hide_set()).cloned())
         .subcommands(command.get_subcommands().filter(|command| !command.is_hide_set()).map(visible));
     if let Some(about) = command.get_about() {
@@ -89,8 +93,11 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
         .and_then(|()| {
             let mut root = super::command().disable_help_subcommand(true);
             root.build();
-            root.get_subcommands()
-                .filter(|command| !command.is_hide_set())
+            let below = root
+                .get_subcommands()
+                .flat_map(|command| [command].into_iter().chain(command.get_subcommands()));
+            below
+                .filter(|command| !command.is_hide_set() && command.get_name() != "help")
                 .chain([&root])
                 .try_for_each(|command| write_man_page(command, &args.out))
         })
@@ -173,6 +180,7 @@ pub fn markdown() -> String {
     section(&mut page, &mut root);
     for command in root.get_subcommands_mut().filter(|command| !command.is_hide_set()) {
         section(&mut page, command);
+        command.get_subcommands_mut().for_each(|command| section(&mut page, command));
     }
     page
 }
@@ -200,8 +208,8 @@ mod tests {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut visible(&crate::cli::command()), "goflow", &mut script);
             let script = with_pids(shell, std::str::from_utf8(&script).unwrap());
-            // Of trace and of snapshot.
-            assert_eq!(script.matches(word).count(), 2, "{shell}: {script}");
+            // Of trace and of snapshot, and the session of ctl and of each of its three commands.
+            assert_eq!(script.matches(word).count(), 6, "{shell}: {script}");
             assert!(script.contains("--output") || script.contains("-l output"), "{shell}: {script}");
         }
     }

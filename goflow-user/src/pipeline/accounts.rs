@@ -6,7 +6,7 @@
 //! missed. A counter that went down would be taken for one that began anew, so the first is told once it is final, and the
 //! second stays where it was until the rest has caught up.
 
-use super::budget::{Books, costs_by_level, probed};
+use super::budget::{Books, Place, costs_by_level, probed};
 use super::ingest::{Hits, Tally};
 use crate::ingest::event::MonotonicNs;
 use crate::probe::budget::HORIZON_NS;
@@ -68,9 +68,9 @@ impl Accountant {
             let before = costs_by_level(plans, &first.hits, &costs).iter().sum::<u64>() + first.turned_ns;
             ratio(cost_ns.saturating_sub(before), self.target_cpu_ns.saturating_sub(first.target_cpu_ns))
         });
-        let level = |(coverage, is_watched), cost_ns| LevelAccount {
+        let level = |(coverage, place), cost_ns| LevelAccount {
             coverage,
-            is_watched,
+            is_watched: place == Place::In,
             cost_ns: readings.are_costs_final.then_some(cost_ns),
         };
         let levels = books.coverage_until(tally.at).into_iter().zip(by_level);

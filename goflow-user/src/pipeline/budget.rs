@@ -2,7 +2,8 @@
 //!
 //! In: counters of the ingest thread and clocks of the targets, as control reads them; out: what each level has cost, what
 //! is to be done, and for the summary how much of the time each level was watched and what that says of the rest. Control
-//! carries out what is to be done, because it holds the probes.
+//! carries out what is to be done, because it holds the probes. Level and budget may change meanwhile: a level that nobody
+//! wants is *off*, and what it does not see then is not missed.
 
 use super::ingest::{Hits, Tally};
 use crate::ingest::event::MonotonicNs;
@@ -100,13 +101,27 @@ pub(super) fn costs_by_level(
     cost_ns
 }
 
+/// Where the probes of a level are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// All are in.
+    In,
+    /// They are out, and what happens meanwhile is missed.
+    Out,
+    /// They are out because nobody wants them.
+    Off,
+}
+
 /// What is known of one level.
 struct Lane {
     level: Level,
-    is_in: bool,
+    place: Place,
+    /// Somebody wants it, or wanted it once.
+    is_known: bool,
     /// The last time that it went in or out.
     turned: Turning,
     watched_ns: u64,
+    off_ns: u64,
     windows: u64,
     /// Of each binary, by probe.
     estimators: Vec<Vec<Estimator>>,
@@ -127,7 +142,16 @@ struct Turning {
 /// The books of a session.
 pub(super) struct Books {
     budget: Budget,
+    /// What is wanted: this level and those below it.
+    level: Level,
+    turn: Turn,
     controller: Option<Controller>,
+    /// What work on the breakpoints has cost since the probes were in and is not in the controller's books, nanoseconds.
+    turned_ns: u64,
+    /// What is in the controller's books of work from before, nanoseconds.
+    turned_before_ns: u64,
+    /// When the session began.
+    start: MonotonicNs,
     spans: Arc<Spans>,
     measured: Measured,
     lanes: Vec<Lane>,
@@ -143,7 +167,9 @@ impl Books {
         spans: Arc<Spans>,
         measured: Measured,
     ) -> Self {
-        LEVELS.into_iter().for_each(|level| _ = spans.open(level));
+        for known in LEVELS {
+            let _ = if known <= level { spans.open(known) } else { spans.close(known) };
+        }
         let turn = Turn { cost_ns: TURN_NS, is_quick: method == AttachMethod::UprobeMulti };
         let now = monotonic_ns();
         let limited = budget.share().filter(|_| level > Level::Snapshot);
@@ -154,25 +180,84 @@ impl Books {
             watched: nothing(),
             ..Turning::default()
         };
-        let lane = |level| Lane {
-            level,
-            is_in: true,
+        let lane = |known| Lane {
+            level: known,
+            place: if known <= level { Place::In } else { Place::Off },
+            is_known: known <= level,
             turned: start.clone(),
             watched_ns: 0,
+            off_ns: 0,
             windows: 0,
             estimators: vec![vec![Estimator::default(); ProbeId::COUNT]; binaries],
         };
         Self {
             budget,
+            level,
+            turn,
             controller: limited.map(|share| {
                 let start = Reading { at_ns: now, ..Reading::default() };
                 Controller::new(share, level, turn, start, now)
             }),
+            turned_ns: 0,
+            turned_before_ns: TURN_NS / 2,
+            start: MonotonicNs(now),
             spans,
             measured,
-            lanes: LEVELS.into_iter().filter(|known| *known <= level).map(lane).collect(),
+            // Without a probe there is none to keep books of.
+            lanes: LEVELS.into_iter().filter(|_| level > Level::Snapshot).map(lane).collect(),
             due_ns: now,
         }
+    }
+
+    /// What is wanted: this level and those below it.
+    pub(super) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// From here on this level and those below it are wanted. Who puts their probes in and out is the caller.
+    pub(super) fn want(&mut self, level: Level) {
+        self.level = level;
+        self.lanes.iter_mut().filter(|lane| lane.level <= level).for_each(|lane| lane.is_known = true);
+    }
+
+    /// What is kept to.
+    pub(super) fn budget(&self) -> Budget {
+        self.share().map_or(Budget::Unlimited, Budget::Share)
+    }
+
+    /// From here on the targets may lose this part of their CPU time.
+    pub(super) fn limit(&mut self, share: f64, plans: &[(BinaryName, Plan)], tally: &Tally, cpu_ns: u64) {
+        self.budget = Budget::Share(share);
+        if let Some(controller) = &mut self.controller {
+            controller.set_share(share);
+        } else {
+            let reading = self.reading(plans, tally, cpu_ns);
+            let modes = LEVELS.map(|level| self.mode(level));
+            self.controller = Some(Controller::join(share, modes, self.turn, reading, reading.at_ns));
+            self.turned_before_ns = 0;
+        }
+        self.due_ns = monotonic_ns();
+    }
+
+    /// From here on the targets may lose whatever it takes. Returns the levels that are not watched all the time and are
+    /// wanted; who puts the probes in of those that are out is the caller.
+    pub(super) fn lift(&mut self) -> Vec<Level> {
+        let wanted = LEVELS.into_iter().filter(|known| *known <= self.level);
+        let sampled = wanted.filter(|level| self.mode(*level) != Mode::Continuous).collect();
+        self.turned_ns = self.turned_ns();
+        self.turned_before_ns = 0;
+        (self.budget, self.controller) = (Budget::Unlimited, None);
+        sampled
+    }
+
+    /// Whether the probes of a level that is wanted from here on are to go in at once; if not, the budget decides when.
+    pub(super) fn switch_on(&mut self, level: Level) -> bool {
+        self.controller.as_mut().is_none_or(|controller| controller.switch_on(level))
+    }
+
+    /// Where the probes of a level are.
+    pub(super) fn place(&self, level: Level) -> Place {
+        self.lanes.iter().find(|lane| lane.level == level).map_or(Place::Off, |lane| lane.place)
     }
 
     /// What a hit costs, as far as it is known.
@@ -198,7 +283,8 @@ impl Books {
 
     /// What work on the breakpoints has cost since the probes were in, nanoseconds.
     pub(super) fn turned_ns(&self) -> u64 {
-        self.controller.as_ref().map_or(0, |controller| controller.turned_ns().saturating_sub(TURN_NS / 2))
+        let of_controller = self.controller.as_ref().map_or(0, Controller::turned_ns);
+        self.turned_ns + of_controller.saturating_sub(self.turned_before_ns)
     }
 
     /// What was charged by an assumed cost is charged anew when it has been measured.
@@ -236,36 +322,58 @@ impl Books {
         self.spans.open(level)
     }
 
-    /// The probes of a level went out, or in, at `t`, when the targets had used `cpu_ns`; `tally` is from after they went out, or
+    /// The probes of a level went to `place` at `t`, when the targets had used `cpu_ns`; `tally` is from after they went out, or
     /// from before they came in, since while they are out nothing of the level is counted.
     pub(super) fn turned(
         &mut self,
         plans: &[(BinaryName, Plan)],
-        level: Level,
+        (level, place): (Level, Place),
         t: MonotonicNs,
         cpu_ns: u64,
         tally: &Tally,
     ) -> Coverage {
+        let was_in = self.place(level) == Place::In;
         let reading = self.reading(plans, tally, cpu_ns);
         let costs = self.costs();
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.level == level) {
             lane.account(plans, &costs, t, cpu_ns, reading.cost_ns.iter().sum(), tally);
-            lane.is_in = !lane.is_in;
+            lane.place = place;
         }
-        let is_watched = self.lanes.iter().any(|lane| lane.level == level && lane.is_in);
-        if let Some(controller) = &mut self.controller {
-            if is_watched {
-                controller.restored(level, reading);
-            } else {
-                controller.withdrawn(level, reading);
+        let is_watched = place == Place::In;
+        match &mut self.controller {
+            Some(controller) => {
+                match place {
+                    Place::In => controller.restored(level, reading),
+                    Place::Out => controller.withdrawn(level, reading),
+                    Place::Off => controller.switched_off(level, reading),
+                }
+                self.due_ns = controller.due_ns();
             }
-            self.due_ns = controller.due_ns();
+            // What hardly runs is hardly held up.
+            None if was_in != is_watched => {
+                let elapsed = t.0.saturating_sub(self.start.0).max(1);
+                self.turned_ns += (TURN_NS as f64 / 2.0 * (cpu_ns as f64 / elapsed as f64).min(1.0)) as u64;
+            }
+            None => {}
         }
         Coverage { level, t, is_watched, mode: self.mode(level) }
     }
 
-    fn mode(&self, level: Level) -> Mode {
-        self.controller.as_ref().map_or(Mode::Continuous, |controller| controller.mode(level))
+    /// How a level is watched.
+    pub(super) fn mode(&self, level: Level) -> Mode {
+        match (&self.controller, self.place(level)) {
+            (Some(controller), _) => controller.mode(level),
+            (None, Place::In) => Mode::Continuous,
+            (None, Place::Out) => Mode::Removed,
+            (None, Place::Off) => Mode::Off,
+        }
+    }
+
+    /// How a level is watched in which nothing has gone in or out.
+    pub(super) fn unturned(&self, level: Level) -> Coverage {
+        let is_watched = self.place(level) == Place::In;
+        let t = MonotonicNs(monotonic_ns());
+        Coverage { level, t, is_watched, mode: self.mode(level) }
     }
 
     /// How long it took to carry an order out.
@@ -300,29 +408,41 @@ impl Books {
 
     /// Levels whose probes are in.
     pub(super) fn watched(&self) -> Vec<Level> {
-        self.lanes.iter().filter(|lane| lane.is_in).map(|lane| lane.level).collect()
+        self.lanes.iter().filter(|lane| lane.place == Place::In).map(|lane| lane.level).collect()
     }
 
-    /// How much of the time each level was watched.
+    /// Levels that are wanted, or were once.
+    pub(super) fn is_known(&self, level: Level) -> bool {
+        self.lanes.iter().any(|lane| lane.level == level && lane.is_known)
+    }
+
+    /// How much of the time each level was watched that is wanted, or was once.
     pub(super) fn coverage(&self) -> Vec<LevelCoverage> {
         let of_lane = |lane: &Lane| LevelCoverage {
             level: lane.level.name(),
             mode: self.mode(lane.level),
             watched_ns: lane.watched_ns,
+            off_ns: lane.off_ns,
             windows: lane.windows,
         };
-        self.lanes.iter().map(of_lane).collect()
+        self.lanes.iter().filter(|lane| lane.is_known).map(of_lane).collect()
     }
 
-    /// The same up to `t`, of a session that goes on, and whether the level is watched now.
-    pub(super) fn coverage_until(&self, t: MonotonicNs) -> Vec<(LevelCoverage, bool)> {
-        let since = |lane: &Lane| if lane.is_in { t.0.saturating_sub(lane.turned.t.0) } else { 0 };
-        let of_lane = |(mut coverage, lane): (LevelCoverage, &Lane)| {
-            coverage.watched_ns += since(lane);
-            coverage.windows += u64::from(lane.is_in);
-            (coverage, lane.is_in)
+    /// The same of every level up to `t`, of a session that goes on, and where its probes are.
+    pub(super) fn coverage_until(&self, t: MonotonicNs) -> Vec<(LevelCoverage, Place)> {
+        let of_lane = |lane: &Lane| {
+            let span = t.0.saturating_sub(lane.turned.t.0);
+            let (watched, off) = (lane.place == Place::In, lane.place == Place::Off);
+            let coverage = LevelCoverage {
+                level: lane.level.name(),
+                mode: self.mode(lane.level),
+                watched_ns: lane.watched_ns + if watched { span } else { 0 },
+                off_ns: lane.off_ns + if off { span } else { 0 },
+                windows: lane.windows + u64::from(watched),
+            };
+            (coverage, lane.place)
         };
-        self.coverage().into_iter().zip(&self.lanes).map(of_lane).collect()
+        self.lanes.iter().map(of_lane).collect()
     }
 
     /// How often a probe would have been hit; `None` where it was in all the time.
@@ -348,12 +468,17 @@ impl Lane {
         let before = std::mem::replace(&mut self.turned, now);
         let own = self.cost_since(&before, plans, costs);
         let cpu = cpu_ns.saturating_sub(before.cpu_ns);
-        if !self.is_in {
+        if self.place != Place::In {
             // The counters were read a little later: what is in them of the window that begins here belongs to it.
             self.turned.cost_ns = self.turned.cost_ns.saturating_sub(own);
             let work = cpu.saturating_sub(self.turned.cost_ns.saturating_sub(before.cost_ns));
             self.turned.watched = before.watched;
-            self.estimators.iter_mut().flatten().for_each(|one| one.missed(work));
+            match self.place {
+                Place::Off => self.off_ns += t.0.saturating_sub(before.t.0),
+                Place::In | Place::Out => {
+                    self.estimators.iter_mut().flatten().for_each(|one| one.missed(work));
+                }
+            }
             return;
         }
         let now = &self.turned;
@@ -392,6 +517,30 @@ impl Lane {
 mod tests {
     use super::*;
 
+    fn books(budget: Budget, level: Level) -> Books {
+        Books::new(budget, level, AttachMethod::UprobeMulti, 1, Arc::default(), Measured::default())
+    }
+
+    /// A level goes somewhere, and nothing was hit.
+    fn turn(books: &mut Books, level: Level, place: Place) -> Coverage {
+        let nothing = || vec![[0; ProbeId::COUNT]];
+        let now = MonotonicNs(monotonic_ns());
+        let tally = Tally {
+            at: now,
+            hits: nothing(),
+            watched: nothing(),
+            hits_in_window: nothing(),
+            events: 0,
+            lost: std::collections::BTreeMap::new(),
+        };
+        // As much CPU time as there was, so that something is missed.
+        books.turned(&[], (level, place), now, now.0 - books.start.0, &tally)
+    }
+
+    fn pause() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+
     #[test]
     fn a_level_whose_probes_could_not_be_put_in_again_is_out_for_good_and_told() {
         let (method, spans) = (AttachMethod::UprobeMulti, Arc::default());
@@ -405,15 +554,76 @@ mod tests {
             lost: std::collections::BTreeMap::new(),
         };
         let out = books.close(Level::Channels);
-        let before = books.turned(&[], Level::Channels, out, 0, &tally);
+        let before = books.turned(&[], (Level::Channels, Place::Out), out, 0, &tally);
         let told = books.refused(Level::Channels);
         assert_eq!((told.level, told.is_watched, told.mode), (Level::Channels, false, Mode::Removed));
         assert!(told.t >= before.t && !before.is_watched);
         let later = MonotonicNs(told.t.0 + 1_000_000_000);
-        for (coverage, is_watched) in books.coverage_until(later) {
+        for (coverage, place) in books.coverage_until(later) {
             let is_out = coverage.level == "channels";
-            assert_eq!((is_watched, coverage.windows), (!is_out, 1), "{coverage:?}");
+            assert_eq!((place == Place::In, coverage.windows), (!is_out, 1), "{coverage:?}");
             assert_eq!(coverage.watched_ns > 1_000_000_000, !is_out, "{coverage:?}");
         }
+    }
+
+    #[test]
+    fn what_is_not_seen_of_a_level_is_missed_only_where_somebody_wants_it() {
+        let mut books = books(Budget::Unlimited, Level::Channels);
+        let estimate = |books: &Books| books.estimate(0, ProbeId::Chansend);
+        pause();
+        let off = turn(&mut books, Level::Channels, Place::Off);
+        assert_eq!((off.is_watched, off.mode), (false, Mode::Off));
+        pause();
+        let on = turn(&mut books, Level::Channels, Place::In);
+        assert_eq!((on.is_watched, on.mode), (true, Mode::Continuous));
+        assert_eq!(estimate(&books), None);
+        let coverage = books.coverage()[2];
+        assert!(coverage.off_ns >= 2_000_000 && coverage.watched_ns >= 2_000_000, "{coverage:?}");
+        turn(&mut books, Level::Channels, Place::Out);
+        pause();
+        turn(&mut books, Level::Channels, Place::Off);
+        assert!(estimate(&books).is_some());
+    }
+
+    #[test]
+    fn a_level_is_told_of_once_somebody_has_wanted_it() {
+        let levels = |books: &Books| books.coverage().iter().map(|one| one.level).collect::<Vec<_>>();
+        let mut books = books(Budget::Unlimited, Level::Lifecycle);
+        assert_eq!(levels(&books), ["lifecycle"]);
+        assert_eq!((books.mode(Level::Blocking), books.watched()), (Mode::Off, vec![Level::Lifecycle]));
+        books.want(Level::Blocking);
+        turn(&mut books, Level::Blocking, Place::In);
+        books.want(Level::Lifecycle);
+        turn(&mut books, Level::Blocking, Place::Off);
+        assert_eq!(levels(&books), ["lifecycle", "blocking"]);
+        assert_eq!(books.coverage_until(MonotonicNs(0)).len(), LEVELS.len());
+    }
+
+    #[test]
+    fn work_on_breakpoints_is_counted_on_when_a_budget_comes_and_goes() {
+        let mut books = books(Budget::DEFAULT, Level::Channels);
+        let nothing = || vec![[0; ProbeId::COUNT]];
+        let tally = Tally {
+            at: MonotonicNs(monotonic_ns()),
+            hits: nothing(),
+            watched: nothing(),
+            hits_in_window: nothing(),
+            events: 0,
+            lost: std::collections::BTreeMap::new(),
+        };
+        assert_eq!(books.turned_ns(), 0);
+        assert_eq!(books.lift(), []);
+        assert_eq!((books.budget(), books.turned_ns()), (Budget::Unlimited, 0));
+        pause();
+        turn(&mut books, Level::Channels, Place::Off);
+        let one = books.turned_ns();
+        assert!((TURN_NS / 4..=TURN_NS / 2).contains(&one), "{one}");
+        books.limit(0.01, &[], &tally, 0);
+        assert_eq!((books.budget(), books.turned_ns()), (Budget::Share(0.01), one));
+        assert_eq!((books.mode(Level::Channels), books.mode(Level::Blocking)), (Mode::Off, Mode::Continuous));
+        books.limit(0.02, &[], &tally, 0);
+        assert_eq!(books.share(), Some(0.02));
+        books.lift();
+        assert_eq!(books.turned_ns(), one);
     }
 }

@@ -1,7 +1,10 @@
 //! Control: starts a session, waits for its end, takes the probes out, and closes the books.
 
+mod adjust;
+
 use super::accounts::{Accountant, Readings};
-use super::budget::{Books, Measured, Spans, cost_of, costs_by_level, probed};
+use super::budget::{Books, Measured, Place, Spans, cost_of, costs_by_level, probed};
+use super::ctl;
 use super::ingest::{Hits, Ingest, Outlets, Request, Source, Tally, Totals, Window};
 use super::metrics::{Bound, Server};
 use super::output::Output;
@@ -13,7 +16,7 @@ use super::watch::{Watch, Watched};
 use super::{BoxedSink, Message, Outcome, ProcessExit, Targets, TraceOptions};
 use crate::advice::Advise as _;
 use crate::ingest::event::{Gap, LossPoint, MonotonicNs};
-use crate::probe::attach::{Attached, Scope};
+use crate::probe::attach::{AttachError, Attached, Scope};
 use crate::probe::budget::{Mode, Order};
 use crate::probe::calibration::{self, Care};
 use crate::probe::catalog::Level;
@@ -288,6 +291,11 @@ struct Running {
     books: Books,
     calibration: Option<Calibration>,
     metrics: Option<Metrics>,
+    method: AttachMethod,
+    /// What is traced, by name.
+    binaries: Vec<BinaryName>,
+    /// By which the session is asked and changed, where that can be.
+    ctl: Option<ctl::Server>,
 }
 
 /// Who makes accounts of a session, and who serves them.
@@ -312,10 +320,11 @@ impl Running {
         output: Output,
     ) -> anyhow::Result<Self> {
         let started = Instant::now();
-        let Environment { kernel: _, kernel_version, method, keeper, hitter, by_level: _, phases: _ } =
-            environment;
+        let Environment { kernel: _, kernel_version, method, keeper, hitter, phases: _ } = environment;
         let files: Vec<_> = traced.iter().map(|one| one.executable.id()).collect();
         let doorbell = watch.open(&files).context("the processes cannot be watched")?;
+        // Before anybody reads that the session has begun.
+        let ctl = ctl::Server::start();
         let window = Arc::new(Window::open());
         let (messages, received) = bounded(QUEUE);
         let unwritten = output.unwritten();
@@ -332,6 +341,7 @@ impl Running {
         let pulse = Pulse::default();
         let snapshots = Snapshots::new(asked, requests.clone(), pace, what, pulse.clone(), search);
         let snapshots = spawn("goflow-snapshot", move || snapshots.run())?;
+        let binaries = traced.iter().map(|one| one.meta.binary.clone()).collect();
         tell(&messages, std::iter::once(Message::Meta(traced.iter().map(|one| one.meta.clone()).collect())));
         let (mut attached, mut plans, mut sources) = (Vec::new(), Vec::new(), Vec::new());
         for Traced { executable, probes, meta, processes, wanted, search: _ } in traced {
@@ -400,6 +410,9 @@ impl Running {
             books,
             calibration,
             metrics: None,
+            method,
+            binaries,
+            ctl,
         })
     }
 
@@ -426,13 +439,15 @@ impl Running {
             let next = self.books.due_in().map_or(TICK, |due| due.min(TICK));
             let left = deadline.map_or(next, |deadline| (deadline - now).min(next));
             let keeper = self.keeper.iter().map(|keeper| keeper.as_fd());
-            match signals.wait(self.watch.descriptors().chain(keeper), left) {
+            let ctl = self.ctl.as_ref().and_then(ctl::Server::descriptor);
+            match signals.wait(self.watch.descriptors().chain(keeper).chain(ctl), left) {
                 Some(Ended::Interrupted) if is_command && interrupt.is_first(Instant::now()) => {}
                 Some(signal) => return signal,
                 None => {}
             }
             self.look();
             self.tell_no_answer();
+            self.answer_ctl();
             if self.output_closed.load(Ordering::Acquire) {
                 return Ended::OutputClosed;
             }
@@ -485,43 +500,59 @@ impl Running {
         self.take_out(levels);
         self.books.took(&Order::Withdraw(levels.to_vec()), start.elapsed());
         if let Some(tally) = self.tally() {
-            self.tell_turned(levels.iter().copied().zip(times), cpu_ns, &tally);
+            self.tell_turned(levels.iter().copied().zip(times), Place::Out, cpu_ns, &tally);
         }
     }
 
     fn take_out(&mut self, levels: &[Level]) {
-        for (attached, (_, plan)) in self.attached.iter_mut().zip(&self.plans) {
-            if let Err(error) = attached.withdraw(plan, levels) {
-                tracing::warn!("probes cannot be taken out: {error}");
-            }
+        if let Err(error) = self.try_take_out(levels) {
+            tracing::warn!("probes cannot be taken out: {error}");
         }
     }
 
+    /// Of every binary, and returns the last error.
+    fn try_take_out(&mut self, levels: &[Level]) -> Result<(), AttachError> {
+        let mut result = Ok(());
+        for (attached, (_, plan)) in self.attached.iter_mut().zip(&self.plans) {
+            result = attached.withdraw(plan, levels).and(result);
+        }
+        result
+    }
+
     fn restore(&mut self, level: Level, tally: &Tally) {
+        if let Err(error) = self.put_in(level, tally) {
+            tracing::warn!("level {} is not watched any more: {error}", level.name());
+            let coverage = self.books.refused(level);
+            // A thread that is gone says why when it is joined.
+            let _ = self.requests.send(Request::Coverage(vec![coverage]));
+        }
+    }
+
+    /// Puts the probes of a level in, or none of them.
+    fn put_in(&mut self, level: Level, tally: &Tally) -> Result<(), AttachError> {
         let (alive, start) = (self.watch.pids(), Instant::now());
         let mut each = self.attached.iter_mut().zip(&self.plans);
         if let Err(error) = each.try_for_each(|(attached, (_, plan))| attached.restore(plan, level, &alive)) {
-            tracing::warn!("level {} is not watched any more: {error}", level.name());
             // Of the other binaries they may be in, and nobody would take them out.
             self.take_out(&[level]);
-            let coverage = self.books.refused(level);
-            // A thread that is gone says why when it is joined.
-            return drop(self.requests.send(Request::Coverage(vec![coverage])));
+            return Err(error);
         }
         self.books.took(&Order::Restore(level), start.elapsed());
         self.watch.read_clocks();
         let t = self.books.open(level);
-        self.tell_turned([(level, t)], self.watch.known_cpu_ns(), tally);
+        self.tell_turned([(level, t)], Place::In, self.watch.known_cpu_ns(), tally);
+        Ok(())
     }
 
     /// Enters into the books what has been done, and has the stream tell it.
     fn tell_turned(
         &mut self,
         turned: impl IntoIterator<Item = (Level, MonotonicNs)>,
+        place: Place,
         cpu_ns: u64,
         tally: &Tally,
     ) {
-        let turn = |(level, t)| self.books.turned(&self.plans, level, t, cpu_ns, tally);
+        let turn = |(level, t)| self.books.turned(&self.plans, (level, place), t, cpu_ns, tally);
         let together = turned.into_iter().map(turn).collect();
         // A thread that is gone says why when it is joined.
         let _ = self.requests.send(Request::Coverage(together));
@@ -611,7 +642,7 @@ impl Running {
 
     fn tell_progress(&self, tally: Tally) {
         let Tally { at, hits_in_window, events, lost, .. } = tally;
-        let not_all = |one: &LevelCoverage| one.mode != Mode::Continuous;
+        let not_all = |one: &LevelCoverage| matches!(one.mode, Mode::Sampled | Mode::Removed);
         let progress = Progress {
             t: at,
             elapsed_ns: self.window.elapsed_ns(),
@@ -631,6 +662,8 @@ impl Running {
     fn finish(mut self, ended: Ended, signals: &Signals) -> anyhow::Result<()> {
         // Taking probes out takes up to seconds, in which some are in and some are not: cost and CPU time are those of
         // the time in which all were in, or the one would not be a part of the other.
+        // Who asks from here on finds nobody.
+        drop(self.ctl.take());
         self.look();
         let duration_ns = self.window.close();
         self.books.watched().into_iter().for_each(|level| _ = self.books.close(level));
@@ -675,7 +708,9 @@ impl Running {
             lost: lost(&totals),
             gaps: output.gaps(),
             hits: probe_hits(&self.plans, &totals, &self.books),
+            level: self.books.level().name(),
             budget: self.books.share(),
+            changes: output.changes(),
             coverage: self.books.coverage(),
             cost_ns: cost_ns(&self.plans, &totals.tally.hits_in_window, &self.books),
             is_cost_measured: self.books.are_measured(),
@@ -721,7 +756,7 @@ fn probe_hits(plans: &[(BinaryName, Plan)], totals: &Totals, books: &Books) -> V
     let others = totals.eventless.iter().zip(&totals.filtered);
     let binaries = plans.iter().zip(&totals.tally.hits).zip(others).enumerate();
     for (index, (((binary, plan), hits), (eventless, filtered))) in binaries {
-        for planned in probed(plan) {
+        for planned in probed(plan).filter(|planned| books.is_known(planned.spec.level)) {
             let probe = planned.spec.probe;
             list.push(ProbeHits {
                 binary: binary.clone(),

@@ -17,7 +17,7 @@ use crate::probe::catalog::Level;
 use crate::probe::load::{Biases, LoadError, Waits};
 use crate::probe::plan::Plan;
 use crate::probe::totals::TotalsReader;
-use crate::sink::record::{self, Coverage};
+use crate::sink::record::{self, Control, Coverage};
 use crate::target::Pid;
 use crate::target::executable::Executable;
 use crate::target::host::monotonic_ns;
@@ -89,6 +89,8 @@ pub(super) enum Request {
     NoSnapshot(Pid, String),
     /// Tell the model and the sinks that the probes of these levels went in or out together, after the events before.
     Coverage(Vec<Coverage>),
+    /// Tell the sinks what somebody has changed, after the events before.
+    Control(Control),
     /// The counters, when everything that was sent before this is counted.
     Tally(Sender<Tally>),
 }
@@ -267,6 +269,8 @@ pub(super) struct Ingest {
     spans: Arc<Spans>,
     /// Where probes of levels went in or out together, which has not been told of.
     coverage: Vec<Vec<Coverage>>,
+    /// What somebody has changed, and has not been told of.
+    controls: Vec<Control>,
     /// Who wants the counters after this round.
     tallies: Vec<Sender<Tally>>,
     requests: Receiver<Request>,
@@ -309,6 +313,7 @@ impl Ingest {
             window,
             spans,
             coverage: Vec::new(),
+            controls: Vec::new(),
             tallies: Vec::new(),
             requests,
             doorbell,
@@ -413,6 +418,7 @@ impl Ingest {
                 }
                 Request::NoSnapshot(pid, why) => self.feed.no_snapshot(pid, why),
                 Request::Coverage(coverage) => self.coverage.push(coverage),
+                Request::Control(control) => self.controls.push(control),
                 Request::Tally(answer) => self.tallies.push(answer),
             }
         }
@@ -465,6 +471,10 @@ impl Ingest {
 
     /// Passes on where the probes of a level went in or out before `until`. What is not seen of goroutines, a snapshot tells.
     fn tell_coverage(&mut self, until: MonotonicNs) {
+        // First what was asked for, then what came of it.
+        for control in self.controls.extract_if(.., |control| control.t < until) {
+            self.outbox.push(Message::Control(control));
+        }
         let is_due = |together: &mut Vec<Coverage>| together.iter().all(|one| one.t < until);
         let due: Vec<Vec<Coverage>> = self.coverage.extract_if(.., is_due).collect();
         for together in due {

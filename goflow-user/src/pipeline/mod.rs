@@ -8,6 +8,8 @@
 //!              │      ▼ new processes                         ▼
 //!    signals, pidfds, clock ──▶ control (the caller's thread) ◀── closed output
 //!                                  └─Accounts──▶ metrics thread ──▶ HTTP, where it was asked for
+//!                                 ▲ └─Answer──▶ ctl thread ◀──▶ local socket ◀──▶ goflow ctl
+//!                                 └────Asked────┘
 //! ```
 //!
 //! The snapshot thread reads the memory of the targets, so that nobody else waits for that. The ingest thread holds a
@@ -20,6 +22,7 @@
 mod accounts;
 mod budget;
 mod control;
+pub mod ctl;
 mod ingest;
 mod metrics;
 mod names;
@@ -37,7 +40,7 @@ use crate::probe::budget::Budget;
 use crate::probe::catalog::Level;
 use crate::probe::filter::Filter;
 use crate::probe::load::AttachMethod;
-use crate::sink::record::{Coverage, Meta, Progress, Sink, Totals};
+use crate::sink::record::{Control, Coverage, Meta, Progress, Sink, Totals};
 use crate::target::Pid;
 use crate::target::snapshot::Snapshot;
 use std::ffi::OsString;
@@ -113,6 +116,7 @@ enum Message {
     Gap(Gap),
     Coverage(Vec<Coverage>),
     Totals(Box<Totals>),
+    Control(Control),
     Progress(Progress),
 }
 

@@ -153,6 +153,7 @@ fn events_in(message: &Message) -> usize {
         | Message::Gap(_)
         | Message::Coverage(_)
         | Message::Totals(_)
+        | Message::Control(_)
         | Message::Progress(_) => 0,
     }
 }
@@ -190,6 +191,7 @@ mod tests {
                 | Message::Gap(_)
                 | Message::Coverage(_)
                 | Message::Totals(_)
+                | Message::Control(_)
                 | Message::Progress(_) => {}
             }
         }

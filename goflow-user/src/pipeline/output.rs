@@ -22,6 +22,7 @@ pub(super) struct Output {
     processes: Processes,
     counts: [u64; KINDS.len()],
     gaps: u64,
+    changes: u64,
     /// Events on their way here.
     unwritten: Arc<AtomicU64>,
     phases: Phases,
@@ -37,6 +38,7 @@ impl Output {
             processes,
             counts: [0; KINDS.len()],
             gaps: 0,
+            changes: 0,
             unwritten: Arc::default(),
             phases,
             has_snapshot: false,
@@ -107,6 +109,10 @@ impl Output {
             }
             Message::Coverage(together) => self.record(&Record::Coverage(together)),
             Message::Totals(totals) => self.record(&Record::Totals(totals)),
+            Message::Control(control) => {
+                self.changes += 1;
+                self.record(&Record::Control(control))
+            }
             Message::Progress(progress) => self.record(&Record::Progress(progress)),
         }
     }
@@ -134,6 +140,11 @@ impl Output {
         self.gaps
     }
 
+    /// What somebody has changed, as told so far.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Events written so far, by the name of their kind.
     pub(super) fn counts(&self) -> Vec<(&'static str, u64)> {
         KINDS.into_iter().zip(self.counts).collect()
@@ -158,6 +169,7 @@ fn has_events(message: &Message) -> bool {
         | Message::Gap(_)
         | Message::Coverage(_)
         | Message::Totals(_)
+        | Message::Control(_)
         | Message::Progress(_) => false,
     }
 }

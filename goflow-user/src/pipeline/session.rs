@@ -42,8 +42,6 @@ pub(super) struct Environment {
     pub(super) keeper: Option<Arc<Keeper>>,
     /// Who makes the hits by which it is measured what one costs.
     pub(super) hitter: Option<Arc<Keeper>>,
-    /// There is a budget, for which levels go out and in by themselves.
-    pub(super) by_level: bool,
     pub(super) phases: Phases,
 }
 
@@ -98,8 +96,7 @@ impl Environment {
         let probes = options.level > Level::Snapshot;
         let keeper = probes.then(|| start_keeper(Duty::Keep)).transpose()?;
         let hitter = probes.then(|| start_keeper(Duty::Hit)).transpose()?;
-        let by_level = options.budget.share().is_some();
-        Ok(Self { kernel, kernel_version, method, keeper, hitter, by_level, phases })
+        Ok(Self { kernel, kernel_version, method, keeper, hitter, phases })
     }
 }
 
@@ -204,12 +201,13 @@ impl Prepared {
             return Ok(Self { executable, scope, offset_source, loaded: None });
         }
         let path = executable.path().display();
-        let mut plan = Plan::new(binary, &offsets, options.level, options.stack_depth);
+        // Of every level, because `goflow ctl` may want more while the session runs.
+        let mut plan = Plan::new(binary, &offsets, Level::Channels, options.stack_depth);
         if options.filter.thins() {
             let applied = options.filter.apply(&mut plan, binary, &offsets);
             applied.with_context(|| format!("the filter does not fit {}", executable.path().display()))?;
         }
-        if plan.sites.is_empty() {
+        if plan.sites.iter().all(|planned| planned.spec.level > options.level) {
             bail!("{path} has no function that goflow could probe: {}", reasons(&plan));
         }
         tell_plan(&plan, environment.phases, &path);
@@ -233,7 +231,7 @@ impl Prepared {
         let Self { executable, scope, offset_source, loaded } = self;
         let meta = meta(&executable, offset_source, options, environment);
         match loaded {
-            Some(loaded) => loaded.attach(executable, &scope, lease, meta, environment),
+            Some(loaded) => loaded.attach(executable, &scope, lease, meta, options.level, environment),
             None => Ok(without_probes(executable, scope, meta)),
         }
     }
@@ -246,6 +244,7 @@ impl Loaded {
         scope: &Scope,
         lease: Option<&Lease>,
         meta: Meta,
+        level: Level,
         environment: &Environment,
     ) -> anyhow::Result<Traced> {
         let Self { plan, programs, kernel_side } = self;
@@ -258,8 +257,7 @@ impl Loaded {
         }
         let start = MonotonicNs(host::monotonic_ns());
         let lease = lease.map(AsFd::as_fd);
-        let by_level = environment.by_level;
-        let keep = environment.keeper.as_ref().map(|keeper| Keep { keeper, lease, by_level });
+        let keep = environment.keeper.as_ref().map(|keeper| Keep { keeper, lease, level: Some(level) });
         let (file, kernel) = (executable.as_fd(), environment.kernel_version);
         let mut attached = process::despite_exec(
             || attach::attach(&programs, &plan, file, scope, kernel, keep),
@@ -273,8 +271,8 @@ impl Loaded {
             start,
             attach_ns: attached.took().as_nanos() as u64,
             interval_ns: None,
-            probes: probes(&plan),
-            unavailable: unavailable(&plan),
+            probes: probes(&plan, level),
+            unavailable: unavailable(&plan, level),
             ..meta
         };
         executable.release_pages();
@@ -421,9 +419,11 @@ fn bias_of(executable: &Executable, pid: Pid) -> Option<LoadBias> {
     same.then(|| process::load_bias(pid, binary.image().lowest_address()).ok())?
 }
 
-fn probes(plan: &Plan) -> Vec<ProbeMeta> {
+/// Those that are in from the start.
+fn probes(plan: &Plan, level: Level) -> Vec<ProbeMeta> {
     plan.sites
         .iter()
+        .filter(|planned| planned.spec.level <= level)
         .map(|planned| ProbeMeta {
             probe: planned.spec.probe,
             function: planned.function.to_owned(),
@@ -435,9 +435,10 @@ fn probes(plan: &Plan) -> Vec<ProbeMeta> {
         .collect()
 }
 
-fn unavailable(plan: &Plan) -> Vec<Unavailable> {
+fn unavailable(plan: &Plan, level: Level) -> Vec<Unavailable> {
     plan.unavailable
         .iter()
+        .filter(|missing| missing.spec.level <= level)
         .map(|missing| Unavailable {
             what: missing.spec.gives.to_owned(),
             why: missing.why.clone(),

@@ -1,8 +1,8 @@
 //! Puts the probes in, and takes them out.
 //!
-//! In: verified programs and a plan; out: an [`Attached`] session. Every probe of a session goes in together: one link
-//! for all sites where the kernel has multi-uprobe, or one for the sites of each level if what that adds is to be taken out
-//! and put in again while the others stay; else one perf event per site. The kernel removes the breakpoints when
+//! In: verified programs and a plan; out: an [`Attached`] session. Every probe of a session goes in together: where the
+//! kernel has multi-uprobe, one link for the sites of each level, because what that adds is taken out and put in again while
+//! the others stay, or one for all sites where nobody does that; else one perf event per site. The kernel removes the breakpoints when
 //! the descriptors close, which a [`Keeper`] holds, so that a SIGKILL to goflow cannot come between.
 
 use super::catalog::Level;
@@ -109,8 +109,8 @@ pub fn needs_target_filter(method: AttachMethod, kernel: (u32, u32), scope: &Sco
     *scope != Scope::AllProcesses && method == AttachMethod::UprobeMulti && kernel < PROCESS_SCOPE_SINCE
 }
 
-/// Attaches every site of `plan` to `executable`. Without a keeper this process does that itself, and a SIGKILL in the
-/// middle of it, or of detaching, leaves breakpoints.
+/// Attaches every site of `plan` to `executable`, or up to the level that the keeper is to begin with. Without a keeper this
+/// process does that itself, and a SIGKILL in the middle of it, or of detaching, leaves breakpoints.
 ///
 /// # Errors
 /// See [`AttachError`]; nothing stays attached after one.
@@ -124,14 +124,14 @@ pub fn attach(
 ) -> Result<Attached, AttachError> {
     let start = Instant::now();
     let everybody = needs_target_filter(programs.method(), kernel, scope);
-    let by_level = keep.is_some_and(|keep| keep.by_level);
+    let level = keep.and_then(|keep| keep.level);
     let everybody = if everybody { &Scope::AllProcesses } else { scope };
-    let (order, programs) = order(programs, plan, everybody, by_level)?;
+    let (order, programs) = order(programs, plan, everybody, level)?;
     let links = match keep {
         None => link::create(&order, executable, &programs)
             .map(|links| Links::Here(Some(links)))
             .map_err(|refusal| explain(refusal, plan))?,
-        Some(Keep { keeper, lease, by_level: _ }) => {
+        Some(Keep { keeper, lease, level: _ }) => {
             let number =
                 keeper.attach(order, executable, &programs, lease).map_err(|error| told(error, plan))?;
             Links::Kept { keeper: Arc::clone(keeper), number }
@@ -145,7 +145,7 @@ fn order<'a>(
     programs: &'a Programs,
     plan: &Plan,
     scope: &Scope,
-    by_level: bool,
+    level: Option<Level>,
 ) -> Result<(Order, Vec<BorrowedFd<'a>>), LoadError> {
     let method = programs.method();
     let mut names: Vec<&'static str> = plan.sites.iter().map(|planned| planned.spec.program).collect();
@@ -158,13 +158,13 @@ fn order<'a>(
         offset: planned.offset.0,
         cookie: planned.spec.probe as u64,
         program: index(planned.spec.program),
-        group: if by_level { group_of(planned.spec.level) } else { 0 },
+        group: level.map_or(0, |_| group_of(planned.spec.level)),
     });
     let pids = match scope {
         Scope::AllProcesses => None,
         Scope::Processes(pids) => Some(pids.iter().map(|pid| pid.0).collect()),
     };
-    let order = Order { method, places: places.collect(), pids };
+    let order = Order { method, places: places.collect(), first: level.map_or(0, group_of), pids };
     let programs = names.into_iter().map(|name| programs.find(name)).collect::<Result<_, _>>()?;
     Ok((order, programs))
 }
@@ -217,7 +217,8 @@ impl Attached {
         self.took
     }
 
-    /// Lets the programs remember goids until the probes go out. Without a probe on `newproc1` they never may.
+    /// Lets the programs remember goids while the probe on `newproc1` is in, which is of the lowest level. Without it they
+    /// never may.
     ///
     /// # Errors
     /// The kernel refused; then the programs read each goid, which is slower.

@@ -17,6 +17,7 @@
 use super::catalog::Level;
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// The time over which the budget is held, nanoseconds.
@@ -71,6 +72,9 @@ impl Budget {
     /// What `goflow trace` keeps to unless it is told otherwise.
     pub const DEFAULT: Self = Self::Share(0.02);
 
+    /// Shares to choose from: less than the least no horizon could keep.
+    pub const SHARES: RangeInclusive<f64> = 0.000_1..=1.0;
+
     /// As a part of 1, if it is limited.
     #[must_use]
     pub fn share(self) -> Option<f64> {
@@ -109,7 +113,7 @@ impl FromStr for Budget {
             "a budget is a part of the target's CPU time with a percent sign, such as `2%` or `0.5%`, or `none`",
         )?;
         match percent.parse::<f64>() {
-            Ok(percent) if (0.01..=100.0).contains(&percent) => Ok(Self::Share(percent / 100.0)),
+            Ok(percent) if Self::SHARES.contains(&(percent / 100.0)) => Ok(Self::Share(percent / 100.0)),
             Ok(_) => {
                 Err("a budget is between 0.01% and 100%; `none` lifts it, `--level snapshot` has no probe"
                     .into())
@@ -156,8 +160,10 @@ pub enum Mode {
     Continuous,
     /// In windows.
     Sampled,
-    /// Not at all.
+    /// Not at all, because it does not fit.
     Removed,
+    /// Not at all, because nobody wants it.
+    Off,
 }
 
 impl Mode {
@@ -168,6 +174,7 @@ impl Mode {
             Self::Continuous => "continuous",
             Self::Sampled => "sampled",
             Self::Removed => "removed",
+            Self::Off => "off",
         }
     }
 }
@@ -221,6 +228,8 @@ enum Phase {
         wait: f64,
     },
     Removed,
+    /// Nobody wants it.
+    Off,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -235,20 +244,69 @@ impl Controller {
     /// what they cost until the first reading counts. `seed` makes the times between windows.
     #[must_use]
     pub fn new(share: f64, level: Level, turn: Turn, start: Reading, seed: u64) -> Self {
-        let has_probes = |index: &usize| LEVELS[*index] <= level;
-        let lane = |index| Lane { index, phase: Phase::Steady, rate: 0.0, share: 0.0, since: Some(start) };
-        let first = Sample { at_ns: start.at_ns, cpu_ns: start.target_cpu_ns, cost_ns: 0 };
+        let mode = |known| if known <= level { Mode::Continuous } else { Mode::Off };
+        let controller = Self::join(share, LEVELS.map(mode), turn, start, seed);
+        // They were put in just now.
+        Self { turned_ns: turn.cost_ns / 2, ..controller }
+    }
+
+    /// For a session that is under way and had no budget: `modes` is how each of [`LEVELS`] is watched, all the time or not at
+    /// all, and only what is caused after `start` counts.
+    #[must_use]
+    pub fn join(share: f64, modes: [Mode; LEVELS.len()], turn: Turn, start: Reading, seed: u64) -> Self {
+        let phase = |mode| match mode {
+            Mode::Continuous | Mode::Sampled => Phase::Steady,
+            Mode::Removed => Phase::Removed,
+            Mode::Off => Phase::Off,
+        };
+        let lane = |(index, mode)| {
+            let phase = phase(mode);
+            let since = (phase == Phase::Steady).then_some(start);
+            Lane { index, phase, rate: 0.0, share: 0.0, since }
+        };
+        let cost_ns = start.cost_ns.iter().sum();
+        let first = Sample { at_ns: start.at_ns, cpu_ns: start.target_cpu_ns, cost_ns };
         Self {
             share,
             turn,
-            lanes: (0..LEVELS.len()).filter(has_probes).map(lane).collect(),
+            lanes: modes.into_iter().enumerate().map(lane).collect(),
             history: VecDeque::from([first]),
             cpu_rate: 0.0,
-            // They were put in just now.
-            turned_ns: turn.cost_ns / 2,
+            turned_ns: 0,
             delay: 0.0,
             random: fastrand::Rng::with_seed(seed),
         }
+    }
+
+    /// The budget is another from here on. What has been spent before counts in it.
+    pub fn set_share(&mut self, share: f64) {
+        self.share = share;
+    }
+
+    /// Nobody wants a level any more: its probes are out, and stay out. `reading` as for [`Self::withdrawn`].
+    pub fn switched_off(&mut self, level: Level, reading: Reading) {
+        let turn_ns = self.turn_cost() as u64 / 2;
+        for lane in self.lanes.iter_mut().filter(|lane| LEVELS[lane.index] == level) {
+            if lane.is_in() {
+                lane.measure(reading);
+                self.turned_ns += turn_ns;
+            }
+            (lane.phase, lane.since, lane.rate) = (Phase::Off, None, 0.0);
+        }
+    }
+
+    /// A level is wanted. Returns whether its probes are to go in now; if not, they go in when the budget pays for a window.
+    pub fn switch_on(&mut self, level: Level) -> bool {
+        let Some(lane) = self.lanes.iter().position(|lane| LEVELS[lane.index] == level) else { return false };
+        // What it costs is known if it was in before. One that is new is tried, as at the start.
+        let fits = self.steady_share(lane) + self.lanes[lane].share <= STEADY_PART * self.share;
+        if !fits && self.turn.is_quick {
+            self.lanes[lane].phase = Phase::Out { wait: self.wait() };
+            return false;
+        }
+        (self.lanes[lane].phase, self.lanes[lane].since) = (Phase::Steady, None);
+        self.turned_ns += self.turn_cost() as u64 / 2;
+        true
     }
 
     /// How a level is watched.
@@ -257,7 +315,8 @@ impl Controller {
         match self.lanes.iter().find(|lane| LEVELS[lane.index] == level).map(|lane| lane.phase) {
             Some(Phase::Steady) => Mode::Continuous,
             Some(Phase::Window { .. } | Phase::Out { .. }) => Mode::Sampled,
-            Some(Phase::Removed) | None => Mode::Removed,
+            Some(Phase::Removed) => Mode::Removed,
+            Some(Phase::Off) | None => Mode::Off,
         }
     }
 
@@ -276,7 +335,7 @@ impl Controller {
             Phase::Steady => now + PACE_NS,
             Phase::Window { until } => until.min(now + PACE_NS),
             Phase::Out { wait } => now + (wait.max(0.0) * self.gap(index)) as u64,
-            Phase::Removed => u64::MAX,
+            Phase::Removed | Phase::Off => u64::MAX,
         };
         // Also while all are out, because the history is as fine as the readings.
         self.lanes
@@ -426,11 +485,15 @@ impl Controller {
     fn withdraw(&mut self, lanes: &[usize]) -> Order {
         for &lane in lanes {
             self.turned_ns += self.turn_cost() as u64 / 2;
-            // Longer times are cut, which takes less than a fiftieth of the mean.
-            let wait = (-self.random.f64().max(1e-9).ln()).min(4.0);
+            let wait = self.wait();
             self.lanes[lane].phase = if self.turn.is_quick { Phase::Out { wait } } else { Phase::Removed };
         }
         Order::Withdraw(lanes.iter().map(|&lane| LEVELS[self.lanes[lane].index]).collect())
+    }
+
+    /// Until the next window, in mean times. Longer ones are cut, which takes less than a fiftieth of the mean.
+    fn wait(&mut self) -> f64 {
+        (-self.random.f64().max(1e-9).ln()).min(4.0)
     }
 
     /// What the levels take that stay in, `lane` apart.
@@ -740,8 +803,115 @@ mod tests {
         assert!(controller.cost_of_window(2, LEAST_WINDOW_NS) < 1.1 * usual);
     }
 
+    const CALM: Target = Target { hits: [10.0, 1_000.0, 5_000.0], busy: 1.0, hit_ns: 1_000.0 };
+
+    impl Session {
+        /// As control does when a level is switched off.
+        fn switch_off(&mut self, level: Level) {
+            self.finish_order();
+            self.is_in[LEVELS.iter().position(|known| *known == level).unwrap()] = false;
+            self.read();
+            self.controller.switched_off(level, self.reading);
+            self.due = self.controller.due_ns();
+        }
+
+        fn switch_on(&mut self, level: Level) {
+            self.finish_order();
+            if self.controller.switch_on(level) {
+                self.apply(&Order::Restore(level));
+            }
+            self.due = self.controller.due_ns();
+        }
+
+        fn finish_order(&mut self) {
+            if let Some((order, _)) = self.order.take() {
+                self.apply(&order);
+            }
+        }
+
+        fn read(&mut self) {
+            self.reading.target_cpu_ns = self.cpu as u64;
+            self.reading.cost_ns = self.cost.map(|cost| cost as u64);
+        }
+    }
+
+    #[test]
+    fn a_level_that_was_switched_off_stays_out_until_it_is_switched_on() {
+        for target in [CALM, hot()] {
+            let mut session = Session::new(0.02, QUICK);
+            session.run(&target, 5);
+            session.switch_off(Level::Channels);
+            let before = session.watched[2];
+            session.run(&target, 20);
+            assert_eq!(session.watched[2], before);
+            assert_eq!(session.controller.mode(Level::Channels), Mode::Off);
+            session.switch_on(Level::Channels);
+            session.run(&target, 20);
+            assert!(session.watched[2] > before, "{:?}", session.watched);
+            assert!(session.worst(0) <= 0.02, "{}", session.worst(0));
+        }
+        let mut session = Session::new(0.02, QUICK);
+        session.run(&CALM, 5);
+        session.switch_off(Level::Channels);
+        session.switch_on(Level::Channels);
+        session.run(&CALM, 5);
+        assert_eq!(session.controller.mode(Level::Channels), Mode::Continuous);
+    }
+
+    #[test]
+    fn a_level_that_did_not_fit_goes_in_by_windows_when_it_is_switched_on_again() {
+        let mut session = Session::new(0.02, QUICK);
+        session.run(&hot(), 5);
+        session.switch_off(Level::Channels);
+        session.run(&hot(), 5);
+        assert!(!session.controller.switch_on(Level::Channels));
+        assert_eq!(session.controller.mode(Level::Channels), Mode::Sampled);
+        // Where there are no windows, whoever switches it on sees it tried.
+        let mut session = Session::new(0.02, Turn { is_quick: false, ..QUICK });
+        session.run(&hot(), 10);
+        session.switch_off(Level::Channels);
+        assert!(session.controller.switch_on(Level::Channels));
+    }
+
+    #[test]
+    fn levels_beyond_the_one_at_the_start_wait_to_be_switched_on() {
+        let mut session = Session::new(0.02, QUICK);
+        session.controller = Controller::new(0.02, Level::Lifecycle, QUICK, Reading::default(), 7);
+        session.is_in = [true, false, false];
+        session.run(&CALM, 10);
+        assert_eq!(session.watched, [10_000, 0, 0]);
+        session.switch_on(Level::Blocking);
+        session.run(&CALM, 10);
+        assert_eq!(session.watched, [20_000, 10_000, 0]);
+        assert_eq!(session.controller.mode(Level::Channels), Mode::Off);
+    }
+
+    #[test]
+    fn a_budget_that_comes_later_counts_from_then_on_and_one_that_shrinks_is_kept_to() {
+        let mut session = Session::new(1.0, QUICK);
+        session.run(&hot(), 12);
+        assert_eq!(session.watched[2], 12_000);
+        let modes = [Mode::Continuous; LEVELS.len()];
+        session.read();
+        session.controller = Controller::join(0.02, modes, QUICK, session.reading, 7);
+        session.due = session.reading.at_ns;
+        session.run(&hot(), 40);
+        assert!(session.worst(12_000) <= 0.021, "{}", session.worst(12_000));
+        assert_eq!(session.controller.mode(Level::Channels), Mode::Sampled);
+        session.controller.set_share(0.005);
+        session.run(&hot(), 40);
+        // What was spent under the larger one is over after a horizon.
+        assert!(session.worst(63_000) <= 0.005, "{}", session.worst(63_000));
+        session.controller.set_share(0.02);
+        session.run(&CALM, 40);
+        assert_eq!(session.controller.mode(Level::Channels), Mode::Continuous);
+    }
+
     #[test]
     fn a_budget_is_a_percentage_or_none() {
+        for budget in ["2%", "0.5%", "7%", "0.01%", "33.3333%", "100%", "none"] {
+            assert_eq!(budget.parse::<Budget>().unwrap().to_string(), budget);
+        }
         assert_eq!("2%".parse(), Ok(Budget::Share(0.02)));
         assert_eq!("0.5 %".parse(), Ok(Budget::Share(0.005)));
         assert_eq!("none".parse(), Ok(Budget::Unlimited));

@@ -161,7 +161,7 @@ pub fn measure(
             file.as_fd(),
             &scope,
             kernel,
-            Some(Keep { keeper, lease: None, by_level: false }),
+            Some(Keep { keeper, lease: None, level: None }),
         )
     };
     let own = plan(|place| place.probe)?;

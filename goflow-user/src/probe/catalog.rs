@@ -4,9 +4,11 @@
 //! wrong events, so each is checked against the toolchains by the matrix test.
 
 use goflow_common::probe::ProbeId;
+use serde::{Deserialize, Serialize};
 
 /// How much is probed; each level includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Nothing: what happens is inferred from snapshots.
     Snapshot,

@@ -72,6 +72,8 @@ impl Estimator {
             self.differences += (last.rate - rate).powi(2);
             self.neighbours += 1;
         } else {
+            // What the last one stands for is told: nothing was missed since, or nobody wanted it.
+            self.squares += self.last.map_or(0.0, |last| last.weight.powi(2));
             // Before the first window there is but one neighbour.
             self.between += 2.0 * half * rate;
             self.doubt += 2.0 * half * rate * doubt;
@@ -126,6 +128,25 @@ mod tests {
             estimator.missed(90 * MS);
         }
         assert_eq!(estimator.estimate(), Some(Estimate { total: Some(10_000), error: Some(0) }));
+    }
+
+    #[test]
+    fn a_window_that_somebody_cuts_in_two_tells_the_same_and_what_it_stands_for_is_not_forgotten() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let counts: Vec<u64> = (0..20).map(|_| random.u64(900..1100)).collect();
+        let (mut whole, mut parts) = (Estimator::default(), Estimator::default());
+        for count in counts {
+            whole.watched(count, 10 * MS, 0);
+            whole.missed(90 * MS);
+            parts.watched(count / 2, 5 * MS, 0);
+            parts.watched(count - count / 2, 5 * MS, 0);
+            parts.missed(90 * MS);
+        }
+        let (whole, parts) = (whole.estimate().unwrap(), parts.estimate().unwrap());
+        assert!(whole.total.unwrap().abs_diff(parts.total.unwrap()) <= 10, "{whole:?} {parts:?}");
+        let (whole, parts) = (whole.error.unwrap(), parts.error.unwrap());
+        // Two halves are taken for two samples, of half the weight each.
+        assert!((whole * 6 / 10..=whole).contains(&parts), "{whole} {parts}");
     }
 
     #[test]

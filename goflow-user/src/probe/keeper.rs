@@ -7,6 +7,7 @@
 //! own, and takes no signal. When goflow dies, however, the socket ends and the keeper takes the probes out.
 
 use super::calibration;
+use super::catalog::Level;
 use super::link::{self, Links, Order, Refusal};
 use crate::target::signal_mask::SignalMask;
 use crate::target::{host, process};
@@ -93,8 +94,9 @@ pub struct Keep<'a> {
     pub keeper: &'a Arc<Keeper>,
     /// The lease of the file, which nobody may overwrite before the probes are out.
     pub lease: Option<BorrowedFd<'a>>,
-    /// The probes of each level are to go out and in by themselves. Closing several links takes longer than closing one.
-    pub by_level: bool,
+    /// The probes of each level are to go out and in by themselves, and those up to this one are in from the start. `None`:
+    /// all of them together, since closing several links takes longer than closing one.
+    pub level: Option<Level>,
 }
 
 /// A process that holds probes. Dropping it takes out what it still holds, and waits for its end.

@@ -22,6 +22,8 @@ use thiserror::Error;
 pub(super) struct Order {
     pub(super) method: AttachMethod,
     pub(super) places: Vec<Place>,
+    /// Groups up to this one are in from the start.
+    pub(super) first: usize,
     /// `None` for every process that maps the file.
     pub(super) pids: Option<Vec<u32>>,
 }
@@ -117,7 +119,7 @@ impl Drop for Links {
     }
 }
 
-/// Puts the probes in.
+/// Puts the probes in of the groups that are wanted from the start.
 ///
 /// # Errors
 /// The kernel's first refusal; what was in by then is out again.
@@ -130,7 +132,9 @@ pub(super) fn create(
     // The anchor first, since a refusal half-way takes out what is in by then.
     let mut links = Links { groups: Vec::new(), _anchor: anchor(order, &path, programs)? };
     for group in 0..order.groups() {
-        links.groups.push(put_in(order, &path, programs, group, &pids)?);
+        let is_wanted = group <= order.first;
+        let of_group = if is_wanted { put_in(order, &path, programs, group, &pids)? } else { Vec::new() };
+        links.groups.push(of_group);
     }
     Ok(links)
 }

@@ -433,8 +433,8 @@ impl WaitEpoch {
     }
 }
 
-/// The switch of the kernel side's memory of goids. It may be on only while the probe on `newproc1` and all others are
-/// in place, for that probe is what voids the memory.
+/// The switch of the kernel side's memory of goids. It may be on only while the probe on `newproc1` is in place, for that is
+/// what voids the memory.
 pub struct GoidMemory(Array<MapData, u64>);
 
 impl GoidMemory {

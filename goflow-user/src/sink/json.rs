@@ -80,6 +80,7 @@ impl<W: Write> Sink for Json<W> {
             Record::Coverage(together) => documents::coverage(&mut self.out, together)?,
             Record::Totals(totals) => totals::line(&mut self.out, totals, names)?,
             Record::Progress(progress) => documents::progress(&mut self.out, progress)?,
+            Record::Control(control) => documents::control(&mut self.out, *control)?,
             Record::Snapshot { pid, snapshot } => documents::snapshot(&mut self.out, *pid, snapshot)?,
             Record::Summary(summary) => documents::summary(&mut self.out, summary, names)?,
         }

@@ -180,7 +180,7 @@ fn of_levels(accounts: &Accounts) -> Vec<Family> {
     let mut modes =
         Family::gauge("goflow_level_mode", "How a level is watched: 1 for the mode that it has now.");
     for LevelAccount { coverage, is_watched, cost_ns } in &accounts.levels {
-        let LevelCoverage { level, mode, watched_ns, windows: pieces } = *coverage;
+        let LevelCoverage { level, mode, watched_ns, off_ns: _, windows: pieces } = *coverage;
         let of_level = [("level", level)];
         if let Some(cost_ns) = cost_ns {
             cost = cost.with(&of_level, seconds(*cost_ns));
@@ -188,7 +188,7 @@ fn of_levels(accounts: &Accounts) -> Vec<Family> {
         watched = watched.with(&of_level, flag(*is_watched));
         time = time.with(&of_level, seconds(watched_ns));
         windows = windows.with(&of_level, number(pieces));
-        for one in [Mode::Continuous, Mode::Sampled, Mode::Removed] {
+        for one in [Mode::Continuous, Mode::Sampled, Mode::Removed, Mode::Off] {
             modes = modes.with(&[("level", level), ("mode", one.name())], flag(one == mode));
         }
     }
@@ -271,8 +271,13 @@ mod tests {
     use crate::target::host::OwnMemory;
 
     fn accounts() -> Accounts {
-        let coverage =
-            LevelCoverage { level: "channels", mode: Mode::Sampled, watched_ns: 1_500_000_000, windows: 3 };
+        let coverage = LevelCoverage {
+            level: "channels",
+            mode: Mode::Sampled,
+            watched_ns: 1_500_000_000,
+            off_ns: 0,
+            windows: 3,
+        };
         Accounts {
             goflow: "0.1.0",
             hits: vec![

@@ -24,11 +24,11 @@ use self::layout::{Line, counted, cut_end, cut_start, grouped, span};
 use self::report::Shown;
 use self::state::Looks;
 use super::printable::printable;
-use super::record::{BinaryName, Coverage, Meta, Names, Progress, Record, Sink, Totals};
+use super::record::{BinaryName, Control, Coverage, Meta, Names, Progress, Record, Setting, Sink, Totals};
 use super::words;
 use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, Gap, LossPoint, Lost, MonotonicNs, Pid};
 use crate::model::{Change, Inferred};
-use crate::probe::budget::Mode;
+use crate::probe::budget::{Budget, LEVELS, Mode};
 use crate::probe::catalog::Level;
 use crate::target::snapshot::Snapshot;
 
@@ -692,9 +692,15 @@ impl<W: Write> Pretty<W> {
     fn coverage(&mut self, together: &[Coverage]) {
         let mut told: Vec<(Mode, Mode, MonotonicNs, Vec<Level>)> = Vec::new();
         for Coverage { level, t, is_watched: _, mode } in together {
-            let before = self.modes.insert(*level, *mode).unwrap_or(Mode::Continuous);
+            let at_start = self.mode_at_start(*level);
+            let before = self.modes.insert(*level, *mode).unwrap_or(at_start);
             if before == *mode {
                 continue;
+            }
+            if (before, at_start, *level) == (Mode::Off, Mode::Off, Level::Channels) && self.has_column_titles
+            {
+                // Those of a higher level are named now.
+                self.line(Line::default().text(DIM, LEGEND[1]).wrapping(LEGEND_TEXT));
             }
             match told.iter_mut().find(|(from, to, ..)| (*from, *to) == (before, *mode)) {
                 Some((.., levels)) => levels.push(*level),
@@ -710,6 +716,24 @@ impl<W: Write> Pretty<W> {
                 .wrapping(BESIDE_TIME);
             self.line(line);
         }
+    }
+
+    fn mode_at_start(&self, level: Level) -> Mode {
+        let of = |meta: &Meta| LEVELS.into_iter().find(|known| known.name() == meta.level);
+        if Some(level) <= self.metas.first().and_then(of) { Mode::Continuous } else { Mode::Off }
+    }
+
+    /// Tells what somebody has changed.
+    fn control(&mut self, Control { t, change }: Control) {
+        let budget = |share: Option<f64>| share.map_or(Budget::Unlimited, Budget::Share);
+        let text = match change {
+            Setting::Level { from, to } => format!("level {to} from here on, it was {from}"),
+            Setting::Budget { from, to } => {
+                format!("budget {} from here on, it was {}", budget(to), budget(from))
+            }
+        };
+        let line = self.stamp(t, None).text(BOLD, format!("goflow ctl: {text}")).wrapping(BESIDE_TIME);
+        self.line(line);
     }
 
     /// After the last header.
@@ -813,6 +837,7 @@ impl<W: Write> Sink for Pretty<W> {
             Record::Lost(lost) => self.lost(lost),
             Record::Gap(gap) => self.gap(*gap),
             Record::Coverage(together) => self.coverage(together),
+            Record::Control(control) => self.control(*control),
             Record::ProcessStart { pid, binary } => self.process(*pid, binary),
             Record::Totals(totals) => self.totals(totals, names),
             Record::Progress(progress) => self.progress(progress),
@@ -836,8 +861,7 @@ impl<W: Write> Sink for Pretty<W> {
                 let attach_ns = self.metas.first().map_or(0, |meta| meta.attach_ns);
                 let end = MonotonicNs(self.zero().0.saturating_add(attach_ns + summary.duration_ns));
                 self.close_window(end.max(self.window.to));
-                let level = self.metas.first().map_or("", |meta| meta.level);
-                let state = state::lines(summary, level, &mut self.book, names);
+                let state = state::lines(summary, summary.level, &mut self.book, names);
                 let events = self.view.events;
                 let is_whole = events == Events::Every || events == Events::Folded && !self.has_folded;
                 let shown = Shown { events, is_whole, width: self.view.width };
@@ -893,7 +917,9 @@ fn of_levels(levels: &[Level]) -> String {
 /// What it means that a level is watched in another way.
 fn change_of_mode(before: Mode, now: Mode) -> (Style, &'static str) {
     match (before, now) {
+        (Mode::Off, Mode::Continuous) => (DIM, "every event is seen from here on"),
         (_, Mode::Continuous) => (DIM, "every event is seen again"),
+        (_, Mode::Off) => (BOLD, "no event is seen from here on: it is switched off"),
         (_, Mode::Sampled) => {
             (BOLD, "events are seen in short windows from here on: all of them cost more than --budget")
         }
@@ -901,7 +927,7 @@ fn change_of_mode(before: Mode, now: Mode) -> (Style, &'static str) {
         (Mode::Sampled, Mode::Removed) => {
             (ALARM, "no event is seen any more: the probes could not be put in again")
         }
-        (Mode::Continuous | Mode::Removed, Mode::Removed) => (
+        (Mode::Continuous | Mode::Removed | Mode::Off, Mode::Removed) => (
             ALARM,
             "no event is seen from here on: they cost more than --budget, and probes cannot be taken out quickly here",
         ),

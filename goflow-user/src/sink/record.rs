@@ -53,8 +53,10 @@ pub enum Record {
     Lost(Lost),
     /// All that a process did for a time is missing: it executed its program from another thread than its first.
     Gap(Gap),
-    /// The probes of these levels went out together, or are all in again, to keep to the budget.
+    /// The probes of these levels went out together, or are all in again: to keep to the budget, or as somebody wants it.
     Coverage(Vec<Coverage>),
+    /// Somebody has changed what is watched.
+    Control(Control),
     /// What was counted in the kernel of a process: every ten seconds, and when it or the session ends.
     Totals(Box<Totals>),
     /// How far the session is and what it costs, about once a second, where the output has room for it.
@@ -120,7 +122,7 @@ pub struct Meta {
     pub wall_clock_offset_ns: i64,
     /// What is recorded, where that is not everything.
     pub filter: Option<Filter>,
-    /// Every probe in place.
+    /// Every probe that is in place from the start.
     pub probes: Vec<ProbeMeta>,
     /// Probes of the level that could not be placed, and why.
     pub unavailable: Vec<Unavailable>,
@@ -167,6 +169,34 @@ pub struct Coverage {
     pub mode: Mode,
 }
 
+/// Somebody has changed a session that is under way (`goflow ctl`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Control {
+    /// When; what follows from it takes effect a little later.
+    pub t: MonotonicNs,
+    /// What it was, and what it is from here on.
+    pub change: Setting,
+}
+
+/// What can be changed, with its value before and after.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Setting {
+    /// The highest level that is watched.
+    Level {
+        /// Before.
+        from: &'static str,
+        /// After.
+        to: &'static str,
+    },
+    /// The part of their CPU time that the targets may lose; `None` for any.
+    Budget {
+        /// Before.
+        from: Option<f64>,
+        /// After.
+        to: Option<f64>,
+    },
+}
+
 /// How much of the time a level was watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LevelCoverage {
@@ -176,6 +206,8 @@ pub struct LevelCoverage {
     pub mode: Mode,
     /// How long all its probes were in, nanoseconds.
     pub watched_ns: u64,
+    /// How long nobody wanted it, nanoseconds: an estimate tells nothing of that time.
+    pub off_ns: u64,
     /// In how many pieces.
     pub windows: u64,
 }
@@ -244,8 +276,12 @@ pub struct Summary {
     pub gaps: u64,
     /// Hits per probe, also outside the window.
     pub hits: Vec<ProbeHits>,
-    /// The part of their CPU time that the targets were to lose at most; `None` for any.
+    /// The highest level that was watched in the end; [`Meta::level`] is that of the start.
+    pub level: &'static str,
+    /// The part of their CPU time that the targets were to lose at most, in the end; `None` for any.
     pub budget: Option<f64>,
+    /// How often somebody has changed either, see [`Record::Control`].
+    pub changes: u64,
     /// How much of the window each level was watched.
     pub coverage: Vec<LevelCoverage>,
     /// CPU time that the hits of the window took from the targets, and the work on breakpoints, nanoseconds.

@@ -13,8 +13,8 @@ use crate::ingest::event::{Gap, LossPoint, Lost, MonotonicNs, Pid};
 use crate::probe::estimate::Estimate;
 use crate::probe::filter::{Filter, Sample};
 use crate::sink::record::{
-    BinaryName, Coverage, LevelCoverage, Meta, Names, OwnUse, ProbeHits, ProbeMeta, Progress, Summary,
-    Unavailable,
+    BinaryName, Control, Coverage, LevelCoverage, Meta, Names, OwnUse, ProbeHits, ProbeMeta, Progress,
+    Setting, Summary, Unavailable,
 };
 use crate::sink::words;
 use crate::target::snapshot::Snapshot;
@@ -150,6 +150,21 @@ struct OwnFields {
 }
 
 #[derive(serde::Serialize)]
+struct ControlLine {
+    r#type: &'static str,
+    t_ns: u64,
+    #[serde(flatten)]
+    change: Change,
+}
+
+#[derive(serde::Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+enum Change {
+    Level { from: &'static str, to: &'static str },
+    Budget { from: Option<f64>, to: Option<f64> },
+}
+
+#[derive(serde::Serialize)]
 struct SummaryLine<'a> {
     r#type: &'static str,
     ended: &'a str,
@@ -159,7 +174,9 @@ struct SummaryLine<'a> {
     lost: LostByPlace,
     gaps: u64,
     hits: Vec<HitsLine<'a>>,
+    level: &'static str,
     budget: Option<f64>,
+    changes: u64,
     coverage: Vec<LevelLine>,
     cost_ns: u64,
     cost_source: &'static str,
@@ -198,6 +215,7 @@ struct LevelLine {
     level: &'static str,
     mode: &'static str,
     watched_ns: u64,
+    off_ns: u64,
     windows: u64,
 }
 
@@ -331,6 +349,16 @@ pub(super) fn progress(out: &mut Vec<u8>, progress: &Progress) -> io::Result<()>
     Ok(serde_json::to_writer(out, &line)?)
 }
 
+/// Writes a `control` line, without its line feed.
+pub(super) fn control(out: &mut Vec<u8>, Control { t, change }: Control) -> io::Result<()> {
+    let change = match change {
+        Setting::Level { from, to } => Change::Level { from, to },
+        Setting::Budget { from, to } => Change::Budget { from, to },
+    };
+    let line = ControlLine { r#type: "control", t_ns: t.0, change };
+    Ok(serde_json::to_writer(out, &line)?)
+}
+
 /// Writes a `summary` line, without its line feed.
 pub(super) fn summary(out: &mut Vec<u8>, summary: &Summary, names: &dyn Names) -> io::Result<()> {
     let lost_at =
@@ -348,7 +376,9 @@ pub(super) fn summary(out: &mut Vec<u8>, summary: &Summary, names: &dyn Names) -
         },
         gaps: summary.gaps,
         hits: summary.hits.iter().map(hits_line).collect(),
+        level: summary.level,
         budget: summary.budget,
+        changes: summary.changes,
         coverage: summary.coverage.iter().map(level_line).collect(),
         cost_ns: summary.cost_ns,
         cost_source: cost_source(summary.is_cost_measured),
@@ -414,6 +444,6 @@ fn hits_line(hits: &ProbeHits) -> HitsLine<'_> {
 }
 
 fn level_line(coverage: &LevelCoverage) -> LevelLine {
-    let LevelCoverage { level, mode, watched_ns, windows } = *coverage;
-    LevelLine { level, mode: mode.name(), watched_ns, windows }
+    let LevelCoverage { level, mode, watched_ns, off_ns, windows } = *coverage;
+    LevelLine { level, mode: mode.name(), watched_ns, off_ns, windows }
 }

@@ -152,7 +152,7 @@ pub(super) fn summary(
         }
     }
     lines.push(own(summary));
-    if let Some(advice) = advice(summary, metas.first(), shown) {
+    if let Some(advice) = advice(summary, shown) {
         lines.push(entry("next").text(PLAIN, advice));
     }
     lines
@@ -273,19 +273,24 @@ fn probes(summary: &Summary) -> Vec<Line> {
 
 /// How much of the time the levels were watched, where that is not all of it.
 fn watched(summary: &Summary) -> Option<Line> {
-    if summary.coverage.iter().all(|one| one.mode == Mode::Continuous && one.windows <= 1) {
+    if summary.coverage.iter().all(is_whole) {
         return None;
     }
     let of_level = |one: &LevelCoverage| {
         let share = percent(one.watched_ns, Some(summary.duration_ns)).unwrap_or(0.0);
         match (one.windows, one.mode) {
-            (..=1, Mode::Continuous) => format!("{} all the time", one.level),
+            _ if is_whole(one) => format!("{} all the time", one.level),
             (_, Mode::Removed) => format!("{} {share:.1} % of it, then no more", one.level),
+            (_, Mode::Off) => format!("{} {share:.1} % of it, then switched off", one.level),
             (windows, _) => format!("{} {share:.1} % of it in {}", one.level, counted(windows, "window")),
         }
     };
     let levels: Vec<String> = summary.coverage.iter().map(of_level).collect();
     Some(entry("watched").text(BOLD, levels.join(", ")))
+}
+
+fn is_whole(one: &LevelCoverage) -> bool {
+    one.mode == Mode::Continuous && one.windows <= 1 && one.off_ns == 0
 }
 
 /// What the hits of a probe tell of those that were not seen.
@@ -397,15 +402,15 @@ fn cost(summary: &Summary) -> Line {
 }
 
 /// What to do next, from the numbers; `None` where there is nothing to better.
-fn advice(summary: &Summary, meta: Option<&Meta>, shown: &Shown) -> Option<String> {
-    let level = meta.map_or("", |meta| meta.level);
+fn advice(summary: &Summary, shown: &Shown) -> Option<String> {
+    let level = summary.level;
     Some(match (lost(summary), lower(level)) {
         (1.., _) => to_lose_nothing(summary, level, shown.events),
         (_, Some(less)) if is_costly(summary) && summary.budget.is_none() => {
             format!("to cost the target less: --budget {}, or --level {less}", Budget::DEFAULT)
         }
         _ if summary.coverage.iter().any(|one| one.mode == Mode::Removed) => without_removed(summary),
-        (_, less) if summary.coverage.iter().any(|one| one.mode != Mode::Continuous) => {
+        (_, less) if summary.coverage.iter().any(|one| one.mode == Mode::Sampled) => {
             let less = less.map(|less| format!(", or fewer kinds by --level {less}")).unwrap_or_default();
             format!("to see more: a larger --budget, or none{less}")
         }

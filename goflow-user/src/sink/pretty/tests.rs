@@ -587,7 +587,9 @@ fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
                 estimate: None,
             },
         ],
+        level: "channels",
         budget: None,
+        changes: 0,
         coverage: Vec::new(),
         cost_ns,
         is_cost_measured: false,
@@ -802,11 +804,68 @@ fn levels_that_go_out_together_and_alike_are_one_line() {
 }
 
 #[test]
+fn what_somebody_changes_is_told_with_what_it_was_and_what_comes_of_it() {
+    let control = |ms, change| Record::Control(Control { t: MonotonicNs(ms * MS), change });
+    let cover = |ms, is_watched, mode| {
+        Record::Coverage(vec![Coverage { level: Level::Channels, t: MonotonicNs(ms * MS), is_watched, mode }])
+    };
+    let records = [
+        send(1, 57),
+        control(1_010, Setting::Level { from: "channels", to: "blocking" }),
+        cover(1_011, false, Mode::Off),
+        control(1_020, Setting::Budget { from: None, to: Some(0.07) }),
+        control(1_030, Setting::Level { from: "blocking", to: "channels" }),
+        cover(1_031, true, Mode::Continuous),
+        control(1_040, Setting::Budget { from: Some(0.0005), to: None }),
+    ];
+    let lines = body(View { width: None, ..WIDE }, records);
+    assert_eq!(
+        lines[1..],
+        [
+            "   0.010000  goflow ctl: level blocking from here on, it was channels",
+            "   0.011000  level channels: no event is seen from here on: it is switched off",
+            "   0.020000  goflow ctl: budget 7% from here on, it was none",
+            "   0.030000  goflow ctl: level channels from here on, it was blocking",
+            "   0.031000  level channels: every event is seen from here on",
+            "   0.040000  goflow ctl: budget none from here on, it was 0.05%",
+        ]
+    );
+}
+
+#[test]
+fn of_a_level_that_was_switched_off_the_summary_says_how_long_it_was_watched() {
+    let Record::Summary(summary) = summary_of(1_000, 0, 40 * MS) else { unreachable!() };
+    let mut summary = *summary;
+    let (whole, half) = (10_002 * MS, 5_001 * MS);
+    let level = |level, mode, watched_ns, windows| {
+        let off_ns = whole - watched_ns;
+        LevelCoverage { level, mode, watched_ns, off_ns, windows }
+    };
+    summary.coverage =
+        vec![level("lifecycle", Mode::Continuous, whole, 1), level("channels", Mode::Off, half, 1)];
+    (summary.changes, summary.level) = (1, "blocking");
+    let lines = |summary: &Summary| screen(WIDE, &[meta(), Record::Summary(Box::new(summary.clone()))], 0);
+    let watched = |summary: &Summary| lines(summary).into_iter().find(|line| line.contains("  watched"));
+    assert_eq!(
+        watched(&summary).as_deref(),
+        Some("  watched lifecycle all the time, channels 50.0 % of it, then switched off")
+    );
+    // It is no matter of the budget that less is seen.
+    assert!(!lines(&summary).iter().any(|line| line.contains("larger --budget")), "{:#?}", lines(&summary));
+    summary.coverage[1].mode = Mode::Continuous;
+    assert_eq!(
+        watched(&summary).as_deref(),
+        Some("  watched lifecycle all the time, channels 50.0 % of it in 1 window")
+    );
+}
+
+#[test]
 fn of_what_was_sampled_the_summary_says_how_much_was_seen_and_estimates_the_rest() {
     let Record::Summary(summary) = summary_of(1_000, 0, 40 * MS) else { unreachable!() };
     let mut summary = *summary;
     let whole = 10_002 * MS;
-    let level = |level, mode, watched_ns, windows| LevelCoverage { level, mode, watched_ns, windows };
+    let level =
+        |level, mode, watched_ns, windows| LevelCoverage { level, mode, watched_ns, off_ns: 0, windows };
     summary.budget = Some(0.02);
     summary.is_cost_measured = true;
     summary.coverage =

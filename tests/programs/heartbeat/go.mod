@@ -1,0 +1,3 @@
+module goflow.test/heartbeat
+
+go 1.18
