@@ -217,7 +217,7 @@ fn summary(target_cpu_ns: Result<u64, String>) -> Record {
         cost_ns: 4,
         is_cost_measured: target_cpu_ns.is_ok(),
         target_cpu_ns,
-        own: OwnUse { cpu_ns: 6, memory: Some(OwnMemory { resident: 8, peak: 9 }) },
+        own: OwnUse { cpu_ns: 6, displaced_ns: 1_000_000, memory: Some(OwnMemory { resident: 8, peak: 9 }) },
         processes: vec![Pid(1), Pid(2)],
         end: MonotonicNs(9),
         state: states(),
@@ -237,7 +237,11 @@ fn progress(known: Option<u64>) -> Record {
         is_cost_measured: known.is_some(),
         target_cpu_ns: known,
         sampled: vec!["lifecycle", "blocking", "channels"],
-        own: OwnUse { cpu_ns: 5, memory: known.map(|resident| OwnMemory { resident, peak: 9 }) },
+        own: OwnUse {
+            cpu_ns: 5,
+            displaced_ns: 1_000_000,
+            memory: known.map(|resident| OwnMemory { resident, peak: 9 }),
+        },
     })
 }
 

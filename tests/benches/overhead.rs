@@ -184,7 +184,7 @@ fn turn(rounds: usize) -> Result<()> {
 struct Samples {
     throughput: Vec<f64>,
     p99: Vec<f64>,
-    /// What goflow says it took of the target's CPU time.
+    /// What goflow says it took of the target's CPU time, by its probes and by its own work.
     told: Vec<f64>,
     /// Of one CPU.
     goflow_cpu: Vec<f64>,
@@ -472,7 +472,13 @@ impl Goflow {
             lines.iter().find_map(|line| line.trim().strip_prefix("cost")).context("goflow tells no cost")?;
         let told =
             cost.trim().trim_start_matches("≈ ").split(' ').next().and_then(|share| share.parse().ok());
-        samples.told.push(told.unwrap_or(100.0));
+        let own = lines
+            .iter()
+            .find_map(|line| line.trim().strip_prefix("goflow  "))
+            .context("goflow tells not what it used")?;
+        let displaced =
+            own.split_once(", ≈ ").and_then(|(_, rest)| rest.split(' ').next()?.parse::<f64>().ok());
+        samples.told.push(told.unwrap_or(100.0) + displaced.unwrap_or(0.0));
         Ok(())
     }
 }

@@ -310,6 +310,8 @@ pub struct Progress {
     pub target_cpu_ns: Option<u64>,
     /// CPU time of goflow itself.
     pub goflow_cpu_ns: u64,
+    /// How much of it the targets would have used.
+    pub goflow_displaced_ns: u64,
     /// Memory of goflow itself.
     pub goflow_memory_bytes: Option<u64>,
     /// The most so far.
@@ -435,6 +437,8 @@ pub struct Summary {
     pub target_cpu_unknown: Option<String>,
     /// CPU time of goflow itself.
     pub goflow_cpu_ns: u64,
+    /// How much of it the targets would have used.
+    pub goflow_displaced_ns: u64,
     /// Most memory of goflow itself.
     pub goflow_memory_peak_bytes: Option<u64>,
     /// Every process seen.
@@ -733,7 +737,7 @@ mod tests {
 
     fn summary(exits: u64, hits: u64, lost: u64) -> String {
         format!(
-            r#"{{"type":"summary","ended":"x","duration_ns":1,"detach_ns":1,"counts":{{"goroutine_exit":{exits}}},"lost":{{"ring":{lost}}},"gaps":0,"hits":[{{"probe":"goexit0","hits":{hits},"eventless":0,"filtered":0,"cost_ns":1}}],"level":"channels","budget":null,"changes":0,"coverage":[],"cost_source":"assumed","cost_ns":1,"target_cpu_ns":null,"goflow_cpu_ns":1,"processes":[1],"state":[]}}"#
+            r#"{{"type":"summary","ended":"x","duration_ns":1,"detach_ns":1,"counts":{{"goroutine_exit":{exits}}},"lost":{{"ring":{lost}}},"gaps":0,"hits":[{{"probe":"goexit0","hits":{hits},"eventless":0,"filtered":0,"cost_ns":1}}],"level":"channels","budget":null,"changes":0,"coverage":[],"cost_source":"assumed","cost_ns":1,"target_cpu_ns":null,"goflow_cpu_ns":1,"goflow_displaced_ns":0,"processes":[1],"state":[]}}"#
         )
     }
 

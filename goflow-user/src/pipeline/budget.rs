@@ -5,6 +5,7 @@
 //! carries out what is to be done, because it holds the probes. Level and budget may change meanwhile: a level that nobody
 //! wants is *off*, and what it does not see then is not missed.
 
+use super::displaced::Displaced;
 use super::ingest::{Hits, Tally};
 use crate::ingest::event::MonotonicNs;
 use crate::probe::budget::{Budget, Controller, LEVELS, Mode, Order, Reading, Turn};
@@ -156,6 +157,7 @@ pub(super) struct Books {
     measured: Measured,
     lanes: Vec<Lane>,
     due_ns: u64,
+    displaced: Displaced,
 }
 
 impl Books {
@@ -206,6 +208,7 @@ impl Books {
             // Without a probe there is none to keep books of.
             lanes: LEVELS.into_iter().filter(|_| level > Level::Snapshot).map(lane).collect(),
             due_ns: now,
+            displaced: Displaced::new(),
         }
     }
 
@@ -287,10 +290,21 @@ impl Books {
         self.turned_ns + of_controller.saturating_sub(self.turned_before_ns)
     }
 
+    /// Takes note of what goflow itself uses, from time to time.
+    pub(super) fn look_at_own(&mut self, own_cpu_ns: impl FnOnce() -> u64, target_cpu_ns: u64) {
+        self.displaced.look(own_cpu_ns, target_cpu_ns);
+    }
+
+    /// What that has taken from the targets because no CPU was idle, nanoseconds.
+    pub(super) fn displaced_ns(&self) -> u64 {
+        self.displaced.total_ns()
+    }
+
     /// What was charged by an assumed cost is charged anew when it has been measured.
     fn reading(&self, plans: &[(BinaryName, Plan)], tally: &Tally, cpu_ns: u64) -> Reading {
         let cost_ns = costs_by_level(plans, &tally.hits, &self.costs());
-        Reading { at_ns: monotonic_ns(), target_cpu_ns: cpu_ns, cost_ns }
+        let displaced_ns = self.displaced.total_ns();
+        Reading { at_ns: monotonic_ns(), target_cpu_ns: cpu_ns, cost_ns, displaced_ns }
     }
 
     /// Takes the counters and the targets' clock; says what is to be done.

@@ -473,6 +473,8 @@ impl Running {
         for (pid, since) in self.watch.executed_anew() {
             self.renew(pid, since);
         }
+        let keeper = self.keeper.as_ref();
+        self.books.look_at_own(|| own_cpu_ns(keeper), self.watch.known_cpu_ns());
     }
 
     /// Reads what hits have cost so far when that is due, and takes probes out or puts them in as the budget says.
@@ -613,7 +615,7 @@ impl Running {
     /// What goflow itself has used in the window.
     fn own_use(&self) -> OwnUse {
         let cpu_ns = own_cpu_ns(self.keeper.as_ref()).saturating_sub(self.own_cpu_ns);
-        OwnUse { cpu_ns, memory: host::own_memory() }
+        OwnUse { cpu_ns, displaced_ns: self.books.displaced_ns(), memory: host::own_memory() }
     }
 
     /// Tells the output and whoever asks for metrics how far the session is and what it costs.
@@ -624,7 +626,7 @@ impl Running {
     }
 
     fn publish(&mut self, tally: &Tally) {
-        let own = OwnUse { cpu_ns: own_cpu_ns(self.keeper.as_ref()), memory: host::own_memory() };
+        let own = OwnUse { cpu_ns: own_cpu_ns(self.keeper.as_ref()), ..self.own_use() };
         let Some(Metrics { accountant, server }) = &mut self.metrics else { return };
         self.watch.read_clocks();
         let is_final = |calibration: &Calibration| calibration.thread.is_finished();

@@ -23,6 +23,7 @@ mod accounts;
 mod budget;
 mod control;
 pub mod ctl;
+mod displaced;
 mod ingest;
 mod metrics;
 mod names;

@@ -10,6 +10,8 @@
 //! fall in step with what the target does, and what is counted in the windows is an unbiased sample of the whole. Where
 //! probes cannot be taken out quickly, windows are no use, and a level that does not fit stays out.
 //!
+//! Where no CPU is idle, what goflow itself uses is taken from the targets as well, and counts.
+//!
 //! The hard thing is that a cost is known only after it was caused. So a level goes out while what is left of the budget
 //! still pays for the time until it is out, and what a window will cost is reckoned by the share of the targets' CPU time
 //! that the level took when it was last in: a target that is busier by then pays no larger share.
@@ -58,6 +60,9 @@ const URGENT: f64 = 4.0;
 const STEADY_PART: f64 = 0.7;
 /// How fast older readings lose their weight, nanoseconds.
 const MEMORY_NS: f64 = 400e6;
+
+/// The same for what goflow itself takes, which is read in larger pieces, nanoseconds.
+const DISPLACED_MEMORY_NS: f64 = 3e9;
 
 /// How much of its CPU time a target may lose.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -142,6 +147,8 @@ pub struct Reading {
     pub target_cpu_ns: u64,
     /// CPU time of the targets that hits took, of each of [`LEVELS`], nanoseconds.
     pub cost_ns: [u64; LEVELS.len()],
+    /// CPU time that the targets did not get because goflow itself used it, nanoseconds.
+    pub displaced_ns: u64,
 }
 
 /// What is to be done.
@@ -199,6 +206,9 @@ pub struct Controller {
     cpu_rate: f64,
     /// What work on the breakpoints has cost so far, nanoseconds.
     turned_ns: u64,
+    /// What goflow itself has taken from the targets so far, nanoseconds, and of their CPU time.
+    displaced_ns: u64,
+    displaced_share: f64,
     /// How much longer than usual it takes until probes are in or out, nanoseconds.
     delay: f64,
     random: fastrand::Rng,
@@ -273,6 +283,8 @@ impl Controller {
             history: VecDeque::from([first]),
             cpu_rate: 0.0,
             turned_ns: 0,
+            displaced_ns: 0,
+            displaced_share: 0.0,
             delay: 0.0,
             random: fastrand::Rng::with_seed(seed),
         }
@@ -334,7 +346,9 @@ impl Controller {
             Phase::Steady if self.history.len() > 4 => now + STEADY_PACE_NS,
             Phase::Steady => now + PACE_NS,
             Phase::Window { until } => until.min(now + PACE_NS),
-            Phase::Out { wait } => now + (wait.max(0.0) * self.gap(index)) as u64,
+            // One that is due and waits for the budget only need not be looked at as often as may be.
+            Phase::Out { wait } if wait <= 0.0 => now + PACE_NS,
+            Phase::Out { wait } => now + (wait * self.gap(index)) as u64,
             Phase::Removed | Phase::Off => u64::MAX,
         };
         // Also while all are out, because the history is as fine as the readings.
@@ -416,7 +430,9 @@ impl Controller {
     }
 
     fn note(&mut self, reading: Reading) {
-        let cost_ns = reading.cost_ns.iter().sum::<u64>() + self.turned_ns;
+        let displaced = reading.displaced_ns.saturating_sub(self.displaced_ns) as f64;
+        self.displaced_ns = reading.displaced_ns;
+        let cost_ns = reading.cost_ns.iter().sum::<u64>() + self.turned_ns + reading.displaced_ns;
         let sample = Sample { at_ns: reading.at_ns, cpu_ns: reading.target_cpu_ns, cost_ns };
         if let Some(last) = self.history.back() {
             let span = sample.at_ns.saturating_sub(last.at_ns) as f64;
@@ -424,6 +440,13 @@ impl Controller {
                 let rate = sample.cpu_ns.saturating_sub(last.cpu_ns) as f64 / span;
                 let weight = if self.history.len() == 1 { 1.0 } else { weight(span) };
                 self.cpu_rate += (rate - self.cpu_rate) * weight;
+                let used = self.cpu_rate * span;
+                if used > 0.0 {
+                    // What was used to begin with is not what goes on.
+                    let share = (displaced / used).min(self.share);
+                    self.displaced_share +=
+                        (share - self.displaced_share) * (span / DISPLACED_MEMORY_NS).min(1.0);
+                }
             }
         }
         self.history.push_back(sample);
@@ -510,7 +533,8 @@ impl Controller {
         };
         let parts: f64 =
             self.lanes.iter().enumerate().filter(is_cycled).map(|(_, one)| PART[one.index]).sum();
-        let rest = (PLANNED_PART * self.share - self.steady_share(lane)).max(0.05 * self.share);
+        let planned = PLANNED_PART * self.share - self.steady_share(lane) - self.displaced_share;
+        let rest = planned.max(0.05 * self.share);
         rest * PART[self.lanes[lane].index] / parts * self.cpu_rate
     }
 

@@ -234,13 +234,18 @@ fn of_costs(accounts: &Accounts) -> Vec<Family> {
 }
 
 fn of_goflow(accounts: &Accounts) -> Vec<Family> {
-    let OwnUse { cpu_ns, memory } = accounts.own;
+    let OwnUse { cpu_ns, displaced_ns, memory } = accounts.own;
     vec![
         Family::counter(
             "goflow_process_cpu_seconds_total",
             "CPU time of goflow itself, with that of the process that holds its probes.",
         )
         .of(Some(seconds(cpu_ns))),
+        Family::counter(
+            "goflow_displaced_cpu_seconds_total",
+            "How much of that the targets would have used: none while a CPU is idle.",
+        )
+        .of(Some(seconds(displaced_ns))),
         Family::gauge("goflow_process_resident_memory_bytes", "Memory of goflow itself that is in RAM.")
             .of(memory.map(|memory| number(memory.resident))),
         Family::gauge("goflow_process_resident_memory_max_bytes", "The most of it that was so far.")
@@ -296,7 +301,11 @@ mod tests {
             budget: Some(0.02),
             costs: Some(Costs::ASSUMED),
             is_cost_measured: false,
-            own: OwnUse { cpu_ns: 40_000_000, memory: Some(OwnMemory { resident: 4096, peak: 8192 }) },
+            own: OwnUse {
+                cpu_ns: 40_000_000,
+                displaced_ns: 1_000_000,
+                memory: Some(OwnMemory { resident: 4096, peak: 8192 }),
+            },
             own_start_ns: Some(1_700_000_000_500_000_000),
         }
     }

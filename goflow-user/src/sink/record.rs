@@ -257,6 +257,8 @@ pub struct Progress {
 pub struct OwnUse {
     /// CPU time in the window, with that of the process that holds the probes, nanoseconds.
     pub cpu_ns: u64,
+    /// How much of what it has used since it was started the targets would have used, nanoseconds: none while a CPU is idle.
+    pub displaced_ns: u64,
     /// Memory now and at most so far; `None` when it is not known.
     pub memory: Option<OwnMemory>,
 }

@@ -127,6 +127,36 @@ pub fn own_cpu_ns() -> u64 {
     clock_ns(ClockId::ProcessCPUTime) as u64
 }
 
+/// CPU time of all CPUs together since the machine started, nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MachineTimes {
+    /// Used by anybody.
+    pub busy_ns: u64,
+    /// Used by nobody.
+    pub idle_ns: u64,
+}
+
+/// What the CPUs do; `None` where /proc does not tell.
+#[must_use]
+pub fn machine_times() -> Option<MachineTimes> {
+    times_in(&std::fs::read_to_string("/proc/stat").ok()?)
+}
+
+/// Of the first line of proc_stat(5): `cpu`, then user, nice, system, idle, iowait, irq, softirq and steal in ticks. What a
+/// hypervisor stole was nobody's here.
+fn times_in(stat: &str) -> Option<MachineTimes> {
+    let ticks: Vec<u64> = stat
+        .strip_prefix("cpu ")?
+        .lines()
+        .next()?
+        .split_whitespace()
+        .map_while(|word| word.parse().ok())
+        .collect();
+    let [user, nice, system, idle, iowait, irq, softirq, ..] = *ticks.as_slice() else { return None };
+    let ns = |ticks: u64| ticks.saturating_mul(1_000_000_000 / rustix::param::clock_ticks_per_second());
+    Some(MachineTimes { busy_ns: ns(user + nice + system + irq + softirq), idle_ns: ns(idle + iowait) })
+}
+
 /// What of goflow's memory is in RAM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnMemory {
@@ -178,6 +208,17 @@ fn clock_ns(clock: ClockId) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_times_of_all_cpus_are_those_of_the_first_line() {
+        let stat = "cpu  10 2 30 400 50 6 7 8 0 0\ncpu0 5 1 15 200 25 3 3 4 0 0\nintr 1\n";
+        let tick = 1_000_000_000 / rustix::param::clock_ticks_per_second();
+        assert_eq!(times_in(stat), Some(MachineTimes { busy_ns: 55 * tick, idle_ns: 450 * tick }));
+        for broken in ["", "cpu ", "cpu  1 2 x", "cpu0 1 2 3 4 5 6 7"] {
+            assert_eq!(times_in(broken), None, "{broken:?}");
+        }
+        assert!(machine_times().is_some_and(|times| times.busy_ns > 0));
+    }
 
     #[test]
     fn the_limit_that_keeps_a_thread_from_starting_is_named() {

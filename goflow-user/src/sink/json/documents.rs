@@ -145,6 +145,7 @@ struct ProgressLine<'a> {
 #[derive(serde::Serialize)]
 struct OwnFields {
     goflow_cpu_ns: u64,
+    goflow_displaced_ns: u64,
     goflow_memory_bytes: Option<u64>,
     goflow_memory_peak_bytes: Option<u64>,
 }
@@ -395,9 +396,10 @@ fn cost_source(is_measured: bool) -> &'static str {
     if is_measured { "measured" } else { "assumed" }
 }
 
-fn own_fields(OwnUse { cpu_ns, memory }: &OwnUse) -> OwnFields {
+fn own_fields(OwnUse { cpu_ns, displaced_ns, memory }: &OwnUse) -> OwnFields {
     OwnFields {
         goflow_cpu_ns: *cpu_ns,
+        goflow_displaced_ns: *displaced_ns,
         goflow_memory_bytes: memory.map(|memory| memory.resident),
         goflow_memory_peak_bytes: memory.map(|memory| memory.peak),
     }

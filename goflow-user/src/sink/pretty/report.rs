@@ -313,13 +313,20 @@ fn looking(apart_ns: u64) -> [Line; 2] {
 
 /// What goflow itself used.
 fn own(summary: &Summary) -> Line {
-    let OwnUse { cpu_ns, memory } = summary.own;
+    let OwnUse { cpu_ns, displaced_ns, memory } = summary.own;
     let share = percent(cpu_ns, Some(summary.duration_ns)).unwrap_or(0.0);
+    let displaced = match percent(displaced_ns, summary.target_cpu_ns.as_ref().ok().copied()) {
+        Some(part) if part >= 0.05 => {
+            format!(", ≈ {part:.1} % of the target's, since no CPU was idle")
+        }
+        _ => String::new(),
+    };
     let memory = match memory {
         Some(memory) => format!("{} of memory at most", bytes(memory.peak)),
         None => "how much memory is not known".to_owned(),
     };
-    entry("goflow").text(PLAIN, format!("{} of CPU time, {share:.1} % of one CPU; {memory}", span(cpu_ns)))
+    entry("goflow")
+        .text(PLAIN, format!("{} of CPU time, {share:.1} % of one CPU{displaced}; {memory}", span(cpu_ns)))
 }
 
 fn bytes(count: u64) -> String {
@@ -368,7 +375,7 @@ pub(super) fn progress(progress: &Progress) -> Line {
         [] => line,
         levels => line.text(DIM, format!(", {} in windows", levels.join(" and "))),
     };
-    let OwnUse { cpu_ns, memory } = progress.own;
+    let OwnUse { cpu_ns, displaced_ns: _, memory } = progress.own;
     let share = percent(cpu_ns, Some(progress.elapsed_ns)).unwrap_or(0.0);
     let memory = memory.map(|memory| format!(", {}", bytes(memory.resident))).unwrap_or_default();
     line.text(DIM, format!("; goflow {share:.1} % of one CPU{memory}"))

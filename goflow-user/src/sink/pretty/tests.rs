@@ -546,7 +546,11 @@ fn a_pid_that_runs_something_new_does_not_keep_the_old_names() {
 }
 
 /// What goflow itself uses.
-const OWN: OwnUse = OwnUse { cpu_ns: 3 * MS, memory: Some(OwnMemory { resident: 20 << 20, peak: 21 << 20 }) };
+const OWN: OwnUse = OwnUse {
+    cpu_ns: 3 * MS,
+    displaced_ns: 1_000_000,
+    memory: Some(OwnMemory { resident: 20 << 20, peak: 21 << 20 }),
+};
 
 fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
     Record::Summary(Box::new(Summary {
