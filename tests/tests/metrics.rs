@@ -140,7 +140,7 @@ fn what_is_served_is_what_the_page_promises_and_only_grows() -> Result<()> {
     let last = scrapes.last().context("no scrape")?;
     // A target that does nothing else is watched in windows.
     ensure!(last.value(r#"goflow_level_mode{level="channels",mode="sampled"}"#)? == 1.0, "{}", last.text);
-    ensure!(last.value(r#"goflow_level_windows_total{level="channels"}"#)? > 1.0, "{}", last.text);
+    ensure!(last.value(r#"goflow_level_windows_total{level="channels"}"#)? >= 1.0, "{}", last.text);
     ensure!(last.value(r#"goflow_level_watched{level="lifecycle"}"#)? == 1.0, "{}", last.text);
     ensure!(last.value("goflow_budget_ratio")? == 0.02 && last.value("goflow_hit_cost_measured")? == 1.0);
     let told = last.sum("goflow_cost_seconds_total") + last.value("goflow_turn_seconds_total")?;
@@ -154,7 +154,7 @@ fn what_is_served_is_what_the_page_promises_and_only_grows() -> Result<()> {
     let summary = &session.summary;
     let all = summary.cost_ns as f64 / 1e9;
     // The last scrape is a second older than the end at most.
-    ensure!(told <= all && told > all / 2.0, "{told} s were told of {all} s");
+    ensure!(told <= all * 1.000_001 && told > all / 2.0, "{told} s were told of {all} s");
     let all = summary.target_cpu_ns.context("no CPU time")? as f64 / 1e9;
     ensure!(used <= all && used > all / 2.0, "{used} s were told of {all} s");
     target.finish()

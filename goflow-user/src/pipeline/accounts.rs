@@ -165,7 +165,7 @@ mod tests {
             processes: 1,
             target_cpu_ns,
             is_target_cpu_known: true,
-            own: OwnUse { cpu_ns: target_cpu_ns, memory: None },
+            own: OwnUse { cpu_ns: target_cpu_ns, displaced_ns: 0, memory: None },
         }
     }
 

@@ -548,7 +548,7 @@ fn a_pid_that_runs_something_new_does_not_keep_the_old_names() {
 /// What goflow itself uses.
 const OWN: OwnUse = OwnUse {
     cpu_ns: 3 * MS,
-    displaced_ns: 1_000_000,
+    displaced_ns: 0,
     memory: Some(OwnMemory { resident: 20 << 20, peak: 21 << 20 }),
 };
 
@@ -918,6 +918,23 @@ fn the_advice_follows_from_the_numbers() {
     let folded: Vec<_> =
         [meta()].into_iter().chain((0..100).map(|ms| send(ms, 57))).chain([summary_of(100, 0, 0)]).collect();
     assert!(screen(WIDE, &folded, 0).pop().unwrap().contains("--format json"));
+}
+
+#[test]
+fn what_goflow_took_where_no_cpu_was_idle_is_told_as_a_part_of_the_targets() {
+    let Record::Summary(mut summary) = summary_of(1_000, 0, 40 * MS) else { unreachable!() };
+    (summary.own.displaced_ns, summary.target_cpu_ns) = (2 * MS, Ok(200 * MS));
+    let line = |summary: &Summary| {
+        let lines = screen(WIDE, &[meta(), Record::Summary(Box::new(summary.clone()))], 0);
+        lines.into_iter().find(|line| line.starts_with("  goflow")).unwrap_or_default()
+    };
+    assert!(
+        line(&summary).contains("of one CPU, ≈ 1.0 % of the target's, since no CPU was idle; "),
+        "{}",
+        line(&summary)
+    );
+    summary.own.displaced_ns = 0;
+    assert!(!line(&summary).contains("idle"), "{}", line(&summary));
 }
 
 #[test]
