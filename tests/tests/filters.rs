@@ -288,6 +288,7 @@ fn misfits() -> Result<()> {
         (&["--sample", "1/0"][..], "1/100"),
         (&["--sample", "10%"], "1/100"),
         (&["--min-block", "10"], "unit"),
+        (&["--min-block", "100000000d"], "a day"),
         (&["--min-block", "1ms", "--level", "lifecycle"], "--level blocking"),
         (&["--aggregate", "--level", "snapshot"], "--level lifecycle"),
         (&["--channel", "main.c"], "hexadecimal"),

@@ -42,6 +42,9 @@ const DEFAULT_RING_BYTES: u32 = 8 << 20;
 /// Snapshots a second to choose from with `--level snapshot`: more would not reach the output one by one.
 const RATES: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 
+/// The longest wait that can be asked for.
+const LONGEST_BLOCK: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Where `--help` has what narrows a trace down.
 const FILTERS: &str = "What to record";
 
@@ -456,9 +459,12 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 fn parse_min_block(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| {
-        format!("{error}; it is a number with a unit: 100us, 10ms, 1s, or 0s for waits of any length")
-    })
+    const SAYS: &str = "it is a number with a unit: 100us, 10ms, 1s, or 0s for waits of any length";
+    let least = humantime::parse_duration(text).map_err(|error| format!("{error}; {SAYS}"))?;
+    if least > LONGEST_BLOCK {
+        return Err(format!("of waits that last longer than a day nobody sees the end; {SAYS}"));
+    }
+    Ok(least)
 }
 
 fn parse_channel(text: &str) -> Result<ChanAddr, String> {

@@ -130,7 +130,10 @@ impl Overview {
             longest: Vec::new(),
             alike: Vec::new(),
             channels: process.channels().count() as u64,
-            missing: missing(process).or(unseen(outlook.waits)),
+            missing: match missing(process) {
+                Some(Missing::Unwatched) if outlook.waits != Waits::Watched => unseen(outlook.waits),
+                why => why.or(unseen(outlook.waits)),
+            },
         };
         let mut reasons: HashMap<Option<WaitReason>, u64> = HashMap::default();
         let mut waits = Vec::new();
@@ -141,7 +144,13 @@ impl Overview {
             }
             overview.goroutines += 1;
             match goroutine.state {
-                _ if !process.is_certain(goroutine) => overview.unknown += 1,
+                // Where not every wait is told of, what it did at the last snapshot is as much as there is to know.
+                _ if outlook.waits == Waits::Watched && !process.is_certain(goroutine) => {
+                    overview.unknown += 1;
+                }
+                _ if process.lost_before().is_some_and(|lost| goroutine.known_at < lost) => {
+                    overview.unknown += 1;
+                }
                 _ if outlook.waits != Waits::Watched && goroutine.created > process.snapshot() => {
                     overview.unknown += 1;
                 }

@@ -455,6 +455,9 @@ fn what_nobody_watched_is_told_from_what_was_lost() {
     model.unwatched(MonotonicNs(110));
     let overview = Overview::of(process(&model), 9, &ALL);
     assert_eq!((overview.missing, overview.unknown), (Some(Missing::Unwatched), 1));
+    // While waits are not watched, what a goroutine did at the last snapshot is what is known.
+    let overview = Overview::of(process(&model), 9, &Outlook { waits: Waits::Unwatched, ..ALL });
+    assert_eq!((overview.missing, overview.unknown), (Some(Missing::WaitsUnwatched), 0));
     model.reconcile(PID, &snapshot(120, 121, seen()));
     assert_eq!(missing(&model, Waits::Watched), None);
     // Where both is so, the worse is told.

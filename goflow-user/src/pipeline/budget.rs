@@ -84,7 +84,7 @@ pub(super) fn probed(plan: &Plan) -> impl Iterator<Item = &PlannedSite> {
 
 /// What the hits of a probe cost.
 pub(super) fn cost_of(planned: &PlannedSite, plan: &Plan, hits: &Hits, costs: &Costs) -> u64 {
-    hits[planned.spec.probe as usize] * costs.of_hit(planned, plan.frames_of_park())
+    hits[planned.spec.probe as usize] * costs.of_hit(planned, plan.parks_with_stack())
 }
 
 /// What the hits of each of [`LEVELS`] cost, of all binaries.

@@ -194,6 +194,13 @@ impl Source {
         Ok(without(self.reader.hits()?, &self.unwatched))
     }
 
+    /// The program of a process is over: tells what was counted of it, and begins anew.
+    fn close_totals(&mut self, pid: Pid, t: MonotonicNs, outbox: &mut Outbox) {
+        let last = self.tell_totals(pid, t, true, outbox);
+        tell_unread(last.and_then(|()| self.totals.as_mut().map_or(Ok(()), |totals| totals.forget(pid))));
+        self.waits.iter_mut().for_each(|waits| waits.forget(pid));
+    }
+
     /// Tells what was counted in the kernel of one process, if anything is.
     fn tell_totals(
         &self,
@@ -411,10 +418,14 @@ impl Ingest {
                 }
                 Request::Replaced(pid) => self.feed.ended(pid),
                 Request::Moved(pid) => {
-                    self.sources
-                        .iter_mut()
-                        .filter_map(|source| source.biases.as_mut())
-                        .for_each(|one| one.remove(pid));
+                    for source in &mut self.sources {
+                        source.biases.iter_mut().for_each(|biases| biases.remove(pid));
+                        // Of a position-independent one the first event tells, while names are still those of before.
+                        if !source.executable.binary().is_pie() {
+                            let now = MonotonicNs(monotonic_ns());
+                            source.close_totals(pid, now, &mut self.outbox);
+                        }
+                    }
                 }
                 Request::NoSnapshot(pid, why) => self.feed.no_snapshot(pid, why),
                 Request::Coverage(coverage) => self.coverage.push(coverage),
@@ -455,6 +466,10 @@ impl Ingest {
 
     /// Tells the model and the sinks of a process, or that it has executed its program anew.
     fn announce(&mut self, start: ProcessStart) {
+        if self.alive.contains(&start.pid) && start.executable.binary().is_pie() {
+            let now = MonotonicNs(monotonic_ns());
+            self.sources.iter_mut().for_each(|source| source.close_totals(start.pid, now, &mut self.outbox));
+        }
         if let Some(doorbell) = &mut self.doorbell {
             doorbell.announce(start.pid);
         }
@@ -535,13 +550,9 @@ impl Ingest {
         for exit in self.ending.extract_if(.., |exit| exit.t < until) {
             for source in &mut self.sources {
                 if source.known.remove(&exit.pid).is_some() {
-                    let last = source.tell_totals(exit.pid, exit.t, true, &mut self.outbox);
-                    tell_unread(
-                        last.and_then(|()| source.totals.as_mut().map_or(Ok(()), |one| one.forget(exit.pid))),
-                    );
+                    source.close_totals(exit.pid, exit.t, &mut self.outbox);
                 }
                 source.biases.iter_mut().for_each(|biases| biases.remove(exit.pid));
-                source.waits.iter_mut().for_each(|waits| waits.forget(exit.pid));
             }
             let is_known = self.alive.remove(&exit.pid);
             self.seen.remove(&exit.pid);

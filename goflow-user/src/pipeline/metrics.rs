@@ -28,13 +28,13 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time;
 
 /// Connections at a time: each takes a descriptor, and one answer is all it gets.
-const MOST_CONNECTIONS: usize = 16;
+const MOST_CONNECTIONS: usize = 64;
 
 /// How long a connection may take from its start to the end of the answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long it may take to send the head of its request.
-const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+const HEAD_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The longest head of a request, bytes.
 const MOST_HEAD_BYTES: usize = 16 << 10;
@@ -60,7 +60,8 @@ pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
     if address.ip().to_canonical().is_loopback() {
         return Ok(address);
     }
-    let port = address.port();
+    // Port 0 is none to be passed on.
+    let port = if address.port() == 0 { 9464 } else { address.port() };
     Err(format!(
         "other machines can reach {}, and goflow cannot tell who asks: give 127.0.0.1:{port}, and have it passed on by what can, \
          such as `ssh -L {port}:127.0.0.1:{port} HOST`, or a proxy or an agent beside goflow (a sidecar)",

@@ -310,6 +310,13 @@ impl Controller {
     /// A level is wanted. Returns whether its probes are to go in now; if not, they go in when the budget pays for a window.
     pub fn switch_on(&mut self, level: Level) -> bool {
         let Some(lane) = self.lanes.iter().position(|lane| LEVELS[lane.index] == level) else { return false };
+        // Each level includes those before.
+        let lacks_one_before =
+            self.lanes.iter().any(|one| one.index < self.lanes[lane].index && one.phase == Phase::Removed);
+        if lacks_one_before || (self.lanes[lane].phase == Phase::Removed && !self.turn.is_quick) {
+            self.lanes[lane].phase = Phase::Removed;
+            return false;
+        }
         // What it costs is known if it was in before. One that is new is tried, as at the start.
         let fits = self.steady_share(lane) + self.lanes[lane].share <= STEADY_PART * self.share;
         if !fits && self.turn.is_quick {
@@ -890,11 +897,12 @@ mod tests {
         session.run(&hot(), 5);
         assert!(!session.controller.switch_on(Level::Channels));
         assert_eq!(session.controller.mode(Level::Channels), Mode::Sampled);
-        // Where there are no windows, whoever switches it on sees it tried.
+        // Where there are no windows, it stays out with the one before it.
         let mut session = Session::new(0.02, Turn { is_quick: false, ..QUICK });
         session.run(&hot(), 10);
         session.switch_off(Level::Channels);
-        assert!(session.controller.switch_on(Level::Channels));
+        assert!(!session.controller.switch_on(Level::Channels));
+        assert_eq!(session.controller.mode(Level::Channels), Mode::Removed);
     }
 
     #[test]

@@ -41,10 +41,11 @@ impl Costs {
         }
     }
 
-    /// Of one hit of a planned probe, nanoseconds.
+    /// Of one hit of a planned probe, nanoseconds; of parks that part whose stack is read.
     #[must_use]
-    pub fn of_hit(&self, planned: &PlannedSite, stack_depth: u32) -> u64 {
+    pub fn of_hit(&self, planned: &PlannedSite, with_stack: f64) -> u64 {
         let cost = self.of(planned.site.class);
-        if planned.spec.probe == ProbeId::Gopark && stack_depth > 0 { cost.stack_ns } else { cost.record_ns }
+        let stack = if planned.spec.probe == ProbeId::Gopark { with_stack } else { 0.0 };
+        cost.record_ns + (cost.stack_ns.saturating_sub(cost.record_ns) as f64 * stack) as u64
     }
 }

@@ -15,15 +15,18 @@ const COST_DOUBT: f64 = 0.1;
 /// A window in which hits took more than this of the target's CPU time tells nothing of what it does without them.
 const MOST_COST: f64 = 0.9;
 
+/// Pairs of windows without which nobody can tell how much one differs from the next.
+const LEAST_NEIGHBOURS: u32 = 2;
+
 /// 95 % of a normal distribution are within so many standard deviations.
 const DEVIATIONS: f64 = 1.96;
 
 /// A total, and how certain it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
-    /// What was counted, and what is estimated for the rest; `None` where no window tells anything of that.
+    /// What was counted, and what is estimated for the rest; `None` where no window, or too few, tell anything of that.
     pub total: Option<u64>,
-    /// With 95 % confidence the truth is within so much of it; `None` where there were too few windows to tell.
+    /// With 95 % confidence the truth is within so much of it; `None` without a total.
     pub error: Option<u64>,
 }
 
@@ -97,12 +100,13 @@ impl Estimator {
         let rest = self.between + self.missed * last.rate;
         let doubt = self.doubt + self.missed * last.rate * last.doubt;
         let squares = self.squares + (last.weight + self.missed).powi(2);
-        let error = (self.neighbours > 1).then(|| {
-            // Two neighbours differ by the square root of two times what one differs from the mean.
-            let deviation = (self.differences / (2.0 * f64::from(self.neighbours))).sqrt();
-            (DEVIATIONS * deviation * squares.sqrt() + doubt).round() as u64
-        });
-        Some(Estimate { total: Some(self.counted + rest.round() as u64), error })
+        if self.neighbours < LEAST_NEIGHBOURS {
+            return Some(Estimate { total: None, error: None });
+        }
+        // Two neighbours differ by the square root of two times what one differs from the mean.
+        let deviation = (self.differences / (2.0 * f64::from(self.neighbours))).sqrt();
+        let error = (DEVIATIONS * deviation * squares.sqrt() + doubt).round() as u64;
+        Some(Estimate { total: Some(self.counted + rest.round() as u64), error: Some(error) })
     }
 }
 

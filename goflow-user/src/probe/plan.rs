@@ -77,11 +77,19 @@ impl Plan {
         plan
     }
 
-    /// Frames that a hit of the probe on `gopark` records.
+    /// Which part of the hits of the probe on `gopark` read a stack.
     #[must_use]
-    pub fn frames_of_park(&self) -> u32 {
-        let ProbeConfig { record_nothing, whole_waits, stack_depth, .. } = self.config;
-        if record_nothing != 0 || whole_waits != 0 { 0 } else { stack_depth }
+    pub fn parks_with_stack(&self) -> f64 {
+        let ProbeConfig { record_nothing, whole_waits, filter_created, sample_below, stack_depth, .. } =
+            self.config;
+        if stack_depth == 0 || record_nothing != 0 || whole_waits != 0 || filter_created != 0 {
+            // Of goroutines that some places created there are few, or the filter would not be there.
+            0.0
+        } else if sample_below != 0 {
+            f64::from(sample_below) / f64::from(u32::MAX)
+        } else {
+            1.0
+        }
     }
 
     /// How the programs tell the probes apart. A page of a file is loaded whole, so an offset in it does for an address.

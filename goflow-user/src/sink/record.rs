@@ -219,7 +219,7 @@ pub struct Totals {
     pub pid: Pid,
     /// Up to when.
     pub t: MonotonicNs,
-    /// No others follow of this process.
+    /// No others follow of this process and its program.
     pub is_last: bool,
     /// What was counted.
     pub totals: ProcessTotals,
