@@ -103,6 +103,9 @@ fn main() -> Result<()> {
     if names.iter().any(|name| *name == "turn") {
         return turn(rounds);
     }
+    if names.iter().any(|name| *name == "own") {
+        return own(rounds);
+    }
     if let Some(unknown) = names.iter().find(|name| !ROWS.iter().any(|(known, _)| known == *name)) {
         let words = LOOKS.map(Look::word);
         bail!(
@@ -175,6 +178,37 @@ fn turn(rounds: usize) -> Result<()> {
             spread(&lost),
             median(&took)
         );
+    }
+    Ok(())
+}
+
+/// Messages a second of the program whose goroutines all do a little; each is four events.
+const STEADY: &str = "12500";
+
+/// What goflow itself uses while it writes down every event of a program that makes 50,000 a second: at the beginning and after
+/// each of so many rounds.
+fn own(rounds: usize) -> Result<()> {
+    println!("What goflow itself uses at 50,000 events a second, all of them written as JSON\n");
+    for goroutines in ["2000", "10000"] {
+        let executable = Program::named("steady").build()?;
+        let mut command = Command::new(&executable);
+        let mut target = Target::spawn(command.args([goroutines, STEADY]), &executable)?;
+        target.line()?;
+        let goflow = Goflow::start(target.pid(), &["--budget", "none"])?;
+        thread::sleep(Duration::from_secs(2));
+        for round in 1..=rounds {
+            let (start, before) = (Instant::now(), goflow.ticks()?);
+            thread::sleep(BUDGET_WINDOW);
+            let share = (goflow.ticks()? - before) / start.elapsed().as_secs_f64();
+            println!(
+                "  {goroutines:>6} goroutines, after {:>4} s: {share:.1} % of one CPU, {:.1} MiB now, {:.1} MiB at most",
+                2 + round as u64 * BUDGET_WINDOW.as_secs(),
+                goflow.mib("VmRSS:")?,
+                goflow.mib("VmHWM:")?
+            );
+        }
+        goflow.finish(&mut Samples::default())?;
+        target.finish()?;
     }
     Ok(())
 }
@@ -447,11 +481,9 @@ impl Goflow {
         Ok(Self { process, started: Instant::now() })
     }
 
-    /// Ends it, and reads what it told and used.
-    fn finish(mut self, samples: &mut Samples) -> Result<()> {
-        let pid = self.process.0.id();
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // utime and stime, in hundredths of a second (proc_pid_stat(5)).
+    /// CPU time, in hundredths of a second: utime and stime (proc_pid_stat(5)).
+    fn ticks(&self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.0.id()))?;
         let fields: Vec<f64> = stat
             .rsplit(')')
             .next()
@@ -459,11 +491,20 @@ impl Goflow {
             .split_whitespace()
             .filter_map(|field| field.parse().ok())
             .collect();
-        let ticks: f64 = fields.get(10..12).context("no times in stat")?.iter().sum();
-        samples.goflow_cpu.push(ticks / self.started.elapsed().as_secs_f64());
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-        samples.goflow_mib.push(peak.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0);
+        Ok(fields.get(10..12).context("no times in stat")?.iter().sum())
+    }
+
+    /// Of its memory, by the name that proc_pid_status(5) has for it.
+    fn mib(&self, key: &str) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.0.id()))?;
+        let size = status.lines().find_map(|line| line.strip_prefix(key)).context("no such size")?;
+        Ok(size.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+    }
+
+    /// Ends it, and reads what it told and used.
+    fn finish(mut self, samples: &mut Samples) -> Result<()> {
+        samples.goflow_cpu.push(self.ticks()? / self.started.elapsed().as_secs_f64());
+        samples.goflow_mib.push(self.mib("VmHWM:")?);
         interrupt(&self.process.0)?;
         let stderr = self.process.0.stderr.take().context("no pipe")?;
         let lines: Vec<String> = BufReader::new(stderr).lines().collect::<std::io::Result<_>>()?;

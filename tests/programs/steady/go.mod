@@ -1,0 +1,3 @@
+module goflow.test/steady
+
+go 1.18
