@@ -305,7 +305,7 @@ fn what_is_no_request_and_who_is_slow_does_no_harm() -> Result<()> {
         ensure!(!answer.starts_with(b"HTTP/1.1 200"), "garbage was answered");
     }
     // More than are served at a time say nothing, or read nothing, and keep their places no longer than they may.
-    let idle: Vec<TcpStream> = (0..40)
+    let idle: Vec<TcpStream> = (0..80)
         .map(|number| {
             let mut stream = TcpStream::connect(("127.0.0.1", port))?;
             if number % 2 == 0 {

@@ -213,7 +213,12 @@ impl Snapshots {
                 due.max(self.rest_until).saturating_duration_since(Instant::now())
             });
             match self.asked.recv_timeout(wait) {
-                Ok(Ask::Stop) | Err(RecvTimeoutError::Disconnected) => return self.unread,
+                Ok(Ask::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    // Whose first reading has not even begun.
+                    let untold = self.looked.iter().filter(|(_, looked)| looked.has_told_nothing());
+                    self.unread.extend(untold.map(|(pid, _)| *pid));
+                    return self.unread;
+                }
                 Ok(ask) => self.take(ask),
                 Err(RecvTimeoutError::Timeout) => match next {
                     Some((_, Some(pid))) => self.look(pid),
