@@ -9,7 +9,7 @@ use crate::binary::GoBinary;
 use crate::binary::addr::LinkAddr;
 use crate::binary::frame::Frame;
 use crate::binary::offsets::Offsets;
-use crate::target::id::{ChanAddr, WaitReason};
+use crate::target::id::ChanAddr;
 use crate::target::snapshot::{Direction, Reason};
 use goflow_common::config::ProbeConfig;
 use std::fmt;
@@ -225,7 +225,7 @@ impl Filter {
 /// The number of a wait reason in this binary, or one that is none.
 fn number_of(binary: &GoBinary<'_>, wanted: Reason) -> u32 {
     let is_wanted = |number: &u8| binary.wait_reason(*number).is_some_and(|text| Reason::of(text) == wanted);
-    (0..=u8::MAX).find(is_wanted).map_or(u32::MAX, |number| WaitReason(number).0.into())
+    (0..=u8::MAX).find(is_wanted).map_or(u32::MAX, u32::from)
 }
 
 /// The packages with most of these `go` statements.

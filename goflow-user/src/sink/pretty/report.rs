@@ -99,10 +99,10 @@ fn recorded(filter: &Filter) -> Line {
     if !filter.channels.is_empty() {
         let channels: Vec<String> =
             filter.channels.iter().map(|channel| format!("{:#x}", channel.0)).collect();
-        only.push(format!("operations and waits on {}", channels.join(", ")));
+        only.push(format!("of channel operations and waits those on {}", channels.join(", ")));
     }
     if let Some(least) = filter.min_block {
-        only.push(format!("waits of {} and more, when they end", span(least.as_nanos() as u64)));
+        only.push(format!("of waits those of {} and more, when they end", span(least.as_nanos() as u64)));
     }
     let only =
         if filter.records_nothing() { "no event".to_owned() } else { format!("only {}", only.join("; ")) };
