@@ -68,6 +68,8 @@ pub struct ProbeConfig {
     pub reason_select: u32,
     /// With `whole_waits`, shorter waits are not recorded, nanoseconds.
     pub min_block_ns: u64,
+    /// Bit `1 << ProbeId`: the session has such a probe. The handlers of the others are not even verified.
+    pub probes: u64,
 }
 
 /// Tells which probe was hit from where the instruction is in its page, which a load at any address leaves as it is.

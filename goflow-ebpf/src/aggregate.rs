@@ -2,7 +2,7 @@
 
 use crate::{
     goid::created_at,
-    maps::{CHANNEL_TOTALS, SITE_TOTALS, add, config, count_uncounted},
+    maps::{CHANNEL_TOTALS, SITE_TOTALS, add, config, count_uncounted, count_uncounted_times},
     waits::Ended,
 };
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated::bpf_map_update_elem, maps::HashMap};
@@ -52,12 +52,31 @@ pub(crate) fn made(header: &Header, chan: u64, site_pc: u64, probe: ProbeId) {
     };
     // SAFETY: the pointer is to the map's value, and nobody else has the channel yet.
     let before = unsafe { (*totals).made_at };
-    if let Some(gone) = entry(&CHANNEL_TOTALS, Key { address: before, pid: pid | Key::GONE }) {
+    match entry(&CHANNEL_TOTALS, Key { address: before, pid: pid | Key::GONE }) {
         // SAFETY: both are values of the map, of `COUNTS` words behind the first.
-        unsafe { move_counts(totals.cast::<u64>().add(1), gone.cast::<u64>().add(1)) };
+        Some(gone) => unsafe { move_counts(totals.cast::<u64>().add(1), gone.cast::<u64>().add(1)) },
+        // SAFETY: as above.
+        None => unsafe { drop_counts(totals, probe) },
     }
     // SAFETY: as above.
     unsafe { (*totals).made_at = site_pc };
+}
+
+/// What was counted of a channel that is gone has no room, and is not that of the one that has its address by now.
+///
+/// # Safety
+/// It is a value of a map.
+#[inline(always)]
+unsafe fn drop_counts(totals: *mut ChannelTotals, probe: ProbeId) {
+    // SAFETY: the caller vouches for it.
+    let operations = unsafe { (*totals).sends + (*totals).receives + (*totals).closes };
+    count_uncounted_times(probe, operations);
+    let mut word = 1;
+    while word <= COUNTS {
+        // SAFETY: a word of the value.
+        unsafe { totals.cast::<u64>().add(word).write_volatile(0) };
+        word += 1;
+    }
 }
 
 /// # Safety

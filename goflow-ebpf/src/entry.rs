@@ -2,7 +2,7 @@
 
 use crate::{
     kernel::{Any, Since6_6},
-    maps::GOFLOW_SITES,
+    maps::{GOFLOW_SITES, config},
     probes::{channel, goroutine, park, select, sync},
     target::Registers,
 };
@@ -38,29 +38,42 @@ per_probe_programs! {
     netpollready => park::netpollready,
 }
 
-/// Every probe of a session, for one multi-uprobe link.
-#[uprobe]
-fn all_probes(ctx: ProbeContext) -> u32 {
-    let regs = Registers::of(&ctx);
-    let Some(probe) = probe_at(regs.ip()).or_else(|| probe_of_cookie(&ctx)) else { return 0 };
-    match probe {
-        ProbeId::Newproc1 => goroutine::newproc1::<Since6_6>(&regs),
-        ProbeId::Goexit0 => goroutine::goexit0::<Since6_6>(&regs),
-        ProbeId::Gopark => park::gopark::<Since6_6>(&regs),
-        ProbeId::Ready => park::ready::<Since6_6>(&regs),
-        ProbeId::Makechan => channel::makechan::<Since6_6>(&regs),
-        ProbeId::Chansend => channel::chansend::<Since6_6>(&regs),
-        ProbeId::Chanrecv => channel::chanrecv::<Since6_6>(&regs),
-        ProbeId::Closechan => channel::closechan::<Since6_6>(&regs),
-        ProbeId::Selectgo => select::selectgo::<Since6_6>(&regs),
-        ProbeId::Semacquire1 => sync::semacquire1::<Since6_6>(&regs),
-        ProbeId::MutexLockSlow => sync::mutex_lock_slow::<Since6_6>(&regs),
-        ProbeId::RwMutexLock => sync::rwmutex_lock::<Since6_6>(&regs),
-        ProbeId::WaitGroupWait => sync::waitgroup_wait::<Since6_6>(&regs),
-        ProbeId::NotifyListWait => sync::notify_list_wait::<Since6_6>(&regs),
-        ProbeId::NetpollReady => park::netpollready::<Since6_6>(&regs),
-    }
-    0
+macro_rules! all_probes {
+    ($($probe:ident => $family:ident::$handler:ident),* $(,)?) => {
+        /// Every probe of a session, for one multi-uprobe link.
+        #[uprobe]
+        fn all_probes(ctx: ProbeContext) -> u32 {
+            let regs = Registers::of(&ctx);
+            let Some(probe) = probe_at(regs.ip()).or_else(|| probe_of_cookie(&ctx)) else { return 0 };
+            match probe {
+                $(ProbeId::$probe => {
+                    // A constant to the verifier, for which the handlers that no session has cost milliseconds.
+                    if config!(probes) & (1 << ProbeId::$probe as u64) != 0 {
+                        $family::$handler::<Since6_6>(&regs);
+                    }
+                })*
+            }
+            0
+        }
+    };
+}
+
+all_probes! {
+    Newproc1 => goroutine::newproc1,
+    Goexit0 => goroutine::goexit0,
+    Gopark => park::gopark,
+    Ready => park::ready,
+    Makechan => channel::makechan,
+    Chansend => channel::chansend,
+    Chanrecv => channel::chanrecv,
+    Closechan => channel::closechan,
+    Selectgo => select::selectgo,
+    Semacquire1 => sync::semacquire1,
+    MutexLockSlow => sync::mutex_lock_slow,
+    RwMutexLock => sync::rwmutex_lock,
+    WaitGroupWait => sync::waitgroup_wait,
+    NotifyListWait => sync::notify_list_wait,
+    NetpollReady => park::netpollready,
 }
 
 /// The probe whose site this is, where the table knows.

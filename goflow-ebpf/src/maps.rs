@@ -47,6 +47,7 @@ pub(crate) static GOFLOW_CONFIG: ProbeConfig = ProbeConfig {
     reason_receive: 0,
     reason_select: 0,
     min_block_ns: 0,
+    probes: 0,
 };
 
 /// Which probe each site belongs to; read-only as well.
@@ -152,18 +153,29 @@ pub(crate) fn count_filtered(probe: ProbeId) {
 /// Counts a hit of `probe` as missing in the totals.
 #[inline(always)]
 pub(crate) fn count_uncounted(probe: ProbeId) {
-    count(&UNCOUNTED, probe);
+    count_uncounted_times(probe, 1);
 }
 
-/// Adds one.
+/// Counts so many hits of `probe` as missing in the totals.
+#[inline(always)]
+pub(crate) fn count_uncounted_times(probe: ProbeId, times: u64) {
+    count_times(&UNCOUNTED, probe, times);
+}
+
+#[inline(always)]
+fn count(map: &'static PerCpuArray<[u64; ProbeId::COUNT]>, probe: ProbeId) {
+    count_times(map, probe, 1);
+}
+
+/// Adds to a counter.
 ///
 /// The add is atomic although the map is per CPU: a task in a program can be preempted by another task that hits a
 /// probe on the same CPU, and the counts are compared exactly.
 #[inline(always)]
-fn count(map: &'static PerCpuArray<[u64; ProbeId::COUNT]>, probe: ProbeId) {
+fn count_times(map: &'static PerCpuArray<[u64; ProbeId::COUNT]>, probe: ProbeId, times: u64) {
     if let Some(counters) = map.get_ptr_mut(0) {
         // SAFETY: the pointer is into the map's value, and `probe` is below `ProbeId::COUNT` by its type.
-        unsafe { add(counters.cast::<u64>().add(probe as usize), 1) };
+        unsafe { add(counters.cast::<u64>().add(probe as usize), times) };
     }
 }
 

@@ -74,8 +74,8 @@ Examples:
       For Prometheus: what the trace costs and sees; docs/metrics.md explains the metrics.
   sudo goflow trace --pid 1234 --aggregate --duration 10s
       No event, but how often each channel was used and how long goroutines waited, counted in the kernel.
-  sudo goflow trace --pid 1234 --min-block 100ms
-      Only waits of a tenth of a second and more: who waited for what, where, and who ended it.
+  sudo goflow trace --pid 1234 --level blocking --min-block 100ms
+      Of waits only those of a tenth of a second and more: who waited for what, where, and who ended it.
   sudo goflow trace --pid 1234 --created-at net/http --sample 1/100
       One in a hundred of the goroutines that net/http creates.
   sudo goflow trace --pid 1234 --level snapshot --rate 5

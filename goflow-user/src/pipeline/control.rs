@@ -421,6 +421,8 @@ impl Running {
         // A moment that no clock reaches is none.
         let deadline = duration.and_then(|duration| self.started.checked_add(duration));
         let mut progress_due = self.started + PROGRESS;
+        // What the targets run is not looked at as often as a budget is kept.
+        let mut programs_due = None;
         let mut interrupt = Interrupt::default();
         if self.metrics.is_some() {
             self.tell_accounts();
@@ -457,9 +459,20 @@ impl Running {
             if self.watch.is_over() {
                 return Ended::TargetsExited;
             }
-            if self.watch.is_replaced() {
-                return Ended::TargetsReplaced;
+            if programs_due.is_none_or(|due| now >= due) {
+                programs_due = Some(now + TICK);
+                self.renew_executed();
+                if self.watch.is_replaced() {
+                    return Ended::TargetsReplaced;
+                }
             }
+        }
+    }
+
+    /// Sees to those that have executed their program anew.
+    fn renew_executed(&mut self) {
+        for (pid, since) in self.watch.executed_anew() {
+            self.renew(pid, since);
         }
     }
 
@@ -469,9 +482,6 @@ impl Running {
             let t = MonotonicNs(host::monotonic_ns());
             // A thread that is gone says why when it is joined.
             let _ = self.requests.send(Request::Exit(ProcessExit { pid, t }));
-        }
-        for (pid, since) in self.watch.executed_anew() {
-            self.renew(pid, since);
         }
         let keeper = self.keeper.as_ref();
         self.books.look_at_own(|| own_cpu_ns(keeper), self.watch.known_cpu_ns());
@@ -667,6 +677,7 @@ impl Running {
         // Who asks from here on finds nobody.
         drop(self.ctl.take());
         self.look();
+        self.renew_executed();
         let duration_ns = self.window.close();
         self.books.watched().into_iter().for_each(|level| _ = self.books.close(level));
         self.calibration.iter().for_each(Calibration::cancel);

@@ -1,5 +1,5 @@
-//! What goflow's own work takes from the targets: nothing while a CPU is idle, and where none is, what they would have
-//! used of it.
+//! What goflow's own work takes from the targets: nothing at a moment at which a CPU is idle, and where none is, what they
+//! would have used of it.
 //!
 //! In: CPU times of goflow, the targets and the machine; out: CPU time that the targets did not get. Who would have run
 //! instead of goflow is not known: it is taken to be everybody, by what they use.
@@ -9,9 +9,6 @@ use std::time::{Duration, Instant};
 
 /// The machine's times count in hundredths of a second: over shorter stretches they say little.
 const LEAST_STRETCH: Duration = Duration::from_millis(500);
-
-/// With so much of the CPUs idle, whoever wants one gets one.
-const ROOMY: f64 = 0.2;
 
 /// Adds up what was taken.
 pub(super) struct Displaced {
@@ -63,7 +60,8 @@ fn taken(before: Sample, now: Sample) -> f64 {
     if busy + idle <= 0.0 {
         return 0.0;
     }
-    let crowded = (1.0 - idle / (busy + idle) / ROOMY).max(0.0);
+    // The part of the time in which none is idle, where they are busy independently of each other.
+    let crowded = (busy / (busy + idle)).powi(machine.cpus.min(1_024) as i32);
     // Before the first look goflow may have used more than there was of the machine since.
     let others = (busy - own).max(targets).max(1.0);
     own * crowded * targets / others
@@ -76,14 +74,22 @@ mod tests {
     const S: u64 = 1_000_000_000;
 
     fn sample(own: u64, targets: u64, busy_ns: u64, idle_ns: u64) -> Sample {
-        Sample { own, targets, machine: Some(MachineTimes { busy_ns, idle_ns }) }
+        Sample { own, targets, machine: Some(MachineTimes { busy_ns, idle_ns, cpus: 2 }) }
     }
 
     #[test]
-    fn nothing_is_taken_where_a_cpu_is_idle() {
+    fn the_more_cpus_are_idle_the_less_is_taken() {
         let start = sample(0, 0, 0, 0);
-        assert_eq!(taken(start, sample(S / 10, S / 2, S, S)), 0.0);
-        assert_eq!(taken(start, sample(S / 10, S / 2, 4 * S, S)), 0.0);
+        let half = taken(start, sample(S / 10, S / 2, S, S));
+        assert!((half - S as f64 / 10.0 / 4.0 * 5.0 / 9.0).abs() < 1.0, "{half}");
+        assert!(taken(start, sample(S / 10, S / 2, S, 20 * S)) < half / 50.0);
+        // Of many CPUs one is idle at any moment, or nearly.
+        let many = |cpus| {
+            let machine = |busy_ns, idle_ns| Some(MachineTimes { busy_ns, idle_ns, cpus });
+            let own = Sample { own: S / 10, targets: 14 * S, machine: machine(14 * S, 2 * S) };
+            taken(Sample { machine: machine(0, 0), ..Sample::default() }, own)
+        };
+        assert!(many(16) < many(2) / 5.0, "{} {}", many(16), many(2));
     }
 
     #[test]
@@ -96,9 +102,9 @@ mod tests {
         // As much again is used by others.
         let shared = taken(start, sample(S / 10, 19 * S / 20, 2 * S, 0));
         assert!((shared - tenth / 2.0).abs() < 1.0, "{shared}");
-        // A tenth of the CPUs is idle.
-        let half = taken(start, sample(S / 10, 17 * S / 10, 18 * S / 10, 2 * S / 10));
-        assert!((half - tenth / 2.0).abs() < 1.0, "{half}");
+        // Each of two CPUs is idle for a tenth of the time.
+        let most = taken(start, sample(S / 10, 17 * S / 10, 18 * S / 10, 2 * S / 10));
+        assert!((most - tenth * 0.81).abs() < 1.0, "{most}");
     }
 
     #[test]

@@ -184,16 +184,6 @@ impl Source {
         }
     }
 
-    /// Hits so far in the window. What was lost has no time, and counts as in it.
-    fn hits_in_window(&self) -> Result<Hits, LoadError> {
-        Ok(without(self.reader.hits()?, &self.outside))
-    }
-
-    /// Hits so far while all probes of their level were in, likewise.
-    fn watched(&self) -> Result<Hits, LoadError> {
-        Ok(without(self.reader.hits()?, &self.unwatched))
-    }
-
     /// The program of a process is over: tells what was counted of it, and begins anew.
     fn close_totals(&mut self, pid: Pid, t: MonotonicNs, outbox: &mut Outbox) {
         let last = self.tell_totals(pid, t, true, outbox);
@@ -449,11 +439,17 @@ impl Ingest {
     fn tally(&self, at: MonotonicNs) -> Result<Tally, LoadError> {
         let mut lost = self.lost.clone();
         *lost.entry(LossPoint::Sink).or_default() += self.outbox.total_dropped();
+        let hits: Vec<Hits> =
+            self.sources.iter().map(|source| source.reader.hits()).collect::<Result<_, _>>()?;
+        // What was lost has no time, and counts as seen.
+        let without_those = |of: fn(&Source) -> &Hits| {
+            hits.iter().zip(&self.sources).map(|(hits, source)| without(*hits, of(source))).collect()
+        };
         Ok(Tally {
             at,
-            hits: self.sources.iter().map(|source| source.reader.hits()).collect::<Result<_, _>>()?,
-            watched: self.sources.iter().map(Source::watched).collect::<Result<_, _>>()?,
-            hits_in_window: self.sources.iter().map(Source::hits_in_window).collect::<Result<_, _>>()?,
+            watched: without_those(|source| &source.unwatched),
+            hits_in_window: without_those(|source| &source.outside),
+            hits,
             events: self.outbox.total_taken() + self.inferred,
             lost,
         })

@@ -42,8 +42,9 @@ const USUAL_OUT_NS: f64 = 100e6;
 const LEAST_WINDOW_NS: f64 = 10e6;
 /// A longer one could not end in time if it were to cost what was not expected, nanoseconds.
 const LONGEST_WINDOW_NS: f64 = 500e6;
-/// From one window to the next where the budget pays for it, nanoseconds.
-const PERIOD_NS: f64 = 1e9;
+/// From one window to the next where the budget pays for it, nanoseconds. Each costs a turn of the breakpoints, whatever is seen
+/// in it.
+const PERIOD_NS: f64 = 2e9;
 /// The shortest and the longest time between two windows, nanoseconds.
 const LEAST_GAP_NS: f64 = 20e6;
 /// See [`LEAST_GAP_NS`].
@@ -63,6 +64,8 @@ const MEMORY_NS: f64 = 400e6;
 
 /// The same for what goflow itself takes, which is read in larger pieces, nanoseconds.
 const DISPLACED_MEMORY_NS: f64 = 3e9;
+/// It takes nothing if nothing was read for so long, nanoseconds.
+const NO_LUMP_NS: f64 = 1.5e9;
 
 /// How much of its CPU time a target may lose.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -206,8 +209,9 @@ pub struct Controller {
     cpu_rate: f64,
     /// What work on the breakpoints has cost so far, nanoseconds.
     turned_ns: u64,
-    /// What goflow itself has taken from the targets so far, nanoseconds, and of their CPU time.
-    displaced_ns: u64,
+    /// The reading by which it was last known what goflow itself takes.
+    displaced: Reading,
+    /// What it takes of the targets' CPU time.
     displaced_share: f64,
     /// How much longer than usual it takes until probes are in or out, nanoseconds.
     delay: f64,
@@ -274,7 +278,7 @@ impl Controller {
             let since = (phase == Phase::Steady).then_some(start);
             Lane { index, phase, rate: 0.0, share: 0.0, since }
         };
-        let cost_ns = start.cost_ns.iter().sum();
+        let cost_ns = start.cost_ns.iter().sum::<u64>() + start.displaced_ns;
         let first = Sample { at_ns: start.at_ns, cpu_ns: start.target_cpu_ns, cost_ns };
         Self {
             share,
@@ -283,7 +287,7 @@ impl Controller {
             history: VecDeque::from([first]),
             cpu_rate: 0.0,
             turned_ns: 0,
-            displaced_ns: 0,
+            displaced: start,
             displaced_share: 0.0,
             delay: 0.0,
             random: fastrand::Rng::with_seed(seed),
@@ -437,8 +441,7 @@ impl Controller {
     }
 
     fn note(&mut self, reading: Reading) {
-        let displaced = reading.displaced_ns.saturating_sub(self.displaced_ns) as f64;
-        self.displaced_ns = reading.displaced_ns;
+        self.note_displaced(reading);
         let cost_ns = reading.cost_ns.iter().sum::<u64>() + self.turned_ns + reading.displaced_ns;
         let sample = Sample { at_ns: reading.at_ns, cpu_ns: reading.target_cpu_ns, cost_ns };
         if let Some(last) = self.history.back() {
@@ -447,13 +450,6 @@ impl Controller {
                 let rate = sample.cpu_ns.saturating_sub(last.cpu_ns) as f64 / span;
                 let weight = if self.history.len() == 1 { 1.0 } else { weight(span) };
                 self.cpu_rate += (rate - self.cpu_rate) * weight;
-                let used = self.cpu_rate * span;
-                if used > 0.0 {
-                    // What was used to begin with is not what goes on.
-                    let share = (displaced / used).min(self.share);
-                    self.displaced_share +=
-                        (share - self.displaced_share) * (span / DISPLACED_MEMORY_NS).min(1.0);
-                }
             }
         }
         self.history.push_back(sample);
@@ -472,6 +468,21 @@ impl Controller {
                 *wait -= passed as f64 / gap;
             }
         }
+    }
+
+    /// What goflow itself takes is told in lumps: each is of the time since the one before.
+    fn note_displaced(&mut self, reading: Reading) {
+        let before = self.displaced;
+        let lump = reading.displaced_ns.saturating_sub(before.displaced_ns) as f64;
+        let span = reading.at_ns.saturating_sub(before.at_ns) as f64;
+        if lump == 0.0 && span < NO_LUMP_NS {
+            return;
+        }
+        self.displaced = reading;
+        let used = reading.target_cpu_ns.saturating_sub(before.target_cpu_ns) as f64;
+        // What was used to begin with is not what goes on.
+        let share = (lump / used.max(1.0)).min(self.share);
+        self.displaced_share += (share - self.displaced_share) * (span / DISPLACED_MEMORY_NS).min(1.0);
     }
 
     /// What may still be spent, nanoseconds. A session that is younger than the horizon is taken to go on as it does, but

@@ -32,7 +32,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 /// Hits at each place in one round.
-const HITS: usize = 64;
+const HITS: usize = 32;
+
 /// How well it is to be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Care {
@@ -46,8 +47,8 @@ impl Care {
     /// Rounds; what was sent is taken out of the ring between two.
     fn rounds(self) -> usize {
         match self {
-            Self::Thorough => 25,
-            Self::Brief => 7,
+            Self::Thorough => 50,
+            Self::Brief => 6,
         }
     }
 }

@@ -192,8 +192,13 @@ pub fn load(
     check_layout(OBJECT)?;
     let sizes = Sizes::new(method, ring_bytes, plan);
     let Geometry { rings, chunks } = sizes.own;
-    let config =
-        ProbeConfig { filter_targets: u32::from(filter_targets), rings, ring_chunks: chunks, ..plan.config };
+    let config = ProbeConfig {
+        filter_targets: u32::from(filter_targets),
+        rings,
+        ring_chunks: chunks,
+        probes: plan.sites.iter().fold(0, |bits, planned| bits | 1 << planned.spec.probe as u64),
+        ..plan.config
+    };
     let sites = plan.site_table();
     let globals = [(CONFIG_SYMBOL, bytemuck::bytes_of(&config)), (SITES_SYMBOL, sites.as_bytes().as_slice())];
     match method {

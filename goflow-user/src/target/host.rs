@@ -134,6 +134,8 @@ pub struct MachineTimes {
     pub busy_ns: u64,
     /// Used by nobody.
     pub idle_ns: u64,
+    /// How many there are.
+    pub cpus: u32,
 }
 
 /// What the CPUs do; `None` where /proc does not tell.
@@ -143,7 +145,7 @@ pub fn machine_times() -> Option<MachineTimes> {
 }
 
 /// Of the first line of proc_stat(5): `cpu`, then user, nice, system, idle, iowait, irq, softirq and steal in ticks. What a
-/// hypervisor stole was nobody's here.
+/// hypervisor stole was nobody's here. A line `cpu0` and so on for each CPU comes next.
 fn times_in(stat: &str) -> Option<MachineTimes> {
     let ticks: Vec<u64> = stat
         .strip_prefix("cpu ")?
@@ -154,7 +156,8 @@ fn times_in(stat: &str) -> Option<MachineTimes> {
         .collect();
     let [user, nice, system, idle, iowait, irq, softirq, ..] = *ticks.as_slice() else { return None };
     let ns = |ticks: u64| ticks.saturating_mul(1_000_000_000 / rustix::param::clock_ticks_per_second());
-    Some(MachineTimes { busy_ns: ns(user + nice + system + irq + softirq), idle_ns: ns(idle + iowait) })
+    let cpus = stat.lines().skip(1).take_while(|line| line.starts_with("cpu")).count().max(1) as u32;
+    Some(MachineTimes { busy_ns: ns(user + nice + system + irq + softirq), idle_ns: ns(idle + iowait), cpus })
 }
 
 /// What of goflow's memory is in RAM.
@@ -211,9 +214,9 @@ mod tests {
 
     #[test]
     fn the_times_of_all_cpus_are_those_of_the_first_line() {
-        let stat = "cpu  10 2 30 400 50 6 7 8 0 0\ncpu0 5 1 15 200 25 3 3 4 0 0\nintr 1\n";
+        let stat = "cpu  10 2 30 400 50 6 7 8 0 0\ncpu0 5 1 15 200 25 3 3 4 0 0\ncpu1 5 1 15 200 25 3 4 4 0 0\nintr 1\n";
         let tick = 1_000_000_000 / rustix::param::clock_ticks_per_second();
-        assert_eq!(times_in(stat), Some(MachineTimes { busy_ns: 55 * tick, idle_ns: 450 * tick }));
+        assert_eq!(times_in(stat), Some(MachineTimes { busy_ns: 55 * tick, idle_ns: 450 * tick, cpus: 2 }));
         for broken in ["", "cpu ", "cpu  1 2 x", "cpu0 1 2 3 4 5 6 7"] {
             assert_eq!(times_in(broken), None, "{broken:?}");
         }
