@@ -12,6 +12,7 @@
 //! | `allglen` | `runtime.allgadd` | the only atomic store besides that of `allgptr` | runtime/proc.go | 1.18–1.27 |
 //! | `allm` | `runtime.mcommoninit` | the only atomic store | runtime/proc.go | 1.18–1.27 |
 //! | `allp` | `runtime.preemptall` | the only slice that is ranged over | runtime/proc.go | 1.18–1.27 |
+//! | `mheap_` | `runtime.mallocinit` | the only address handed to `runtime.(*mheap).init` | runtime/malloc.go | 1.18–1.27 |
 //! | `sched` | `runtime.newproc1` | the only atomic add of a batch of 16: goroutine ids, to its first field | runtime/proc.go | 1.18–1.27 |
 //! | `semtable` | `runtime.semacquire1`, `runtime.semrelease1` | the only address that both take | runtime/sema.go | 1.18–1.27 |
 //! | `waitReasonStrings` | `runtime.waitReason.String` | the only array of strings that is indexed | runtime/runtime2.go | 1.18–1.27 |
@@ -34,6 +35,8 @@ pub enum Global {
     Allm,
     /// `runtime.allp []*p`: every processor.
     Allp,
+    /// `runtime.mheap_ mheap`: the heap's own state.
+    Mheap,
     /// `runtime.sched schedt`: the scheduler's state.
     Sched,
     /// `runtime.semtable`: the table of semaphores with waiters.
@@ -44,12 +47,13 @@ pub enum Global {
 
 impl Global {
     /// Every variable that can be found.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Allgs,
         Self::Allglen,
         Self::Allgptr,
         Self::Allm,
         Self::Allp,
+        Self::Mheap,
         Self::Sched,
         Self::Semtable,
         Self::WaitReasonStrings,
@@ -64,6 +68,7 @@ impl Global {
             Self::Allgptr => "runtime.allgptr",
             Self::Allm => "runtime.allm",
             Self::Allp => "runtime.allp",
+            Self::Mheap => "runtime.mheap_",
             Self::Sched => "runtime.sched",
             Self::Semtable => "runtime.semtable",
             Self::WaitReasonStrings => "runtime.waitReasonStrings",
@@ -76,6 +81,7 @@ impl Global {
             Self::Allgs | Self::Allglen | Self::Allgptr => "runtime.allgadd",
             Self::Allm => "runtime.mcommoninit",
             Self::Allp => "runtime.preemptall",
+            Self::Mheap => "runtime.mallocinit",
             Self::Sched => "runtime.newproc1",
             Self::Semtable => "runtime.semacquire1",
             Self::WaitReasonStrings => "runtime.waitReason.String",
@@ -152,6 +158,11 @@ pub fn find(global: Global, body: &FunctionBody<'_, '_>) -> Result<LinkAddr, Glo
         Global::Allgptr => uses.compared(),
         Global::Allglen => &uses.stored() - &uses.compared(),
         Global::Allm => uses.stored(),
+        Global::Mheap => {
+            let callee = "runtime.(*mheap).init";
+            let (entry, _) = body(callee).ok_or(GlobalError::NoFunction { global, function: callee })?;
+            uses.handed_to(entry)
+        }
         Global::Sched => uses.added(GOID_BATCH),
         Global::Semtable => &uses.taken() & &Uses::of(global, "runtime.semrelease1", body)?.taken(),
         Global::WaitReasonStrings => uses.indexed(),
@@ -236,6 +247,17 @@ impl Uses {
     /// Addresses that are taken.
     fn taken(&self) -> BTreeSet<u64> {
         self.instructions.iter().filter(|i| i.mnemonic() == Mnemonic::Lea).filter_map(operand).collect()
+    }
+
+    /// Addresses that are the first argument of a call of the function at `callee`.
+    fn handed_to(&self, callee: LinkAddr) -> BTreeSet<u64> {
+        let is_call = |i: &Instruction| {
+            i.mnemonic() == Mnemonic::Call
+                && i.op0_kind() == OpKind::NearBranch64
+                && i.near_branch_target() == callee.0
+        };
+        let calls = self.instructions.iter().enumerate().filter(|(_, i)| is_call(i));
+        calls.filter_map(|(at, _)| self.taken_into(Register::RAX, at)).collect()
     }
 
     /// Addresses that are taken, and then indexed by a register for both words of a string.

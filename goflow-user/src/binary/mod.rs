@@ -403,7 +403,7 @@ impl<'d> GoBinary<'d> {
             }
             Ok(_) => {}
         }
-        if self.module_data.is_none_or(|module| module.types.is_none()) {
+        if self.module_data.as_ref().is_none_or(|module| module.types.is_none()) {
             add("type names", "the runtime's module data is not where this Go version has it".to_owned());
         }
         if let Err(error) = self.offsets() {

@@ -8,9 +8,10 @@
 use super::addr::LinkAddr;
 use super::elf::Image;
 use super::version::GoVersion;
+use std::ops::Range;
 
 /// The fields of `runtime.moduledata` that goflow uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleData {
     /// Its own address.
     pub addr: LinkAddr,
@@ -22,6 +23,10 @@ pub struct ModuleData {
     pub text: LinkAddr,
     /// End of the text.
     pub etext: LinkAddr,
+    /// Where variables with pointers are that have a first value.
+    pub data: Range<LinkAddr>,
+    /// Where variables with pointers are that begin as zeroes.
+    pub bss: Range<LinkAddr>,
     /// What type and name offsets count from; `None` when the layout of this Go version is unknown.
     pub types: Option<LinkAddr>,
     /// End of the types.
@@ -62,6 +67,8 @@ const MIN_PC: u64 = 20;
 const MAX_PC: u64 = 21;
 const TEXT: u64 = 22;
 const ETEXT: u64 = 23;
+const DATA: u64 = 26;
+const BSS: u64 = 28;
 
 impl ModuleData {
     /// Finds the module data whose first word points to the function table at `pclntab`. `version` chooses the layout;
@@ -84,8 +91,21 @@ impl ModuleData {
             return None;
         }
         let [min_pc, max_pc, text, etext] = [word(MIN_PC)?, word(MAX_PC)?, word(TEXT)?, word(ETEXT)?];
-        let mut found =
-            Self { addr, min_pc, max_pc, text, etext, types: None, etypes: None, rodata: None, gofunc: None };
+        let range = |index: u64| Some(word(index)?..word(index + 1)?);
+        let (data, bss) = (range(DATA)?, range(BSS)?);
+        let mut found = Self {
+            addr,
+            min_pc,
+            max_pc,
+            text,
+            etext,
+            data,
+            bss,
+            types: None,
+            etypes: None,
+            rodata: None,
+            gofunc: None,
+        };
         found.holds_together(image).then(|| {
             found.read_tail(image, version);
             found

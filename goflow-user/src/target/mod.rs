@@ -11,6 +11,7 @@ pub mod id;
 pub mod lease;
 pub mod memory;
 pub mod process;
+pub mod reach;
 pub mod refusal;
 pub(crate) mod signal_mask;
 pub mod snapshot;

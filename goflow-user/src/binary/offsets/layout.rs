@@ -159,6 +159,43 @@ layouts! {
         timers: u32 = "timers.heap" | "timers",
     }
 
+    /// `runtime.mheap`, the heap's own state (src/runtime/mheap.go).
+    Mheap from "runtime.mheap" {
+        /// Slice of pointers to every [`Mspan`] there ever was.
+        allspans: u32 = "allspans",
+    }
+
+    /// `runtime.mspan`, a run of pages of the heap (src/runtime/mheap.go).
+    Mspan from "runtime.mspan" {
+        /// Size of the struct.
+        size: u32 = "sizeof",
+        /// Address of its first byte.
+        start_addr: u32 = "startAddr",
+        /// How many pages of 8 KiB it has.
+        npages: u32 = "npages",
+        /// Size class in the upper bits; the lowest says that its objects have no pointers (`uint8`).
+        spanclass: u32 = "spanclass",
+        /// What it is used for (`uint8`): 1 for objects.
+        state: u32 = "state",
+        /// Bytes from one object to the next.
+        elemsize: u32 = "elemsize",
+        /// Pointer to the first [`Special`] of its objects.
+        specials: u32 = "specials",
+    }
+
+    /// `runtime.special`, what is kept beside an object (src/runtime/mheap.go). What the kind has comes behind it: for a
+    /// finalizer or a cleanup, first the function.
+    Special from "runtime.special" {
+        /// Size of the struct.
+        size: u32 = "sizeof",
+        /// Pointer to the next of the span.
+        next: u32 = "next",
+        /// Of the object, from the start of the span: `uint16` where it is followed by `kind` at once, else `uintptr`.
+        offset: u32 = "offset",
+        /// Kind (`byte`).
+        kind: u32 = "kind",
+    }
+
     /// `runtime.hchan`, a channel (src/runtime/chan.go).
     Hchan from "runtime.hchan" {
         /// Size of the struct.

@@ -17,8 +17,8 @@ mod table;
 pub use dwarf::{DwarfError, SectionLoader};
 use layout::Layout;
 pub use layout::{
-    AncestorInfo, Cond, G, Hchan, M, Mutex, NotifyList, P, PollDesc, RwMutex, Scase, SemaRoot, Sudog, Timer,
-    TimerWhen, TypeDescriptor, WaitGroup, Waitq,
+    AncestorInfo, Cond, G, Hchan, M, Mheap, Mspan, Mutex, NotifyList, P, PollDesc, RwMutex, Scase, SemaRoot,
+    Special, Sudog, Timer, TimerWhen, TypeDescriptor, WaitGroup, Waitq,
 };
 pub use select::{OffsetSource, OffsetsError, select, wait_reasons};
 
@@ -31,6 +31,12 @@ pub struct Offsets {
     pub m: M,
     /// A processor.
     pub p: P,
+    /// The heap's own state.
+    pub mheap: Mheap,
+    /// A run of pages of the heap.
+    pub mspan: Mspan,
+    /// What is kept beside an object.
+    pub special: Special,
     /// A channel.
     pub hchan: Hchan,
     /// A queue of sudogs.
@@ -80,6 +86,9 @@ impl Offsets {
         G::GO,
         M::GO,
         P::GO,
+        Mheap::GO,
+        Mspan::GO,
+        Special::GO,
         Hchan::GO,
         Waitq::GO,
         Sudog::GO,

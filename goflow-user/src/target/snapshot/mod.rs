@@ -28,6 +28,9 @@ pub use self::reason::Reason;
 pub use self::start::Start;
 pub use self::sync::{SyncObject, SyncWaiter};
 
+pub(super) use self::raw::{Raw, Slot};
+pub(super) use self::waits::{Map, Set};
+
 use super::id::{ChanAddr, Goid, MonotonicNs};
 use crate::binary::addr::RuntimeAddr;
 use smallvec::SmallVec;

@@ -11,7 +11,7 @@ use crate::binary::read::{u8_at, u32_at, u64_at};
 const SCAN: u32 = 0x1000;
 
 /// What stands at the address of a `g`.
-pub(super) enum Slot {
+pub(in crate::target) enum Slot {
     /// A goroutine.
     Live(Raw),
     /// None: it has ended, or has not begun.
@@ -22,36 +22,36 @@ pub(super) enum Slot {
 
 /// The fields of a `g` that goflow reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Raw {
-    pub(super) addr: u64,
-    pub(super) state: State,
-    pub(super) scanned: bool,
-    pub(super) goid: u64,
-    pub(super) reason: u8,
-    pub(super) wait_since: u64,
-    pub(super) parent: u64,
-    pub(super) gopc: u64,
-    pub(super) startpc: u64,
-    pub(super) waiting: u64,
-    pub(super) labels: u64,
-    pub(super) timer: u64,
-    pub(super) sleep_when: Option<u64>,
-    pub(super) m: u64,
-    pub(super) locked: bool,
-    pub(super) stack: (u64, u64),
-    pub(super) sp: u64,
-    pub(super) pc: u64,
+pub(in crate::target) struct Raw {
+    pub(in crate::target) addr: u64,
+    pub(in crate::target) state: State,
+    pub(in crate::target) scanned: bool,
+    pub(in crate::target) goid: u64,
+    pub(in crate::target) reason: u8,
+    pub(in crate::target) wait_since: u64,
+    pub(in crate::target) parent: u64,
+    pub(in crate::target) gopc: u64,
+    pub(in crate::target) startpc: u64,
+    pub(in crate::target) waiting: u64,
+    pub(in crate::target) labels: u64,
+    pub(in crate::target) timer: u64,
+    pub(in crate::target) sleep_when: Option<u64>,
+    pub(in crate::target) m: u64,
+    pub(in crate::target) locked: bool,
+    pub(in crate::target) stack: (u64, u64),
+    pub(in crate::target) sp: u64,
+    pub(in crate::target) pc: u64,
     /// 0 where this Go does not save it, as for system calls up to Go 1.22.
-    pub(super) bp: u64,
+    pub(in crate::target) bp: u64,
 }
 
 impl Raw {
     /// How many bytes from the start of a `g` are needed.
-    pub(super) fn span(offsets: &Offsets) -> usize {
+    pub(in crate::target) fn span(offsets: &Offsets) -> usize {
         offsets.g.size as usize
     }
 
-    pub(super) fn decode(addr: u64, bytes: &[u8], g: &G) -> Slot {
+    pub(in crate::target) fn decode(addr: u64, bytes: &[u8], g: &G) -> Slot {
         Self::fields(addr, bytes, g).unwrap_or(Slot::Nonsense("its fields lie outside of it"))
     }
 
@@ -107,18 +107,18 @@ impl Raw {
     }
 
     /// The same goroutine, whatever it does.
-    pub(super) fn same(&self, later: &Self) -> bool {
+    pub(in crate::target) fn same(&self, later: &Self) -> bool {
         (self.addr, self.goid, self.gopc) == (later.addr, later.goid, later.gopc)
     }
 
     /// The same goroutine, and it has not moved: what was read of it in between belongs together.
-    pub(super) fn still(&self, later: &Self) -> bool {
+    pub(in crate::target) fn still(&self, later: &Self) -> bool {
         // The collector sets these two of a goroutine that sleeps on.
         Self { scanned: self.scanned, wait_since: self.wait_since, ..*later } == *self
     }
 
     /// Its saved registers can be those of a goroutine on this stack.
-    pub(super) fn has_stack(&self) -> bool {
+    pub(in crate::target) fn has_stack(&self) -> bool {
         let (lo, hi) = self.stack;
         lo < self.sp && self.sp < hi && self.sp.is_multiple_of(8)
     }

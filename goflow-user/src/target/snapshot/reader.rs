@@ -218,6 +218,27 @@ impl<'b> Reader<'b> {
         Ok(snapshot)
     }
 
+    /// The binary.
+    pub(in crate::target) fn binary(&self) -> &'b GoBinary<'b> {
+        self.binary
+    }
+
+    /// Where it is mapped.
+    pub(in crate::target) fn bias(&self) -> LoadBias {
+        self.bias
+    }
+
+    /// The layout of its runtime.
+    pub(in crate::target) fn offsets(&self) -> &Offsets {
+        &self.offsets
+    }
+
+    /// Addresses of the threads' structs.
+    pub(in crate::target) fn threads(&self, memory: &dyn Memory, allm: u64) -> Result<Vec<u64>, MemoryError> {
+        let (threads, _) = threads::read(memory, &self.offsets, allm)?;
+        Ok(threads.into_keys().collect())
+    }
+
     /// The runtime's description of itself must be where the binary has it, and point to where it points.
     fn check(&self, memory: &dyn Memory) -> Result<(), SnapshotError> {
         let (Some(module), Ok(table)) = (self.binary.module_data(), self.binary.pclntab()) else {
@@ -242,7 +263,7 @@ impl<'b> Reader<'b> {
     }
 
     /// Addresses of every `g` there ever was, sorted, each once.
-    fn all_goroutines(&self, memory: &dyn Memory) -> Result<Vec<u64>, SnapshotError> {
+    pub(in crate::target) fn all_goroutines(&self, memory: &dyn Memory) -> Result<Vec<u64>, SnapshotError> {
         let mut failure = String::new();
         for _ in 0..ATTEMPTS {
             // The length first: the runtime publishes a new array before a greater length (`allgadd`).
@@ -286,7 +307,7 @@ struct Session<'m> {
 }
 
 /// `len` words from `at` on; `None` when not all are mapped.
-fn words(memory: &dyn Memory, at: u64, len: u64) -> Result<Option<Vec<u64>>, MemoryError> {
+pub(in crate::target) fn words(memory: &dyn Memory, at: u64, len: u64) -> Result<Option<Vec<u64>>, MemoryError> {
     const PIECE: u64 = 1 << 17;
     let mut words = Vec::new();
     let mut bytes = Vec::new();

@@ -25,8 +25,8 @@ const MOST_SUDOGS: usize = 1 << 24;
 /// Most sudogs read one by one because they joined a queue after the goroutines were read.
 const MOST_LATE: usize = 4096;
 
-pub(super) type Map<V> = HashMap<u64, V, foldhash::fast::RandomState>;
-pub(super) type Set = HashSet<u64, foldhash::fast::RandomState>;
+pub(in crate::target) type Map<V> = HashMap<u64, V, foldhash::fast::RandomState>;
+pub(in crate::target) type Set = HashSet<u64, foldhash::fast::RandomState>;
 
 /// A `sudog` (src/runtime/runtime2.go).
 #[derive(Clone, Copy, Debug)]

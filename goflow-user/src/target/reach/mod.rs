@@ -1,0 +1,365 @@
+//! Whom nobody can wake any more: goroutines that wait for things which no goroutine that goes on can reach.
+//!
+//! In: a [`Snapshot`] and the memory it was read from. Out: the goroutines of it that wait for good. A goroutine is woken by
+//! whoever has the channel, the mutex or the wait group that it waits for. So what goes on is marked first (package variables,
+//! and every goroutine that runs, or that a clock, a descriptor or the runtime itself wakes), then what those lead to through
+//! the heap; whoever waits for something that was reached may go on as well, and so forth to a fixed point. What is left
+//! waits for what nobody has who could ever use it. It is the rule by which a garbage collector finds memory that nobody needs,
+//! and that Go 1.26's `goroutineleak` profile is made by; here it is done from outside, in any Go since 1.18.
+//!
+//! Words are taken for pointers without asking what they are (see [`mark`]), so a goroutine may be missed that nobody can wake,
+//! for a number that looks like an address. The other way round it can go wrong only because a process runs on while it is
+//! read: a pointer can move from where the look has not been to where it was. What nobody can reach stays so, hence whoever
+//! acts on this looks twice: a goroutine that is found in both is found.
+
+mod mark;
+mod spans;
+
+pub use self::mark::Limits;
+
+use self::mark::Marker;
+use self::spans::Spans;
+use super::id::{Goid, WaitReason};
+use super::memory::{Memory, MemoryError, read_each};
+use super::snapshot::reader::Reader;
+use super::snapshot::{Blocked, BlockedOn, Goroutine, Map, Raw, Reason, Set, Slot, Snapshot, State};
+use crate::binary::addr::{LinkAddr, RuntimeAddr};
+use crate::binary::globals::{Global, GlobalError};
+use crate::binary::read::u64_at;
+use std::ops::Range;
+use thiserror::Error;
+
+/// Most specials of objects that are read.
+const MOST_SPECIALS: usize = 1 << 20;
+
+/// Most unreachable goroutines of which it is found out whom they could wake, and most objects that are looked at for each.
+const MOST_LED: usize = 4096;
+/// See [`MOST_LED`].
+const MOST_STEPS: usize = 4096;
+
+/// Why it cannot be told who waits for good.
+#[derive(Debug, Error)]
+pub enum ReachError {
+    /// Where the heap is is not known.
+    #[error("the heap cannot be found: {0}")]
+    Global(#[from] GlobalError),
+    /// The program's variables are not known.
+    #[error("where the program has its variables is not known")]
+    NoModule,
+    /// The heap's own state makes no sense.
+    #[error("the heap cannot be read: {0}")]
+    Heap(String),
+    /// The list of goroutines cannot be read.
+    #[error(transparent)]
+    List(#[from] super::snapshot::reader::SnapshotError),
+    /// The memory cannot be read.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// There is more of it than may be read.
+    #[error("what its goroutines can reach is more than {} MB", .0 >> 20)]
+    TooLarge(u64),
+    /// There was no time for all of it.
+    #[error("the time was over when {} MB had been read of what its goroutines can reach", .0 >> 20)]
+    TooSlow(u64),
+}
+
+/// What one look found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Who waits for good, by goid.
+    pub unreachable: Vec<Unreachable>,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// Objects that were reached.
+    pub objects: u64,
+}
+
+/// A goroutine that nobody can wake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreachable {
+    /// Which.
+    pub goid: Goid,
+    /// Of what unreachable goroutines wait for, that which this one could reach if it went on.
+    pub leads_to: Vec<RuntimeAddr>,
+}
+
+/// What a goroutine's going on depends on.
+enum Wait {
+    /// It runs, or is woken by what is no goroutine, or it is not known what it waits for.
+    GoesOn,
+    /// One of these has to be reached; none is there where it waits for nothing that exists.
+    Needs(Vec<u64>),
+}
+
+/// A goroutine as it stands at the look.
+struct Stand {
+    raw: Raw,
+    wait: Wait,
+    is_live: bool,
+}
+
+impl Reach {
+    /// Looks at what is reached in `memory`, from which `snapshot` was read by `reader` just before.
+    ///
+    /// # Errors
+    /// See [`ReachError`].
+    pub fn of(
+        reader: &Reader<'_>,
+        memory: &dyn Memory,
+        snapshot: &Snapshot,
+        limits: Limits,
+    ) -> Result<Self, ReachError> {
+        let global = |global| Ok::<_, GlobalError>(reader.bias().to_runtime(reader.binary().global(global)?).0);
+        let spans = Spans::read(memory, reader.offsets(), global(Global::Mheap)?)?;
+        let mut stands = stands(reader, memory, snapshot)?;
+        let processors = processors(memory, global(Global::Allp)?)?;
+        let opaque = opaque(reader, memory, &stands, &processors, global(Global::Allm)?)?;
+        let mut marker = Marker::new(memory, &spans, &opaque, limits);
+        roots(reader, &mut marker, global(Global::Semtable)?)?;
+        specials(reader, memory, &spans, &mut marker)?;
+        for processor in processors {
+            let timers = processor.saturating_add(u64::from(reader.offsets().p.timers));
+            marker.range(timers, timers.saturating_add(24));
+        }
+        settle(&mut marker, &mut stands, u64::from(reader.offsets().g.size))?;
+        let (bytes, objects) = (marker.bytes, marker.objects);
+        let stranded = still(reader, memory, stands)?;
+        let unreachable = lead(memory, &spans, &opaque, &stranded)?;
+        Ok(Self { unreachable, bytes, objects })
+    }
+}
+
+/// Every goroutine as it is now. One that is not in the snapshot, or no longer where it was there, goes on.
+fn stands(
+    reader: &Reader<'_>,
+    memory: &dyn Memory,
+    snapshot: &Snapshot,
+) -> Result<Vec<Stand>, ReachError> {
+    let known: Map<&Goroutine> = snapshot.goroutines.iter().map(|one| (one.addr.0, one)).collect();
+    let addresses = reader.all_goroutines(memory)?;
+    let mut stands = Vec::with_capacity(snapshot.goroutines.len());
+    let g = &reader.offsets().g;
+    read_each(memory, &addresses, g.size as usize, |index, bytes| {
+        let slot = bytes.map(|bytes| Raw::decode(addresses[index], bytes, g));
+        let Some(Slot::Live(raw)) = slot else { return };
+        let seen = known.get(&raw.addr).filter(|seen| seen.goid.0 == raw.goid);
+        let wait = match seen {
+            Some(seen) if is_as_seen(seen, &raw) => wait(reader, snapshot, seen),
+            _ => Wait::GoesOn,
+        };
+        stands.push(Stand { raw, wait, is_live: false });
+    })?;
+    Ok(stands)
+}
+
+fn is_as_seen(seen: &Goroutine, raw: &Raw) -> bool {
+    let waits = matches!(raw.state, State::Waiting | State::Leaked) && raw.m == 0;
+    waits && seen.is_parked() && seen.wait_reason == Some(WaitReason(raw.reason))
+}
+
+/// What would make a goroutine of the snapshot go on.
+fn wait(reader: &Reader<'_>, snapshot: &Snapshot, goroutine: &Goroutine) -> Wait {
+    let text = goroutine.wait_reason.and_then(|reason| reader.binary().wait_reason(reason.0));
+    let (reason, on) = (text.map_or(Reason::Other, Reason::of), &goroutine.blocked_on);
+    let needs_object = match reason {
+        // A sleep ends, a descriptor is ready, and the runtime sees to its own.
+        Reason::Sleep | Reason::Descriptor | Reason::Other => return Wait::GoesOn,
+        Reason::NilChannel(_) | Reason::EmptySelect => false,
+        // Without a channel in it all of its cases are of nil channels.
+        Reason::Select => {
+            let is_unknown = |unknown: &super::snapshot::Unknown| {
+                unknown.what == super::snapshot::Entity::WaitOf(goroutine.goid)
+            };
+            if snapshot.unknown.iter().any(is_unknown) {
+                return Wait::GoesOn;
+            }
+            false
+        }
+        Reason::Channel(_) | Reason::Semaphore(_) | Reason::Cond => true,
+    };
+    let is_object = |blocked: &Blocked| matches!(blocked.on, BlockedOn::Channel | BlockedOn::Sync(_));
+    if needs_object && on.is_empty() || !on.iter().all(is_object) {
+        return Wait::GoesOn;
+    }
+    Wait::Needs(on.iter().filter_map(|blocked| Some(blocked.address?.0)).collect())
+}
+
+/// Addresses of every processor.
+fn processors(memory: &dyn Memory, allp: u64) -> Result<Vec<u64>, ReachError> {
+    /// `GOMAXPROCS` may be so much; more is nonsense.
+    const MOST: u64 = 1 << 20;
+    let mut slice = [0; 16];
+    memory.read(RuntimeAddr(allp), &mut slice)?;
+    let word = |at| u64_at(&slice, at).unwrap_or(0);
+    let (list, len) = (word(0), word(8));
+    let all = if len <= MOST { words(memory, list, len)? } else { None };
+    all.ok_or_else(|| ReachError::Heap("the list of processors cannot be read".to_owned()))
+}
+
+/// Objects of the runtime itself, in which there are words of what was there once (the processors' buffers), or that lead to
+/// goroutines which are reached by other ways if at all.
+fn opaque(
+    reader: &Reader<'_>,
+    memory: &dyn Memory,
+    stands: &[Stand],
+    processors: &[u64],
+    allm: u64,
+) -> Result<Set, ReachError> {
+    let mut opaque: Set = processors.iter().copied().collect();
+    opaque.extend(reader.all_goroutines(memory)?);
+    opaque.extend(stands.iter().map(|stand| stand.raw.addr));
+    opaque.extend(reader.threads(memory, allm)?);
+    Ok(opaque)
+}
+
+/// The program's variables, without the table of semaphores, which leads to everything that is waited for.
+fn roots(reader: &Reader<'_>, marker: &mut Marker<'_>, semtable: u64) -> Result<(), ReachError> {
+    let module = reader.binary().module_data().ok_or(ReachError::NoModule)?;
+    let table = &reader.offsets().sema_table;
+    let end = semtable.saturating_add(u64::from(table.len) * u64::from(table.stride));
+    for range in [&module.data, &module.bss] {
+        let range = in_process(reader, range);
+        marker.range(range.start, range.end.min(semtable));
+        marker.range(range.start.max(end), range.end);
+    }
+    Ok(())
+}
+
+fn in_process(reader: &Reader<'_>, range: &Range<LinkAddr>) -> Range<u64> {
+    let [start, end] = [range.start, range.end].map(|link| reader.bias().to_runtime(link).0);
+    start..end
+}
+
+/// What finalizers and cleanups hold, and what those are called with: they run once nobody else has it.
+fn specials(
+    reader: &Reader<'_>,
+    memory: &dyn Memory,
+    spans: &Spans,
+    marker: &mut Marker<'_>,
+) -> Result<(), ReachError> {
+    let (layout, module) = (&reader.offsets().special, reader.binary().module_data());
+    let text = module.map_or(0..0, |module| in_process(reader, &(module.text..module.etext)));
+    let mut at: Vec<(u64, u64)> =
+        spans.iter().filter(|span| span.specials != 0).map(|span| (span.start, span.specials)).collect();
+    let mut read = 0;
+    while !at.is_empty() && read < MOST_SPECIALS {
+        read += at.len();
+        let (mut next, mut closures) = (Vec::new(), Vec::new());
+        let addresses: Vec<u64> = at.iter().map(|&(_, special)| special).collect();
+        read_each(memory, &addresses, layout.size as usize + 8, |index, bytes| {
+            let word = |offset: u32| bytes.and_then(|bytes| u64_at(bytes, offset as usize));
+            let (Some(following), Some(offset), Some(closure)) =
+                (word(layout.next), word(layout.offset), word(layout.size))
+            else {
+                return;
+            };
+            let (start, _) = at[index];
+            let is_narrow = layout.kind == layout.offset + 2;
+            let offset = if is_narrow { offset & 0xffff } else { offset };
+            closures.push((closure, start.wrapping_add(offset)));
+            if following != 0 {
+                next.push((start, following));
+            }
+        })?;
+        // Other kinds have something else in its place: what is called begins with the address of code.
+        let addresses: Vec<u64> = closures.iter().map(|&(closure, _)| closure).collect();
+        read_each(memory, &addresses, 8, |index, bytes| {
+            if bytes.and_then(|bytes| u64_at(bytes, 0)).is_some_and(|code| text.contains(&code)) {
+                let (closure, object) = closures[index];
+                marker.word(closure);
+                marker.word(object);
+            }
+        })?;
+        at = next;
+    }
+    Ok(())
+}
+
+/// Marks what goes on, and whoever waits for what is reached, until nothing is added.
+fn settle(marker: &mut Marker<'_>, stands: &mut [Stand], g_size: u64) -> Result<(), ReachError> {
+    loop {
+        marker.run()?;
+        let mut has_new = false;
+        for stand in stands.iter_mut().filter(|stand| !stand.is_live) {
+            let goes_on = match &stand.wait {
+                Wait::GoesOn => true,
+                // What lies in no object is a variable, or nothing that is known.
+                Wait::Needs(addresses) => {
+                    addresses.iter().any(|&address| marker.is_reached(address).unwrap_or(true))
+                }
+            };
+            if goes_on {
+                (stand.is_live, has_new) = (true, true);
+                let stack = stack_in_use(&stand.raw);
+                marker.range(stack.start, stack.end);
+                marker.range(stand.raw.addr, stand.raw.addr.saturating_add(g_size));
+            }
+        }
+        if !has_new {
+            return Ok(());
+        }
+    }
+}
+
+/// Of one that runs, all of it: where its stack pointer is now is not known.
+fn stack_in_use(raw: &Raw) -> Range<u64> {
+    let (lo, hi) = raw.stack;
+    let is_saved = raw.has_stack() && matches!(raw.state, State::Waiting | State::Leaked | State::Syscall);
+    /// The largest that Go lets a stack become.
+    const MOST: u64 = 1 << 30;
+    if hi < lo || hi - lo > MOST {
+        return 0..0;
+    }
+    if is_saved { raw.sp..hi } else { lo..hi }
+}
+
+/// Those of the unreachable that have not moved since.
+fn still(reader: &Reader<'_>, memory: &dyn Memory, stands: Vec<Stand>) -> Result<Vec<(Raw, Vec<u64>)>, ReachError> {
+    let unreachable: Vec<(Raw, Vec<u64>)> = stands
+        .into_iter()
+        .filter(|stand| !stand.is_live)
+        .filter_map(|stand| match stand.wait {
+            Wait::GoesOn => None,
+            Wait::Needs(addresses) => Some((stand.raw, addresses)),
+        })
+        .collect();
+    let addresses: Vec<u64> = unreachable.iter().map(|(raw, _)| raw.addr).collect();
+    let mut has_stayed = vec![false; unreachable.len()];
+    let g = &reader.offsets().g;
+    read_each(memory, &addresses, g.size as usize, |index, bytes| {
+        let slot = bytes.map(|bytes| Raw::decode(addresses[index], bytes, g));
+        has_stayed[index] = matches!(slot, Some(Slot::Live(now)) if unreachable[index].0.still(&now));
+    })?;
+    let mut stayed: Vec<_> = unreachable.into_iter().zip(has_stayed).filter(|(_, has)| *has).map(|(one, _)| one).collect();
+    stayed.sort_by_key(|(raw, _)| raw.goid);
+    Ok(stayed)
+}
+
+/// Finds out what of it each could reach if it went on.
+fn lead(
+    memory: &dyn Memory,
+    spans: &Spans,
+    opaque: &Set,
+    stranded: &[(Raw, Vec<u64>)],
+) -> Result<Vec<Unreachable>, ReachError> {
+    let mut awaited: Vec<u64> = stranded.iter().flat_map(|(_, addresses)| addresses).copied().collect();
+    awaited.sort_unstable();
+    awaited.dedup();
+    let mut all = Vec::with_capacity(stranded.len());
+    for (n, (raw, _)) in stranded.iter().enumerate() {
+        let leads_to = if n < MOST_LED {
+            let stack = stack_in_use(raw);
+            mark::lead(memory, spans, opaque, stack, &awaited, MOST_STEPS)?
+        } else {
+            Vec::new()
+        };
+        let leads_to = leads_to.into_iter().map(RuntimeAddr).collect();
+        all.push(Unreachable { goid: Goid(raw.goid), leads_to });
+    }
+    Ok(all)
+}
+
+/// `len` words from `at` on; `None` when not all are mapped.
+fn words(memory: &dyn Memory, at: u64, len: u64) -> Result<Option<Vec<u64>>, ReachError> {
+    Ok(super::snapshot::reader::words(memory, at, len)?)
+}
