@@ -4,8 +4,10 @@
 //! commands that have findings). An error is printed as what failed and why, and what to do next, on standard error.
 //! Colour goes only where it can be shown.
 
+mod check;
 mod ctl;
 mod doctor;
+mod explain;
 mod inspect;
 pub mod out_of_memory;
 mod output;
@@ -48,11 +50,12 @@ Examples:
   sudo goflow trace --pid 1234 --level blocking
                                             only who blocks and who wakes whom: cheaper
   sudo goflow snapshot --pid 1234           what every goroutine is doing now
+  sudo goflow check --pid 1234              what is wrong: deadlocks, leaked goroutines
   sudo goflow ctl level blocking            a trace that runs is to see less from now on
   goflow inspect ./svc                      what is known of a program, and where probes would go
   goflow doctor                             whether this machine can trace, and how to mend it
 
-Exit status: 0 done, 2 error. `goflow trace -- CMD` passes on the status of CMD.";
+Exit status: 0 done, 1 findings of `goflow check`, 2 error. `goflow trace -- CMD` passes on the status of CMD.";
 
 /// See every goroutine and channel of a running Go program.
 ///
@@ -82,6 +85,8 @@ struct Global {
 enum Command {
     Trace(trace::TraceArgs),
     Snapshot(snapshot::SnapshotArgs),
+    Check(check::CheckArgs),
+    Explain(explain::ExplainArgs),
     Ctl(ctl::CtlArgs),
     Inspect(inspect::InspectArgs),
     Doctor(doctor::DoctorArgs),
@@ -133,6 +138,8 @@ pub fn run() -> ExitCode {
     let result = match cli.command {
         Command::Trace(args) => trace::run(&args),
         Command::Snapshot(args) => snapshot::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Ctl(args) => ctl::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&args),

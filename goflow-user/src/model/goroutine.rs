@@ -3,6 +3,7 @@
 use super::history::{History, Step};
 use crate::binary::addr::RuntimeAddr;
 use crate::target::id::{Goid, MonotonicNs, WaitReason};
+use crate::target::reach::Hold;
 use crate::target::snapshot::{self, Blocked};
 
 /// What a goroutine is known to do.
@@ -123,6 +124,8 @@ pub struct Goroutine {
     pub parks: u64,
     /// Nanoseconds in waits that were seen to end.
     pub waited_ns: u64,
+    /// The locks that it may hold, as far as its code and its stack tell.
+    pub holds: Vec<Hold>,
     /// The last transitions.
     pub history: History,
     /// What it was last seen to call that may block: the park that follows is about that.
@@ -142,6 +145,23 @@ pub struct Wait {
     pub on: Vec<Blocked>,
     /// Where: return addresses, innermost first.
     pub stack: Vec<RuntimeAddr>,
+    /// How many looks at the memory in a row found it.
+    pub looks: u32,
+    /// What they found of it: nobody could end it.
+    pub unreachable: Option<Unreachable>,
+}
+
+/// A wait that nobody can end, as far as looks at the memory tell (see [`crate::target::reach`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreachable {
+    /// When the first of these looks was.
+    pub since: MonotonicNs,
+    /// How many in a row found so.
+    pub looks: u32,
+    /// Nothing moved while it was looked.
+    pub is_proven: bool,
+    /// Of what others wait for that nobody can wake, that which this one could reach if it went on.
+    pub leads_to: Vec<RuntimeAddr>,
 }
 
 /// How a wait ended.
@@ -172,6 +192,7 @@ impl Goroutine {
             seen: None,
             parks: 0,
             waited_ns: 0,
+            holds: Vec::new(),
             history: History::default(),
             operation: Vec::new(),
         }
@@ -204,6 +225,7 @@ impl Goroutine {
         }
         self.state = next;
         self.since = at;
+        self.holds.clear();
         self.history.push(Step { at, state: next, cause, by });
         let ended = self.wait.take();
         if let Some(wait) = &ended {

@@ -34,7 +34,7 @@ mod tests;
 mod waits;
 
 pub use self::difference::{Change, Inferred, Seen};
-pub use self::goroutine::{Cause, Goroutine, Impossible, State, TRANSITIONS, Wait, Woken};
+pub use self::goroutine::{Cause, Goroutine, Impossible, State, TRANSITIONS, Unreachable, Wait, Woken};
 pub use self::history::{History, KEPT, Step};
 pub use self::object::{Channel, Made, SyncObject, Use};
 pub use self::overview::{AlikeWaits, LongWait, Missing, Outlook, Overview, Waits};
@@ -45,6 +45,7 @@ pub use self::waits::{Edge, Object, WaitGraph};
 use crate::ingest::event::{Event, Gap, LossPoint, Lost};
 use crate::target::Pid;
 use crate::target::id::MonotonicNs;
+use crate::target::reach::Reach;
 use crate::target::snapshot::Snapshot;
 use foldhash::HashMap;
 
@@ -112,6 +113,13 @@ impl Model {
     pub fn reconcile(&mut self, pid: Pid, snapshot: &Snapshot) {
         if let Some(process) = self.processes.get_mut(&pid) {
             process.reconcile(snapshot);
+        }
+    }
+
+    /// Takes what a look at the memory of a process found, which began at `at`, after the snapshot it was of.
+    pub fn learn(&mut self, pid: Pid, reach: &Reach, at: MonotonicNs, is_proven: bool) {
+        if let Some(process) = self.processes.get_mut(&pid) {
+            process.learn(reach, at, is_proven);
         }
     }
 

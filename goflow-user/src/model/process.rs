@@ -2,13 +2,14 @@
 
 use super::Limits;
 use super::difference::elsewhere;
-use super::goroutine::{Cause, Goroutine, Impossible, State, Wait, Woken};
+use super::goroutine::{Cause, Goroutine, Impossible, State, Unreachable, Wait, Woken};
 use super::object::{Channel, Made, Objects, SyncObject};
 use super::runtime::Runtime;
 use crate::binary::addr::RuntimeAddr;
 use crate::ingest::event::{ChanOp, EndedPark, Event, EventKind};
 use crate::target::Pid;
 use crate::target::id::{ChanAddr, Goid, MonotonicNs, SyncPrimitive, WaitReason};
+use crate::target::reach::{self, Reach};
 use crate::target::snapshot::{self, Blocked, BlockedOn, Direction, Entity, Reason, Snapshot};
 use foldhash::{HashMap, HashSet};
 use std::collections::VecDeque;
@@ -43,6 +44,8 @@ pub struct Process {
     snapshot: Option<MonotonicNs>,
     /// Goroutines that the last snapshot could not read, and of which no event tells.
     unread: u64,
+    /// At the last look at its memory nothing of the program went on.
+    is_asleep: bool,
     tally: Tally,
     impossible: Vec<Impossible>,
 }
@@ -76,6 +79,7 @@ impl Process {
             lost_before: None,
             snapshot: None,
             unread: 0,
+            is_asleep: false,
             tally: Tally::default(),
             impossible: Vec::new(),
         }
@@ -144,6 +148,12 @@ impl Process {
     #[must_use]
     pub fn snapshot(&self) -> Option<MonotonicNs> {
         self.snapshot
+    }
+
+    /// At the last look at its memory nothing of the program went on, or would.
+    #[must_use]
+    pub fn is_asleep(&self) -> bool {
+        self.is_asleep
     }
 
     /// Something was lost up to here.
@@ -405,7 +415,15 @@ impl Process {
         if goroutine.state == State::Waiting {
             goroutine.parks += 1;
             let (reason, stack) = (Some(reason), stack.to_vec());
-            goroutine.wait = Some(Box::new(Wait { since: at, exact: true, reason, on, stack }));
+            goroutine.wait = Some(Box::new(Wait {
+                since: at,
+                exact: true,
+                reason,
+                on,
+                stack,
+                looks: 0,
+                unreachable: None,
+            }));
         }
     }
 
@@ -510,6 +528,37 @@ impl Process {
         self.snapshot = Some(began);
     }
 
+    /// Takes what a look at the memory found that began at `at`, after the snapshot that it was of has been reconciled.
+    pub(super) fn learn(&mut self, reach: &Reach, at: MonotonicNs, is_proven: bool) {
+        let mut unreachable: HashMap<Goid, &reach::Unreachable> =
+            reach.unreachable.iter().map(|one| (one.goid, one)).collect();
+        for goroutine in self.goroutines.values_mut() {
+            goroutine.holds.clear();
+            let Some(wait) = goroutine.wait.as_deref_mut() else { continue };
+            let found = unreachable.remove(&goroutine.goid);
+            // Who moved since the look began is another story.
+            if wait.exact && wait.since > at {
+                continue;
+            }
+            wait.looks = wait.looks.saturating_add(1);
+            wait.unreachable = found.map(|found| {
+                let before = wait.unreachable.take();
+                Unreachable {
+                    since: before.as_ref().map_or(at, |before| before.since),
+                    looks: before.map_or(0, |before| before.looks).saturating_add(1),
+                    is_proven,
+                    leads_to: found.leads_to.clone(),
+                }
+            });
+        }
+        self.is_asleep = reach.is_asleep;
+        for hold in &reach.holds {
+            if let Some(goroutine) = self.goroutines.get_mut(&hold.goid) {
+                goroutine.holds.push(*hold);
+            }
+        }
+    }
+
     /// One goroutine of a snapshot. What an event told after the snapshot began is newer than the snapshot.
     fn see(&mut self, seen: &snapshot::Goroutine, began: MonotonicNs, unread: &HashSet<Goid>) {
         let (precedence, unsure_before) = (self.precedence(began), self.unsure_before);
@@ -555,6 +604,8 @@ impl Process {
                 reason: seen.wait_reason,
                 on: Vec::new(),
                 stack: Vec::new(),
+                looks: 0,
+                unreachable: None,
             })
         });
         if !wait.exact {

@@ -24,6 +24,7 @@ mod budget;
 mod control;
 pub mod ctl;
 mod displaced;
+pub mod examine;
 mod ingest;
 mod metrics;
 mod names;

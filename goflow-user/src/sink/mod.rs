@@ -10,6 +10,7 @@ pub mod words;
 
 pub mod record;
 
+pub mod findings;
 pub mod json;
 pub mod metrics;
 pub mod pretty;

@@ -7,7 +7,7 @@
 
 mod book;
 mod fold;
-mod layout;
+pub(super) mod layout;
 mod report;
 mod state;
 mod totals;

@@ -246,12 +246,12 @@ pub(super) fn grouped(count: u64) -> String {
 }
 
 /// A count of things, with thousands separators.
-pub(super) fn counted(count: u64, noun: &'static str) -> String {
+pub(in crate::sink) fn counted(count: u64, noun: &'static str) -> String {
     format!("{} {}", grouped(count), words::plural(count, noun))
 }
 
 /// A span of time in the unit that needs no more than three digits before the point, from a thousand seconds on in two.
-pub(super) fn span(ns: u64) -> String {
+pub(in crate::sink) fn span(ns: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shown with four digits at most")]
     let ns_f = ns as f64;
     match ns {

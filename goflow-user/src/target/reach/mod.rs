@@ -19,7 +19,7 @@ pub use self::mark::Limits;
 
 use self::mark::Marker;
 use self::spans::Spans;
-use super::id::{Goid, WaitReason};
+use super::id::{Goid, SyncPrimitive, WaitReason};
 use super::memory::{Memory, MemoryError, read_each};
 use super::snapshot::reader::Reader;
 use super::snapshot::{Blocked, BlockedOn, Goroutine, Map, Raw, Reason, Set, Slot, Snapshot, State};
@@ -68,10 +68,29 @@ pub enum ReachError {
 pub struct Reach {
     /// Who waits for good, by goid.
     pub unreachable: Vec<Unreachable>,
+    /// Nothing of the program goes on, nor will: every goroutine of its own waits for another.
+    pub is_asleep: bool,
+    /// Who may hold which lock that somebody waits for.
+    pub holds: Vec<Hold>,
     /// Bytes that were read.
     pub bytes: u64,
     /// Objects that were reached.
     pub objects: u64,
+}
+
+/// A lock that a goroutine may hold: Go's have no owner, so this is what its code and its stack tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Who.
+    pub goid: Goid,
+    /// What kind of lock.
+    pub kind: SyncPrimitive,
+    /// Where it is.
+    pub address: RuntimeAddr,
+    /// With others that read (`RLock`).
+    pub is_shared: bool,
+    /// Where it took the lock: a program counter in the call.
+    pub taken_at: RuntimeAddr,
 }
 
 /// A goroutine that nobody can wake.
@@ -95,6 +114,10 @@ enum Wait {
 struct Stand {
     raw: Raw,
     wait: Wait,
+    /// It runs the program's code, or may.
+    is_user: bool,
+    /// It waits for a signal of the operating system, perhaps beside other things.
+    has_signal: bool,
     is_live: bool,
 }
 
@@ -115,17 +138,30 @@ impl Reach {
         let processors = processors(memory, global(Global::Allp)?)?;
         let opaque = opaque(reader, memory, &stands, &processors, global(Global::Allm)?)?;
         let mut marker = Marker::new(memory, &spans, &opaque, limits);
-        roots(reader, &mut marker, global(Global::Semtable)?)?;
+        let timers = |marker: &mut Marker<'_>| {
+            for processor in &processors {
+                let timers = processor.saturating_add(u64::from(reader.offsets().p.timers));
+                marker.range(timers, timers.saturating_add(24));
+            }
+        };
+        timers(&mut marker);
         specials(reader, memory, &spans, &mut marker)?;
-        for processor in processors {
-            let timers = processor.saturating_add(u64::from(reader.offsets().p.timers));
-            marker.range(timers, timers.saturating_add(24));
+        let g_size = u64::from(reader.offsets().g.size);
+        // Package variables are of use to nobody while no goroutine goes on that could use them.
+        let mut is_asleep = !stands.iter().any(|stand| stand.is_user && matches!(stand.wait, Wait::GoesOn));
+        if is_asleep {
+            settle(&mut marker, &mut stands, g_size, |stand| stand.has_signal)?;
+            is_asleep = !stands.iter().any(|stand| stand.is_user && stand.is_live);
         }
-        settle(&mut marker, &mut stands, u64::from(reader.offsets().g.size))?;
+        if !is_asleep {
+            roots(reader, &mut marker, global(Global::Semtable)?)?;
+            settle(&mut marker, &mut stands, g_size, |_| true)?;
+        }
         let (bytes, objects) = (marker.bytes, marker.objects);
         let stranded = still(reader, memory, stands)?;
         let unreachable = lead(memory, &spans, &opaque, &stranded)?;
-        Ok(Self { unreachable, bytes, objects })
+        let holds = Vec::new();
+        Ok(Self { unreachable, is_asleep, holds, bytes, objects })
     }
 }
 
@@ -138,18 +174,49 @@ fn stands(
     let known: Map<&Goroutine> = snapshot.goroutines.iter().map(|one| (one.addr.0, one)).collect();
     let addresses = reader.all_goroutines(memory)?;
     let mut stands = Vec::with_capacity(snapshot.goroutines.len());
+    let signals = Signals::of(reader, snapshot);
     let g = &reader.offsets().g;
     read_each(memory, &addresses, g.size as usize, |index, bytes| {
         let slot = bytes.map(|bytes| Raw::decode(addresses[index], bytes, g));
         let Some(Slot::Live(raw)) = slot else { return };
-        let seen = known.get(&raw.addr).filter(|seen| seen.goid.0 == raw.goid);
+        let seen = known.get(&raw.addr).copied().filter(|seen| seen.goid.0 == raw.goid);
         let wait = match seen {
             Some(seen) if is_as_seen(seen, &raw) => wait(reader, snapshot, seen),
             _ => Wait::GoesOn,
         };
-        stands.push(Stand { raw, wait, is_live: false });
+        let is_user = seen.is_none_or(|seen| !seen.system && !is_signal_loop(reader, seen));
+        let has_signal = seen.is_some_and(|seen| seen.blocked_on.iter().any(|on| signals.contains(on)));
+        stands.push(Stand { raw, wait, is_user, has_signal, is_live: false });
     })?;
     Ok(stands)
+}
+
+/// The channels that signals of the operating system come through.
+struct Signals(Set);
+
+impl Signals {
+    fn of(reader: &Reader<'_>, snapshot: &Snapshot) -> Self {
+        let is_of_signals = |elem_type: RuntimeAddr| {
+            reader.binary().type_name(reader.bias().to_link(elem_type)).as_deref() == Some("os.Signal")
+        };
+        let channels = snapshot.channels.iter();
+        Self(
+            channels
+                .filter(|channel| channel.elem_type.is_some_and(is_of_signals))
+                .map(|channel| channel.address.0)
+                .collect(),
+        )
+    }
+
+    fn contains(&self, blocked: &Blocked) -> bool {
+        blocked.on == BlockedOn::Channel && blocked.address.is_some_and(|address| self.0.contains(&address.0))
+    }
+}
+
+/// It passes signals of the operating system on, from its start to the end of the program (src/os/signal/signal_unix.go).
+fn is_signal_loop(reader: &Reader<'_>, goroutine: &Goroutine) -> bool {
+    let start = goroutine.start.and_then(|start| reader.binary().function_at(reader.bias().to_link(start)));
+    start.is_some_and(|frame| frame.function == "os/signal.loop")
 }
 
 fn is_as_seen(seen: &Goroutine, raw: &Raw) -> bool {
@@ -276,17 +343,23 @@ fn specials(
 }
 
 /// Marks what goes on, and whoever waits for what is reached, until nothing is added.
-fn settle(marker: &mut Marker<'_>, stands: &mut [Stand], g_size: u64) -> Result<(), ReachError> {
+///
+/// `is_woken` says whether one goes on that waits for what lies in no object: a variable, or what is not known.
+fn settle(
+    marker: &mut Marker<'_>,
+    stands: &mut [Stand],
+    g_size: u64,
+    is_woken: impl Fn(&Stand) -> bool,
+) -> Result<(), ReachError> {
     loop {
         marker.run()?;
         let mut has_new = false;
         for stand in stands.iter_mut().filter(|stand| !stand.is_live) {
             let goes_on = match &stand.wait {
                 Wait::GoesOn => true,
-                // What lies in no object is a variable, or nothing that is known.
-                Wait::Needs(addresses) => {
-                    addresses.iter().any(|&address| marker.is_reached(address).unwrap_or(true))
-                }
+                Wait::Needs(addresses) => addresses
+                    .iter()
+                    .any(|&address| marker.is_reached(address).unwrap_or_else(|| is_woken(stand))),
             };
             if goes_on {
                 (stand.is_live, has_new) = (true, true);

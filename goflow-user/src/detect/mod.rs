@@ -1,0 +1,181 @@
+//! Stage 6: what is wrong with a process. In: the model of it, once after each look; out: findings that open and resolve.
+//!
+//! A [`Detector`] is pure: it reads the model and nothing else. What it finds in one look at a process that runs on may be a
+//! coincidence, so a wait counts once it has been found twice ([`Unreachable::looks`]). What a finding says for a
+//! reader is made of its [`Evidence`], which has goroutines, objects and addresses; names are given where it is written.
+//!
+//! [`Unreachable::looks`]: crate::model::Unreachable::looks
+
+mod circular;
+mod deadlock;
+mod graph;
+mod leak;
+pub mod rule;
+
+pub use self::graph::{Graph, Link};
+pub use self::rule::{RULES, Rule, Severity};
+
+use crate::binary::addr::RuntimeAddr;
+use crate::model::{Goroutine, Object, Process};
+use crate::target::id::{Goid, MonotonicNs};
+use crate::target::reach::Hold;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How sure a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Confidence {
+    /// It would explain what was seen, and other things would as well.
+    Suspected,
+    /// Everything speaks for it; it is read from a process that ran on meanwhile.
+    Likely,
+    /// It cannot be otherwise.
+    Proven,
+}
+
+impl Confidence {
+    /// All, the least first.
+    pub const ALL: [Self; 3] = [Self::Suspected, Self::Likely, Self::Proven];
+
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Suspected => "suspected",
+            Self::Likely => "likely",
+            Self::Proven => "proven",
+        }
+    }
+}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Which rule it breaks.
+    pub rule: &'static Rule,
+    /// How sure it is.
+    pub confidence: Confidence,
+    /// Since when, at the latest.
+    pub since: MonotonicNs,
+    /// Who is in it, the one to look at first.
+    pub goroutines: Vec<Involved>,
+    /// How many more there are in the same place.
+    pub more: u64,
+    /// What they wait for or hold.
+    pub objects: Vec<Object>,
+    /// Why, in the order in which to tell it.
+    pub evidence: Vec<Evidence>,
+    /// What is the same about it at each look.
+    identity: Vec<u64>,
+}
+
+/// A goroutine of a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Involved {
+    /// Its id.
+    pub goid: Goid,
+    /// Where it stands: return addresses, innermost first.
+    pub stack: Vec<RuntimeAddr>,
+    /// Return address of the `go` statement that created it.
+    pub created_at: Option<RuntimeAddr>,
+}
+
+impl Involved {
+    fn of(goroutine: &Goroutine) -> Self {
+        let stack = goroutine.wait.as_ref().map_or_else(Vec::new, |wait| wait.stack.clone());
+        Self { goid: goroutine.goid, stack, created_at: goroutine.created_at }
+    }
+}
+
+/// A reason for a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// A goroutine waits, for these if they have addresses.
+    Waits(Goid, Vec<Object>),
+    /// A goroutine holds a lock that was waited for in the sentence before.
+    Holds(Hold),
+    /// A goroutine waits for what only this one could do, which is itself in the finding.
+    Needs(Object, Goid),
+    /// No goroutine that goes on can reach what it waits for.
+    NobodyReaches(Goid),
+    /// What it waits for is nothing: a nil channel, or a select without a case.
+    Nothing(Goid),
+    /// A number of goroutines was created by one statement, and is stuck at one place.
+    Alike(u64),
+    /// Nobody holds the lock although it is locked: who took it has ended or returned without giving it back.
+    Orphaned(Object),
+    /// Every goroutine of the program waits for another.
+    AllAsleep(u64),
+    /// So many more wait for those of the circle.
+    Behind(u64),
+}
+
+/// What makes findings of two looks the same one: the rule, and what the detector says is the same about them.
+type Key = (&'static str, Vec<u64>);
+
+/// Finds one kind of fault.
+pub trait Detector {
+    /// What it finds.
+    fn rule(&self) -> &'static Rule;
+
+    /// Looks at a process; what it returns is found now. `told` are the goroutines that others have found already.
+    fn check(&self, process: &Process, graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding>;
+}
+
+/// Every detector, in the order in which they are asked: a goroutine that one has in a finding is none of the later ones'.
+fn detectors() -> [Box<dyn Detector + Send>; 3] {
+    [Box::new(deadlock::Deadlock), Box::new(circular::CircularWait), Box::new(leak::Leak)]
+}
+
+/// A change of what is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It was not there at the look before.
+    Opened(Finding),
+    /// It is no more.
+    Resolved(Finding),
+}
+
+/// What is wrong with one process, from look to look.
+pub struct Detection {
+    detectors: Vec<Box<dyn Detector + Send>>,
+    open: BTreeMap<Key, Finding>,
+}
+
+impl Default for Detection {
+    fn default() -> Self {
+        Self::new(|_| true)
+    }
+}
+
+impl Detection {
+    /// By the rules that are wanted.
+    #[must_use]
+    pub fn new(wanted: impl Fn(&'static Rule) -> bool) -> Self {
+        let detectors = detectors().into_iter().filter(|detector| wanted(detector.rule())).collect();
+        Self { detectors, open: BTreeMap::new() }
+    }
+
+    /// Takes the model after another look.
+    pub fn look(&mut self, process: &Process) -> Vec<Change> {
+        let graph = Graph::of(process);
+        let mut now: BTreeMap<Key, Finding> = BTreeMap::new();
+        let mut told: BTreeSet<Goid> = BTreeSet::new();
+        for detector in &self.detectors {
+            let found = detector.check(process, &graph, &told);
+            told.extend(found.iter().flat_map(|finding| &finding.goroutines).map(|one| one.goid));
+            for finding in found {
+                now.insert((finding.rule.id, finding.identity.clone()), finding);
+            }
+        }
+        let before = std::mem::replace(&mut self.open, now);
+        let resolved = before.iter().filter(|(key, _)| !self.open.contains_key(*key));
+        let opened = self.open.iter().filter(|(key, _)| !before.contains_key(*key));
+        let resolved = resolved.map(|(_, finding)| Change::Resolved(finding.clone()));
+        resolved.chain(opened.map(|(_, finding)| Change::Opened(finding.clone()))).collect()
+    }
+
+    /// What is wrong now.
+    pub fn open(&self) -> impl Iterator<Item = &Finding> {
+        self.open.values()
+    }
+}

@@ -1,0 +1,70 @@
+//! What can be wrong: each rule with what a person is told about it.
+
+/// How bad it is where it is so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Worth to know.
+    Note,
+    /// It costs, or will.
+    Warning,
+    /// Something does not work any more.
+    Error,
+}
+
+impl Severity {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// A rule.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Its name in every output.
+    pub id: &'static str,
+    /// What it finds, in half a sentence.
+    pub title: &'static str,
+    /// How bad that is.
+    pub severity: Severity,
+    /// Its page: what, why, an example, how to mend it, and when it is a false alarm. Markdown.
+    pub page: &'static str,
+}
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $name:ident = $id:literal, $severity:ident, $title:literal;)*) => {
+        $(
+            $(#[$doc])*
+            pub static $name: Rule = Rule {
+                id: $id,
+                title: $title,
+                severity: Severity::$severity,
+                page: include_str!(concat!("../../../docs/rules/", $id, ".md")),
+            };
+        )*
+        /// Every rule, by name.
+        pub static RULES: &[&Rule] = &[$(&$name),*];
+    };
+}
+
+rules! {
+    /// Goroutines that wait in a circle.
+    CIRCULAR_WAIT = "circular-wait", Error, "goroutines wait for each other in a circle";
+    /// Nothing goes on.
+    DEADLOCK = "deadlock", Error, "every goroutine waits for another";
+    /// Goroutines nobody can wake.
+    GOROUTINE_LEAK = "goroutine-leak", Warning, "goroutines wait where nobody can come any more";
+}
+
+impl Rule {
+    /// The rule of this name.
+    #[must_use]
+    pub fn named(id: &str) -> Option<&'static Self> {
+        RULES.iter().copied().find(|rule| rule.id == id)
+    }
+}

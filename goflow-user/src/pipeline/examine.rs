@@ -1,0 +1,121 @@
+//! Looks at the memory of a process again and again, and tells what is wrong with it.
+//!
+//! In: a binary, where it is mapped, its memory. Out: what has opened and resolved at each look, and what could not be found
+//! out and why. It needs no probe and costs the target nothing.
+
+use crate::binary::GoBinary;
+use crate::binary::addr::LoadBias;
+use crate::detect::{Change, Detection, Finding, Rule};
+use crate::model::{Limits as ModelLimits, Model, Process, Runtime};
+use crate::target::Pid;
+use crate::target::id::MonotonicNs;
+use crate::target::memory::Memory;
+use crate::target::reach::{Limits, Reach, ReachError};
+use crate::target::snapshot::reader::{Options, Reader, SnapshotError};
+use std::collections::BTreeSet;
+
+/// Stands for the process where a core file does not tell its pid.
+const NOBODY: Pid = Pid(0);
+
+/// A process under examination.
+pub struct Examination<'b> {
+    reader: Reader<'b>,
+    pid: Pid,
+    model: Model,
+    detection: Detection,
+    looks: u32,
+    /// Why something could not be found out.
+    limits: BTreeSet<String>,
+}
+
+/// What makes a look certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// It is read while it runs.
+    Moving,
+    /// Nothing has moved since before the look, nor does: a core file.
+    Still,
+}
+
+impl<'b> Examination<'b> {
+    /// Of a process in which `binary` was moved by `bias`.
+    ///
+    /// # Errors
+    /// The binary does not tell what is needed.
+    pub fn new(
+        binary: &'b GoBinary<'b>,
+        bias: LoadBias,
+        pid: Option<Pid>,
+        wanted: impl Fn(&'static Rule) -> bool,
+    ) -> Result<Self, SnapshotError> {
+        let pid = pid.unwrap_or(NOBODY);
+        let reader = Reader::new(binary, bias)?;
+        let (offsets, _) = binary.offsets()?;
+        let mut model = Model::new(ModelLimits::default());
+        model.started(pid, Runtime::of(binary, &offsets));
+        Ok(Self { reader, pid, model, detection: Detection::new(wanted), looks: 0, limits: BTreeSet::new() })
+    }
+
+    /// Looks once more.
+    ///
+    /// # Errors
+    /// The goroutines cannot be read. That something else cannot is in [`Self::limits`].
+    pub fn look(
+        &mut self,
+        memory: &dyn Memory,
+        limits: Limits,
+        moment: Moment,
+    ) -> Result<Vec<Change>, SnapshotError> {
+        let options = Options { labels: false, ..Options::default() };
+        let snapshot = self.reader.take(memory, options)?;
+        self.looks += 1;
+        if let Some(why) = snapshot.cut_short() {
+            self.limits.insert(format!("the goroutines were not all read: {why}"));
+        }
+        let reach = match Reach::of(&self.reader, memory, &snapshot, limits) {
+            Ok(reach) => reach,
+            Err(ReachError::Memory(error)) => return Err(error.into()),
+            Err(ReachError::List(error)) => return Err(error),
+            Err(error) => {
+                self.limits.insert(format!("who can still be woken: {error}"));
+                Reach::default()
+            }
+        };
+        tracing::debug!(bytes = reach.bytes, objects = reach.objects, unreachable = reach.unreachable.len(), "look");
+        let at = snapshot.started;
+        self.model.reconcile(self.pid, &snapshot);
+        self.model.learn(self.pid, &reach, at, moment == Moment::Still);
+        self.model.expire(snapshot.ended);
+        let changes = self.model.process(self.pid).map(|process| self.detection.look(process));
+        Ok(changes.unwrap_or_default())
+    }
+
+    /// What is wrong now.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.detection.open()
+    }
+
+    /// The state of the process.
+    #[must_use]
+    pub fn process(&self) -> Option<&Process> {
+        self.model.process(self.pid)
+    }
+
+    /// How often it was looked.
+    #[must_use]
+    pub fn looks(&self) -> u32 {
+        self.looks
+    }
+
+    /// What could not be found out, a sentence each, without the full stop.
+    #[must_use]
+    pub fn limits(&self) -> Vec<String> {
+        self.limits.iter().cloned().collect()
+    }
+
+    /// When the last look began.
+    #[must_use]
+    pub fn last_look(&self) -> Option<MonotonicNs> {
+        self.process().and_then(Process::snapshot)
+    }
+}

@@ -1,0 +1,277 @@
+//! Findings for a person or a program: as text ([`text`]) or as one JSON object ([`json`]).
+//!
+//! In: findings, the model they were found in, and the binary that names their addresses. Out: [`Described`], sentences and
+//! places in source, and from those bytes. What makes a finding the same one tomorrow and in another process is its
+//! fingerprint: the rule, and the functions and lines, without any number that only this process has.
+
+pub mod json;
+pub mod text;
+
+use super::pretty::layout::{counted, span};
+use super::words;
+use crate::binary::GoBinary;
+use crate::binary::addr::{LoadBias, RuntimeAddr};
+use crate::binary::frame::Frame;
+use crate::detect::{Evidence, Finding, Involved};
+use crate::model::{Goroutine, Object, Process};
+use crate::target::id::{Goid, MonotonicNs, SyncPrimitive};
+use crate::target::reach::Hold;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+/// A place in the source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Function, as the binary spells it.
+    pub function: String,
+    /// File, as the binary spells it.
+    pub file: Option<String>,
+    /// Line.
+    pub line: Option<u32>,
+}
+
+/// A goroutine of a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its id.
+    pub goid: Goid,
+    /// Where in the program's own code it waits: the innermost frame that is not of Go's standard library, or the innermost at all.
+    pub place: Option<Place>,
+    /// Where it was created.
+    pub created: Option<Place>,
+    /// Why it waits, in the runtime's words.
+    pub wait_reason: Option<String>,
+    /// Since when, at the latest.
+    pub since: Option<MonotonicNs>,
+    /// Its frames, innermost first.
+    pub stack: Vec<Place>,
+}
+
+/// A finding in words.
+#[derive(Clone, Debug)]
+pub struct Described<'f> {
+    /// What was found.
+    pub finding: &'f Finding,
+    /// The same for the same fault in every process of the program, 16 hexadecimal digits.
+    pub fingerprint: String,
+    /// Who is in it.
+    pub goroutines: Vec<Named>,
+    /// Why, a sentence each, without the full stop.
+    pub evidence: Vec<String>,
+}
+
+/// Names what findings are about.
+pub struct Namer<'a> {
+    binary: &'a GoBinary<'a>,
+    bias: LoadBias,
+    process: &'a Process,
+    /// It is now; what began is told as so long ago.
+    now: MonotonicNs,
+}
+
+impl<'a> Namer<'a> {
+    /// Of a process in which `binary` was moved by `bias`.
+    #[must_use]
+    pub fn new(binary: &'a GoBinary<'a>, bias: LoadBias, process: &'a Process, now: MonotonicNs) -> Self {
+        Self { binary, bias, process, now }
+    }
+
+    /// Puts a finding in words.
+    #[must_use]
+    pub fn describe<'f>(&self, finding: &'f Finding) -> Described<'f> {
+        let goroutines: Vec<Named> = finding.goroutines.iter().map(|one| self.named(one)).collect();
+        let evidence = finding.evidence.iter().map(|one| self.sentence(one)).collect();
+        Described { finding, fingerprint: fingerprint(finding, &goroutines), goroutines, evidence }
+    }
+
+    fn named(&self, involved: &Involved) -> Named {
+        let stack: Vec<Place> = involved.stack.iter().flat_map(|pc| self.frames(*pc)).collect();
+        let wait = self.process.goroutine(involved.goid).and_then(|goroutine| goroutine.wait.as_deref());
+        let reason = wait.and_then(|wait| wait.reason);
+        Named {
+            goid: involved.goid,
+            place: own(&stack).cloned(),
+            created: involved.created_at.and_then(|pc| self.frames(pc).into_iter().next()),
+            wait_reason: reason.and_then(|reason| self.binary.wait_reason(reason.0)).map(str::to_owned),
+            since: wait.map(|wait| wait.since),
+            stack,
+        }
+    }
+
+    fn frames(&self, pc: RuntimeAddr) -> Vec<Place> {
+        let frames = self.binary.frames_of_call(self.bias.to_link(pc));
+        frames.iter().filter(|frame| !frame.is_generated()).map(place).collect()
+    }
+
+    fn sentence(&self, evidence: &Evidence) -> String {
+        match evidence {
+            Evidence::Waits(goid, objects) => self.waits(*goid, objects),
+            Evidence::Holds(hold) => self.holds(hold),
+            Evidence::Needs(object, goid) => format!(
+                "only goroutine {} could {}, and it waits itself",
+                goid.0,
+                match object {
+                    Object::Channel(_) => "use the other end of that channel",
+                    Object::Sync(SyncPrimitive::WaitGroup, _) => "call Done of that wait group",
+                    Object::Sync(SyncPrimitive::Cond, _) => "signal that condition",
+                    Object::Sync(..) => "release that",
+                }
+            ),
+            Evidence::NobodyReaches(goid) => format!(
+                "nothing that goes on in this process can reach what goroutine {} waits for, so nobody will ever wake it",
+                goid.0
+            ),
+            Evidence::Nothing(goid) => format!(
+                "goroutine {} waits for nothing that exists: a nil channel, or a select without a case",
+                goid.0
+            ),
+            Evidence::Alike(count) => format!("{count} goroutines from the same place wait at the same place"),
+            Evidence::Orphaned(object) => format!(
+                "nobody holds {}: who locked it has returned or ended without unlocking it",
+                self.object(*object)
+            ),
+            Evidence::AllAsleep(count) => format!(
+                "{} wait{} for each other or for nothing, and no timer, descriptor or signal is left that would wake one",
+                counted(*count, "goroutine"),
+                if *count == 1 { "s" } else { "" },
+            ),
+            Evidence::Behind(count) => {
+                format!("{} more wait behind them", counted(*count, "goroutine"))
+            }
+        }
+    }
+
+    fn waits(&self, goid: Goid, objects: &[Object]) -> String {
+        let goroutine = self.process.goroutine(goid);
+        let wait = goroutine.and_then(|goroutine| goroutine.wait.as_deref());
+        let mut text = format!("goroutine {}", goid.0);
+        let reason = wait.and_then(|wait| wait.reason).and_then(|reason| self.binary.wait_reason(reason.0));
+        let _ = write!(text, " is blocked in {}", reason.unwrap_or("a wait"));
+        if let Some(at) = goroutine.and_then(|goroutine| self.at(goroutine)) {
+            let _ = write!(text, " at {}", spot(&at));
+        }
+        if let Some(wait) = wait.filter(|_| self.now.0 > 0) {
+            let since = self.now.0.saturating_sub(wait.since.0);
+            let least = if wait.exact { "" } else { "at least " };
+            let _ = write!(text, " for {least}{}", span(since));
+        }
+        match objects {
+            [] => {}
+            [one] => _ = write!(text, ", on {}", self.object(*one)),
+            several => _ = write!(text, ", on {} channels", several.len()),
+        }
+        text
+    }
+
+    fn at(&self, goroutine: &Goroutine) -> Option<Place> {
+        let stack: Vec<Place> =
+            goroutine.wait.iter().flat_map(|wait| &wait.stack).flat_map(|pc| self.frames(*pc)).collect();
+        own(&stack).cloned()
+    }
+
+    fn holds(&self, hold: &Hold) -> String {
+        let taken = self.frames(hold.taken_at);
+        let mut text = format!(
+            "goroutine {} holds {}",
+            hold.goid.0,
+            self.object(Object::Sync(hold.kind, hold.address))
+        );
+        if hold.is_shared {
+            text.push_str(" for reading");
+        }
+        if let Some(taken) = own(&taken) {
+            let _ = write!(text, ", which it locked at {}", spot(taken));
+        }
+        text
+    }
+
+    fn object(&self, object: Object) -> String {
+        match object {
+            Object::Channel(address) => {
+                let channel = self.process.channel(address);
+                let elem = channel.and_then(|channel| channel.elem_type);
+                let elem = elem.and_then(|elem| self.binary.type_name(self.bias.to_link(elem)));
+                let buffer = match channel.and_then(|channel| Some((channel.cap?, channel.len))) {
+                    Some((0, _)) => ", unbuffered".to_owned(),
+                    Some((cap, Some((len, _)))) => format!(", with {len} of {cap} values"),
+                    _ => String::new(),
+                };
+                format!("the channel{} {:#x}{buffer}", elem.map_or_else(String::new, |elem| format!(" of {elem}")), address.0)
+            }
+            Object::Sync(kind, address) => format!("the {} {address}", words::primitive(kind)),
+        }
+    }
+}
+
+/// A place on one line.
+fn spot(place: &Place) -> String {
+    match (&place.file, place.line) {
+        (Some(file), Some(line)) => format!("{} ({file}:{line})", place.function),
+        _ => place.function.clone(),
+    }
+}
+
+fn place(frame: &Frame<'_>) -> Place {
+    Place { function: frame.function.to_owned(), file: frame.file.map(str::to_owned), line: frame.line }
+}
+
+/// First elements of the import paths of Go's standard library (`go list std`).
+const STANDARD: [&str; 52] = [
+    "archive", "bufio", "bytes", "cmp", "compress", "container", "context", "crypto", "database", "debug", "embed",
+    "encoding", "errors", "expvar", "flag", "fmt", "go", "hash", "html", "image", "index", "internal", "io", "iter",
+    "log", "maps", "math", "mime", "net", "os", "path", "plugin", "reflect", "regexp", "runtime", "slices", "sort",
+    "strconv", "strings", "structs", "sync", "syscall", "testing", "text", "time", "unicode", "unique", "unsafe",
+    "vendor", "weak", "arena", "simd",
+];
+
+fn is_standard(place: &Place) -> bool {
+    let frame = Frame { function: &place.function, file: None, line: None, inlined: false, wrapper: false };
+    let package = frame.package();
+    STANDARD.contains(&package.split('/').next().unwrap_or(package))
+}
+
+/// The innermost place in the program's own code; the innermost at all where there is none.
+fn own(stack: &[Place]) -> Option<&Place> {
+    stack.iter().find(|place| !is_standard(place)).or(stack.first())
+}
+
+/// FNV-1a over what does not depend on the process.
+fn fingerprint(finding: &Finding, goroutines: &[Named]) -> String {
+    let mut places: BTreeSet<String> = BTreeSet::new();
+    for goroutine in goroutines {
+        let text = |place: &Option<Place>| place.as_ref().map_or_else(String::new, spot);
+        places.insert(format!("{}\n{}", text(&goroutine.place), text(&goroutine.created)));
+    }
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut add = |text: &str| {
+        for byte in text.bytes().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    };
+    add(finding.rule.id);
+    places.iter().for_each(|place| add(place));
+    format!("{hash:016x}")
+}
+
+/// What was checked, and what was found.
+#[derive(Debug)]
+pub struct Report<'f> {
+    /// The process; `None` for a core file that does not tell.
+    pub pid: Option<u32>,
+    /// The core file.
+    pub core: Option<String>,
+    /// Path of the binary.
+    pub binary: String,
+    /// Its Go version.
+    pub go_version: Option<String>,
+    /// How often it was looked.
+    pub looks: u32,
+    /// From the first look to the last, nanoseconds.
+    pub duration_ns: u64,
+    /// Goroutines at the last look, without the runtime's own.
+    pub goroutines: u64,
+    /// What could not be found out, a sentence each, without the full stop.
+    pub limits: Vec<String>,
+    /// What was found.
+    pub findings: Vec<Described<'f>>,
+}
