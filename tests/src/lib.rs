@@ -24,6 +24,7 @@ pub mod stalls;
 pub mod stats;
 
 pub mod causality;
+pub mod corpus;
 
 mod output;
 

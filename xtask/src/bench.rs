@@ -33,6 +33,8 @@ enum What {
     Model,
     /// What programs under load lose to each level, to the default budget, and to bpftrace; some 40 minutes
     Overhead,
+    /// What `goflow check` finds in a corpus of programs whose faults are known, and what it blames that is right; two minutes
+    Detect,
 }
 
 impl What {
@@ -43,6 +45,7 @@ impl What {
             Self::Snapshot => "snapshot",
             Self::Model => "model",
             Self::Overhead => "overhead",
+            Self::Detect => "detect",
         }
     }
 }

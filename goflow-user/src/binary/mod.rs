@@ -16,6 +16,7 @@ pub mod offsets;
 pub mod pclntab;
 pub(crate) mod read;
 pub mod site;
+pub mod stack_map;
 pub mod symbols;
 pub mod types;
 pub mod version;

@@ -97,14 +97,15 @@ pub struct Pclntab<'d> {
     pub by_section: bool,
     quantum: u8,
     count: u32,
-    text: Option<LinkAddr>,
+    pub(super) text: Option<LinkAddr>,
     header_has_text: bool,
     names: &'d [u8],
     units: &'d [u8],
     files: &'d [u8],
     pcs: &'d [u8],
-    functions: &'d [u8],
-    inline_trees: Option<&'d [u8]>,
+    pub(super) functions: &'d [u8],
+    /// What `go:func.*` has: inline trees, stack maps.
+    pub(super) inline_trees: Option<&'d [u8]>,
     wrapper: Option<u8>,
 }
 
@@ -112,11 +113,11 @@ pub struct Pclntab<'d> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Offset of its entry from the text.
-    entry: u32,
+    pub(super) entry: u32,
     /// Offset of the next function's entry.
     end: u32,
     /// Offset of its `_func` in the function area.
-    at: usize,
+    pub(super) at: usize,
 }
 
 impl<'d> Pclntab<'d> {
@@ -431,7 +432,7 @@ impl<'d> Pclntab<'d> {
     }
 
     /// Offset of a function's data of one kind from `go:func.*`.
-    fn funcdata(&self, record: &Record, kind: u32) -> Option<u32> {
+    pub(super) fn funcdata(&self, record: &Record, kind: u32) -> Option<u32> {
         let size = self.record_size();
         let count = u8_at(self.functions, record.at + size - 1)?;
         let pcdata = usize::try_from(u32_at(self.functions, record.at + 28)?).ok()?;
@@ -443,7 +444,7 @@ impl<'d> Pclntab<'d> {
     }
 
     /// Size of `_func` in front of its variable part: Go 1.20 added `startLine`.
-    fn record_size(&self) -> usize {
+    pub(super) fn record_size(&self) -> usize {
         match self.generation {
             Generation::Go118 => 40,
             Generation::Go120 => 44,
@@ -451,7 +452,7 @@ impl<'d> Pclntab<'d> {
     }
 
     /// The value that the table at `table` of the pc-value area gives for the instruction at `offset`.
-    fn value_at(&self, table: u32, offset: u32) -> Option<i32> {
+    pub(super) fn value_at(&self, table: u32, offset: u32) -> Option<i32> {
         // The tables cover the function; a lookup never needs to go on past its target.
         self.steps(table, u32::MAX).find(|step| offset < step.end).map(|step| step.value)
     }

@@ -272,6 +272,7 @@ fn report(args: &CheckArgs, examination: &Examination<'_>, origin: &Origin<'_>) 
         core: origin.core.clone(),
         binary: origin.executable.path().display().to_string(),
         go_version: binary.go_version().map(ToString::to_string),
+        started: examination.started(),
         looks: examination.looks(),
         duration_ns: origin.duration.as_nanos() as u64,
         goroutines: process.goroutines().filter(|one| one.is_live() && one.system == Some(false)).count() as u64,

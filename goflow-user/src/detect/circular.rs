@@ -4,7 +4,7 @@ use super::graph::{LOOKS, is_stranded, objects};
 use super::rule::{CIRCULAR_WAIT, Rule};
 use super::{Confidence, Detector, Evidence, Finding, Graph, Involved, Link};
 use crate::model::Process;
-use crate::target::id::Goid;
+use crate::target::id::{Goid, MonotonicNs};
 use std::collections::BTreeSet;
 
 /// Goroutines that are named beside those of the cycle.
@@ -62,6 +62,7 @@ fn finding(process: &Process, graph: &Graph, cycle: &[(Goid, Link)]) -> Option<F
         rule: &CIRCULAR_WAIT,
         confidence,
         since: since?,
+        opened: MonotonicNs::default(),
         goroutines,
         more: (behind.len().saturating_sub(MOST_BEHIND)) as u64,
         objects: seen.into_iter().collect(),

@@ -4,7 +4,7 @@ use super::graph::{is_stranded, objects};
 use super::rule::{DEADLOCK, Rule};
 use super::{Confidence, Detector, Evidence, Finding, Graph, Involved};
 use crate::model::{Goroutine, Process};
-use crate::target::id::Goid;
+use crate::target::id::{Goid, MonotonicNs};
 use std::collections::BTreeSet;
 
 /// Goroutines that are named.
@@ -44,6 +44,7 @@ fn finding(graph: &Graph, stuck: &[&Goroutine]) -> Option<Finding> {
         rule: &DEADLOCK,
         confidence: if is_proven { Confidence::Proven } else { Confidence::Likely },
         since,
+        opened: MonotonicNs::default(),
         goroutines: stuck.iter().take(MOST_NAMED).map(|goroutine| Involved::of(goroutine)).collect(),
         more: stuck.len().saturating_sub(MOST_NAMED) as u64,
         objects: seen.into_iter().collect(),

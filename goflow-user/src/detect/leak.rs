@@ -5,7 +5,7 @@ use super::rule::{GOROUTINE_LEAK, Rule};
 use super::{Confidence, Detector, Evidence, Finding, Graph, Involved};
 use crate::binary::addr::RuntimeAddr;
 use crate::model::{Goroutine, Process, State};
-use crate::target::id::Goid;
+use crate::target::id::{Goid, MonotonicNs};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Goroutines of one place that are named.
@@ -69,6 +69,7 @@ fn finding(place: Vec<u64>, mut goroutines: Vec<&Goroutine>) -> Option<Finding> 
         rule: &GOROUTINE_LEAK,
         confidence,
         since,
+        opened: MonotonicNs::default(),
         more: goroutines.len().saturating_sub(MOST_NAMED) as u64,
         goroutines: goroutines.iter().take(MOST_NAMED).map(|goroutine| Involved::of(goroutine)).collect(),
         objects: awaited,

@@ -56,6 +56,8 @@ pub struct Finding {
     pub confidence: Confidence,
     /// Since when, at the latest.
     pub since: MonotonicNs,
+    /// When the look began that first found it.
+    pub opened: MonotonicNs,
     /// Who is in it, the one to look at first.
     pub goroutines: Vec<Involved>,
     /// How many more there are in the same place.
@@ -158,13 +160,16 @@ impl Detection {
     /// Takes the model after another look.
     pub fn look(&mut self, process: &Process) -> Vec<Change> {
         let graph = Graph::of(process);
+        let at = process.snapshot().unwrap_or_default();
         let mut now: BTreeMap<Key, Finding> = BTreeMap::new();
         let mut told: BTreeSet<Goid> = BTreeSet::new();
         for detector in &self.detectors {
             let found = detector.check(process, &graph, &told);
             told.extend(found.iter().flat_map(|finding| &finding.goroutines).map(|one| one.goid));
-            for finding in found {
-                now.insert((finding.rule.id, finding.identity.clone()), finding);
+            for mut finding in found {
+                let key = (finding.rule.id, finding.identity.clone());
+                finding.opened = self.open.get(&key).map_or(at, |before| before.opened);
+                now.insert(key, finding);
             }
         }
         let before = std::mem::replace(&mut self.open, now);

@@ -24,6 +24,8 @@ pub struct Examination<'b> {
     model: Model,
     detection: Detection,
     looks: u32,
+    /// When the first look began.
+    started: MonotonicNs,
     /// Why something could not be found out.
     limits: BTreeSet<String>,
 }
@@ -53,7 +55,7 @@ impl<'b> Examination<'b> {
         let (offsets, _) = binary.offsets()?;
         let mut model = Model::new(ModelLimits::default());
         model.started(pid, Runtime::of(binary, &offsets));
-        Ok(Self { reader, pid, model, detection: Detection::new(wanted), looks: 0, limits: BTreeSet::new() })
+        Ok(Self { reader, pid, model, detection: Detection::new(wanted), looks: 0, started: MonotonicNs(0), limits: BTreeSet::new() })
     }
 
     /// Looks once more.
@@ -68,6 +70,9 @@ impl<'b> Examination<'b> {
     ) -> Result<Vec<Change>, SnapshotError> {
         let options = Options { labels: false, ..Options::default() };
         let snapshot = self.reader.take(memory, options)?;
+        if self.looks == 0 {
+            self.started = snapshot.started;
+        }
         self.looks += 1;
         if let Some(why) = snapshot.cut_short() {
             self.limits.insert(format!("the goroutines were not all read: {why}"));
@@ -105,6 +110,12 @@ impl<'b> Examination<'b> {
     #[must_use]
     pub fn looks(&self) -> u32 {
         self.looks
+    }
+
+    /// When the first look began.
+    #[must_use]
+    pub fn started(&self) -> MonotonicNs {
+        self.started
     }
 
     /// What could not be found out, a sentence each, without the full stop.

@@ -264,6 +264,8 @@ pub struct Report<'f> {
     pub binary: String,
     /// Its Go version.
     pub go_version: Option<String>,
+    /// When the first look began.
+    pub started: MonotonicNs,
     /// How often it was looked.
     pub looks: u32,
     /// From the first look to the last, nanoseconds.

@@ -10,7 +10,6 @@ use crate::binary::addr::RuntimeAddr;
 use crate::target::memory::{Memory, Run};
 use crate::target::snapshot::Set;
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::time::Instant;
 
 /// Bytes read at once.
@@ -140,33 +139,34 @@ fn read<'b>(
     Ok(runs.into_iter().map(|run| &run.into[..run.read]).collect())
 }
 
-/// Which of `targets` the words in `range` lead to; `targets` are sorted. At most `most` objects are looked at.
+/// Which of `targets` these words lead to; `targets` are sorted. At most `most` objects are looked at.
 pub(super) fn lead(
     memory: &dyn Memory,
     spans: &Spans,
     opaque: &Set,
-    range: Range<u64>,
+    from: &[u64],
     targets: &[u64],
     most: usize,
 ) -> Result<Vec<u64>, ReachError> {
     let (mut seen, mut found) = (Set::default(), BTreeSet::new());
-    let mut todo = vec![(range.start, range.end.min(range.start.saturating_add(PIECE)))];
-    let mut buffer = vec![0; PIECE as usize];
-    while let Some((start, end)) = todo.pop() {
-        let Some(words) = read(memory, &[(start, end)], &mut buffer)?.pop() else { continue };
-        for word in words.chunks_exact(8).filter_map(|word| word.try_into().ok()).map(u64::from_le_bytes) {
-            let Some(object) = spans.object(word).filter(|object| !opaque.contains(&object.address)) else {
-                continue;
-            };
-            if seen.len() >= most || !seen.insert(object.address) {
-                continue;
-            }
-            let end = object.address + object.size;
-            let first = targets.partition_point(|&target| target < object.address);
-            found.extend(targets[first..].iter().take_while(|&&target| target < end));
-            if object.has_pointers {
-                todo.push((object.address, end.min(object.address + PIECE)));
-            }
+    let (mut todo, mut buffer) = (Vec::new(), vec![0; PIECE as usize]);
+    let mut follow = |word: u64, todo: &mut Vec<(u64, u64)>| {
+        let Some(object) = spans.object(word).filter(|object| !opaque.contains(&object.address)) else { return };
+        if seen.len() >= most || !seen.insert(object.address) {
+            return;
+        }
+        let end = object.address + object.size;
+        let first = targets.partition_point(|&target| target < object.address);
+        found.extend(targets[first..].iter().take_while(|&&target| target < end));
+        if object.has_pointers {
+            todo.push((object.address, end.min(object.address + PIECE)));
+        }
+    };
+    from.iter().for_each(|&word| follow(word, &mut todo));
+    while let Some(range) = todo.pop() {
+        let Some(words) = read(memory, &[range], &mut buffer)?.pop() else { continue };
+        for word in words.chunks_exact(8).filter_map(|word| word.try_into().ok()) {
+            follow(u64::from_le_bytes(word), &mut todo);
         }
     }
     Ok(found.into_iter().collect())

@@ -14,11 +14,13 @@
 
 mod mark;
 mod spans;
+mod stack;
 
 pub use self::mark::Limits;
 
 use self::mark::Marker;
 use self::spans::Spans;
+use self::stack::{Frames, Words};
 use super::id::{Goid, SyncPrimitive, WaitReason};
 use super::memory::{Memory, MemoryError, read_each};
 use super::snapshot::reader::Reader;
@@ -146,20 +148,20 @@ impl Reach {
         };
         timers(&mut marker);
         specials(reader, memory, &spans, &mut marker)?;
-        let g_size = u64::from(reader.offsets().g.size);
+        let mut stacks = Stacks::new(reader, memory);
         // Package variables are of use to nobody while no goroutine goes on that could use them.
         let mut is_asleep = !stands.iter().any(|stand| stand.is_user && matches!(stand.wait, Wait::GoesOn));
         if is_asleep {
-            settle(&mut marker, &mut stands, g_size, |stand| stand.has_signal)?;
+            settle(&mut marker, &mut stands, &mut stacks, |stand| stand.has_signal)?;
             is_asleep = !stands.iter().any(|stand| stand.is_user && stand.is_live);
         }
         if !is_asleep {
             roots(reader, &mut marker, global(Global::Semtable)?)?;
-            settle(&mut marker, &mut stands, g_size, |_| true)?;
+            settle(&mut marker, &mut stands, &mut stacks, |_| true)?;
         }
         let (bytes, objects) = (marker.bytes, marker.objects);
         let stranded = still(reader, memory, stands)?;
-        let unreachable = lead(memory, &spans, &opaque, &stranded)?;
+        let unreachable = lead(&mut stacks, &spans, &opaque, &stranded)?;
         let holds = Vec::new();
         Ok(Self { unreachable, is_asleep, holds, bytes, objects })
     }
@@ -348,12 +350,12 @@ fn specials(
 fn settle(
     marker: &mut Marker<'_>,
     stands: &mut [Stand],
-    g_size: u64,
+    stacks: &mut Stacks<'_, '_>,
     is_woken: impl Fn(&Stand) -> bool,
 ) -> Result<(), ReachError> {
     loop {
         marker.run()?;
-        let mut has_new = false;
+        let (mut has_new, mut woken) = (false, Vec::new());
         for stand in stands.iter_mut().filter(|stand| !stand.is_live) {
             let goes_on = match &stand.wait {
                 Wait::GoesOn => true,
@@ -363,14 +365,61 @@ fn settle(
             };
             if goes_on {
                 (stand.is_live, has_new) = (true, true);
-                let stack = stack_in_use(&stand.raw);
-                marker.range(stack.start, stack.end);
-                marker.range(stand.raw.addr, stand.raw.addr.saturating_add(g_size));
+                woken.push(stand.raw);
             }
         }
         if !has_new {
             return Ok(());
         }
+        for raw in woken {
+            stacks.mark(marker, &raw)?;
+        }
+    }
+}
+
+/// Reads stacks.
+struct Stacks<'r, 'b> {
+    memory: &'r dyn Memory,
+    frames: Frames<'b>,
+    g_size: usize,
+}
+
+impl<'r, 'b> Stacks<'r, 'b> {
+    fn new(reader: &Reader<'b>, memory: &'r dyn Memory) -> Self {
+        let frames = Frames::new(reader.binary(), reader.bias());
+        Self { memory, frames, g_size: reader.offsets().g.size as usize }
+    }
+
+    /// What a goroutine has on its stack and in its `g` is reached.
+    fn mark(&mut self, marker: &mut Marker<'_>, raw: &Raw) -> Result<(), ReachError> {
+        marker.range(raw.addr, raw.addr.saturating_add(self.g_size as u64));
+        match self.live(raw)? {
+            Some(live) => {
+                marker.bytes += 8 * live.len() as u64;
+                live.into_iter().for_each(|word| marker.word(word));
+            }
+            None => {
+                let stack = stack_in_use(raw);
+                marker.range(stack.start, stack.end);
+            }
+        }
+        Ok(())
+    }
+
+    /// The live words on its stack; `None` where it is not known which those are.
+    fn live(&mut self, raw: &Raw) -> Result<Option<Vec<u64>>, ReachError> {
+        /// Larger ones are looked at whole.
+        const MOST: u64 = 16 << 20;
+        let is_saved = matches!(raw.state, State::Waiting | State::Leaked | State::Syscall) && raw.has_stack();
+        let (stack, g) = (stack_in_use(raw), self.g_size as u64 / 8);
+        if !is_saved || stack.end - stack.start > MOST {
+            return Ok(None);
+        }
+        let Some(words) = words(self.memory, stack.start, (stack.end - stack.start) / 8)? else {
+            return Ok(None);
+        };
+        let records = self::words(self.memory, raw.addr, g)?.unwrap_or_default();
+        Ok(self.frames.live(raw.pc, &Words { start: stack.start, words: &words }, &records))
     }
 }
 
@@ -410,7 +459,7 @@ fn still(reader: &Reader<'_>, memory: &dyn Memory, stands: Vec<Stand>) -> Result
 
 /// Finds out what of it each could reach if it went on.
 fn lead(
-    memory: &dyn Memory,
+    stacks: &mut Stacks<'_, '_>,
     spans: &Spans,
     opaque: &Set,
     stranded: &[(Raw, Vec<u64>)],
@@ -421,8 +470,14 @@ fn lead(
     let mut all = Vec::with_capacity(stranded.len());
     for (n, (raw, _)) in stranded.iter().enumerate() {
         let leads_to = if n < MOST_LED {
-            let stack = stack_in_use(raw);
-            mark::lead(memory, spans, opaque, stack, &awaited, MOST_STEPS)?
+            let live = match stacks.live(raw)? {
+                Some(live) => live,
+                None => {
+                    let stack = stack_in_use(raw);
+                    words(stacks.memory, stack.start, (stack.end - stack.start) / 8)?.unwrap_or_default()
+                }
+            };
+            mark::lead(stacks.memory, spans, opaque, &live, &awaited, MOST_STEPS)?
         } else {
             Vec::new()
         };

@@ -1,0 +1,165 @@
+//! The live pointers on the stack of a goroutine that does not run.
+//!
+//! In: where it stands, and the words of its stack. Out: every word that its functions may still use as a pointer, by the
+//! compiler's own notes ([`crate::binary::stack_map`]); what calls have left behind is not among them. Where the notes do not
+//! tell (code that was interrupted, assembly), all words of the frame are. `None` where the frames do not fit each other: then
+//! nothing is known of any of them.
+
+use crate::binary::GoBinary;
+use crate::binary::addr::{LoadBias, RuntimeAddr};
+use crate::binary::stack_map::StackMap;
+use crate::target::snapshot::Map;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// Most frames of a stack.
+const MOST_FRAMES: usize = 1 << 16;
+
+/// Words of a record of a deferred call or of a panic that lies on the stack.
+const RECORD_WORDS: u64 = 16;
+
+/// What is known of where a frame stands, by return address.
+struct Point {
+    /// From the stack pointer to the return address.
+    depth: u64,
+    /// `None` where all words may be pointers.
+    map: Option<StackMap>,
+    /// Its caller was interrupted somewhere, not at a call.
+    is_injected: bool,
+    /// Nothing called it.
+    is_outermost: bool,
+}
+
+/// Reads frames of one binary.
+pub(super) struct Frames<'b> {
+    binary: &'b GoBinary<'b>,
+    bias: LoadBias,
+    points: Map<Option<Rc<Point>>>,
+}
+
+/// The words of a stack from `start` up.
+pub(super) struct Words<'w> {
+    pub(super) start: u64,
+    pub(super) words: &'w [u64],
+}
+
+impl Words<'_> {
+    fn end(&self) -> u64 {
+        self.start + 8 * self.words.len() as u64
+    }
+
+    fn at(&self, address: u64) -> Option<u64> {
+        let place = address.checked_sub(self.start)? / 8;
+        self.words.get(usize::try_from(place).ok()?).copied()
+    }
+
+    fn range(&self, range: Range<u64>) -> impl Iterator<Item = u64> + '_ {
+        let from = range.start.saturating_sub(self.start).div_ceil(8) as usize;
+        let to = (range.end.saturating_sub(self.start) / 8) as usize;
+        self.words.get(from..to.min(self.words.len())).unwrap_or(&[]).iter().copied()
+    }
+}
+
+/// What was found on a stack.
+#[derive(Default)]
+struct Found {
+    live: Vec<u64>,
+    /// Variables that live if something points to them.
+    objects: Vec<Range<u64>>,
+}
+
+impl<'b> Frames<'b> {
+    pub(super) fn new(binary: &'b GoBinary<'b>, bias: LoadBias) -> Self {
+        Self { binary, bias, points: Map::default() }
+    }
+
+    /// The live words of the stack of a goroutine that goes on at `pc`, with its stack pointer at the start of `words`.
+    /// `records` are words of its `g`, which lead to deferred calls.
+    pub(super) fn live(&mut self, pc: u64, words: &Words<'_>, records: &[u64]) -> Option<Vec<u64>> {
+        let mut found = Found::default();
+        self.walk(pc, words, &mut found)?;
+        let Found { mut live, objects } = found;
+        let is_on_stack = |word: &u64| (words.start..words.end()).contains(word);
+        for record in records.iter().copied().filter(is_on_stack) {
+            live.extend(words.range(record..record.saturating_add(8 * RECORD_WORDS)));
+        }
+        let mut seen = vec![false; objects.len()];
+        let mut at = 0;
+        while let Some(&word) = live.get(at) {
+            at += 1;
+            if !is_on_stack(&word) {
+                continue;
+            }
+            for (object, seen) in objects.iter().zip(&mut seen) {
+                if object.contains(&word) && !std::mem::replace(seen, true) {
+                    live.extend(words.range(object.clone()));
+                }
+            }
+        }
+        Some(live)
+    }
+
+    fn walk(&mut self, pc: u64, words: &Words<'_>, found: &mut Found) -> Option<()> {
+        let (mut pc, mut sp) = (pc, words.start);
+        let mut is_interrupted = false;
+        for _ in 0..MOST_FRAMES {
+            let point = self.point(pc)?;
+            let returns = sp.checked_add(point.depth)?;
+            let argp = returns.checked_add(8)?;
+            if argp > words.end() {
+                return None;
+            }
+            // The caller's frame pointer is saved below the return address, where there is a frame.
+            let varp = if point.depth > 0 { returns.checked_sub(8)? } else { returns };
+            match &point.map {
+                Some(map) if !is_interrupted => map.collect(sp..varp, argp, words, found),
+                _ => found.live.extend(words.range(sp..returns)),
+            }
+            if point.is_outermost {
+                return Some(());
+            }
+            is_interrupted = point.is_injected;
+            (pc, sp) = (words.at(returns)?, argp);
+        }
+        None
+    }
+
+    fn point(&mut self, pc: u64) -> Option<Rc<Point>> {
+        let (binary, bias) = (self.binary, self.bias);
+        self.points.entry(pc).or_insert_with(|| point(binary, bias, pc).map(Rc::new)).clone()
+    }
+}
+
+fn point(binary: &GoBinary<'_>, bias: LoadBias, pc: u64) -> Option<Point> {
+    let (table, link) = (binary.pclntab().ok()?, bias.to_link(RuntimeAddr(pc)));
+    let name = table.name(&table.find_pc(link)?)?;
+    // They hold the arguments of a call that they make by registers of which no map tells.
+    let is_reflected = matches!(name, "reflect.makeFuncStub" | "reflect.methodValueCall");
+    Some(Point {
+        depth: table.stack_depth(link)?,
+        map: if is_reflected { None } else { table.stack_map(link) },
+        is_injected: matches!(name, "runtime.asyncPreempt" | "runtime.sigpanic"),
+        is_outermost: matches!(name, "runtime.goexit" | "runtime.rt0_go" | "runtime.mstart"),
+    })
+}
+
+impl StackMap {
+    /// Takes the live words of a frame whose locals are in `locals` and whose arguments begin at `argp`.
+    fn collect(&self, locals: Range<u64>, argp: u64, words: &Words<'_>, found: &mut Found) {
+        let at = |base: u64, offset: i32| base.wrapping_add_signed(i64::from(offset));
+        match &self.locals {
+            Some(places) => {
+                found.live.extend(places.iter().filter_map(|&place| words.at(at(locals.end, place))));
+            }
+            None => found.live.extend(words.range(locals.clone())),
+        }
+        match &self.args {
+            Some(places) => found.live.extend(places.iter().filter_map(|&place| words.at(at(argp, place)))),
+            None => found.live.extend(words.range(argp..argp.saturating_add(u64::from(self.args_size)))),
+        }
+        found.objects.extend(self.objects.iter().map(|object| {
+            let start = at(if object.offset < 0 { locals.end } else { argp }, object.offset);
+            start..start.saturating_add(u64::from(object.size))
+        }));
+    }
+}
