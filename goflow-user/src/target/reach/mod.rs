@@ -15,6 +15,7 @@
 mod mark;
 mod spans;
 mod stack;
+mod timers;
 
 pub use self::mark::Limits;
 
@@ -138,15 +139,9 @@ impl Reach {
         let spans = Spans::read(memory, reader.offsets(), global(Global::Mheap)?)?;
         let mut stands = stands(reader, memory, snapshot)?;
         let processors = processors(memory, global(Global::Allp)?)?;
-        let opaque = opaque(reader, memory, &stands, &processors, global(Global::Allm)?)?;
+        let opaque = opaque(reader, memory, &spans, &processors, global(Global::Allm)?)?;
         let mut marker = Marker::new(memory, &spans, &opaque, limits);
-        let timers = |marker: &mut Marker<'_>| {
-            for processor in &processors {
-                let timers = processor.saturating_add(u64::from(reader.offsets().p.timers));
-                marker.range(timers, timers.saturating_add(24));
-            }
-        };
-        timers(&mut marker);
+        timers::mark(memory, reader.offsets(), &processors, &mut marker)?;
         specials(reader, memory, &spans, &mut marker)?;
         let mut stacks = Stacks::new(reader, memory);
         // Package variables are of use to nobody while no goroutine goes on that could use them.
@@ -266,19 +261,18 @@ fn processors(memory: &dyn Memory, allp: u64) -> Result<Vec<u64>, ReachError> {
 }
 
 /// Objects of the runtime itself, in which there are words of what was there once (the processors' buffers), or that lead to
-/// goroutines which are reached by other ways if at all.
+/// goroutines which are reached by other ways if at all. What is larger than 512 bytes has a header in front of it from Go 1.22
+/// on, so it is the object that counts in which each lies.
 fn opaque(
     reader: &Reader<'_>,
     memory: &dyn Memory,
-    stands: &[Stand],
+    spans: &Spans,
     processors: &[u64],
     allm: u64,
 ) -> Result<Set, ReachError> {
-    let mut opaque: Set = processors.iter().copied().collect();
-    opaque.extend(reader.all_goroutines(memory)?);
-    opaque.extend(stands.iter().map(|stand| stand.raw.addr));
-    opaque.extend(reader.threads(memory, allm)?);
-    Ok(opaque)
+    let (goroutines, threads) = (reader.all_goroutines(memory)?, reader.threads(memory, allm)?);
+    let all = processors.iter().chain(&goroutines).chain(&threads);
+    Ok(all.filter_map(|&address| Some(spans.object(address)?.address)).collect())
 }
 
 /// The program's variables, without the table of semaphores, which leads to everything that is waited for.
@@ -382,12 +376,15 @@ struct Stacks<'r, 'b> {
     memory: &'r dyn Memory,
     frames: Frames<'b>,
     g_size: usize,
+    /// From the start of a `g` to `_panic` and `_defer`, which stand in front of `m` in every Go.
+    records: u64,
 }
 
 impl<'r, 'b> Stacks<'r, 'b> {
     fn new(reader: &Reader<'b>, memory: &'r dyn Memory) -> Self {
         let frames = Frames::new(reader.binary(), reader.bias());
-        Self { memory, frames, g_size: reader.offsets().g.size as usize }
+        let g = &reader.offsets().g;
+        Self { memory, frames, g_size: g.size as usize, records: u64::from(g.m.saturating_sub(16)) }
     }
 
     /// What a goroutine has on its stack and in its `g` is reached.
@@ -411,14 +408,14 @@ impl<'r, 'b> Stacks<'r, 'b> {
         /// Larger ones are looked at whole.
         const MOST: u64 = 16 << 20;
         let is_saved = matches!(raw.state, State::Waiting | State::Leaked | State::Syscall) && raw.has_stack();
-        let (stack, g) = (stack_in_use(raw), self.g_size as u64 / 8);
+        let stack = stack_in_use(raw);
         if !is_saved || stack.end - stack.start > MOST {
             return Ok(None);
         }
         let Some(words) = words(self.memory, stack.start, (stack.end - stack.start) / 8)? else {
             return Ok(None);
         };
-        let records = self::words(self.memory, raw.addr, g)?.unwrap_or_default();
+        let records = self::words(self.memory, raw.addr + self.records, 2)?.unwrap_or_default();
         Ok(self.frames.live(raw.pc, &Words { start: stack.start, words: &words }, &records))
     }
 }

@@ -74,7 +74,7 @@ impl<'b> Frames<'b> {
     }
 
     /// The live words of the stack of a goroutine that goes on at `pc`, with its stack pointer at the start of `words`.
-    /// `records` are words of its `g`, which lead to deferred calls.
+    /// `records` are its innermost panic and deferred call, where it has such.
     pub(super) fn live(&mut self, pc: u64, words: &Words<'_>, records: &[u64]) -> Option<Vec<u64>> {
         let mut found = Found::default();
         self.walk(pc, words, &mut found)?;
