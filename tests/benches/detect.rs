@@ -33,9 +33,8 @@ fn main() -> Result<()> {
         program = program.go(go);
     }
     let executable = program.build()?;
-    let is_wanted = |kernel: &Kernel| {
-        names.is_empty() || names.contains(&kernel.name) || names.contains(&kernel.class)
-    };
+    let is_wanted =
+        |kernel: &Kernel| names.is_empty() || names.contains(&kernel.name) || names.contains(&kernel.class);
     let kernels: Vec<Kernel> = Kernel::all()?.into_iter().filter(is_wanted).collect();
     let scores = run_all(&kernels, &executable)?;
     print(&kernels, &scores);
@@ -47,7 +46,10 @@ fn run_all(kernels: &[Kernel], executable: &Path) -> Result<BTreeMap<String, Sco
     let worker = || -> Result<()> {
         while let Some(kernel) = kernels.get(next.fetch_add(1, Ordering::Relaxed)) {
             let score = check(kernel, executable).with_context(|| kernel.name.clone())?;
-            scores.lock().map_err(|_| anyhow::anyhow!("a thread panicked"))?.insert(kernel.name.clone(), score);
+            scores
+                .lock()
+                .map_err(|_| anyhow::anyhow!("a thread panicked"))?
+                .insert(kernel.name.clone(), score);
         }
         Ok(())
     };
@@ -65,7 +67,8 @@ fn check(kernel: &Kernel, executable: &Path) -> Result<Score> {
     let target = Target::start(executable, &[&kernel.name])?;
     thread::sleep(SETTLED);
     let pid = target.pid().to_string();
-    let output = Command::new(goflow::binary()?).args(["check", "--pid", &pid, "--format", "json"]).output()?;
+    let output =
+        Command::new(goflow::binary()?).args(["check", "--pid", &pid, "--format", "json"]).output()?;
     ensure!(output.status.code() != Some(2), "{}", String::from_utf8_lossy(&output.stderr));
     kernel.score(&serde_json::from_slice(&output.stdout)?)
 }
@@ -90,10 +93,14 @@ fn print(kernels: &[Kernel], scores: &BTreeMap<String, Score>) {
             } else {
                 "other fault".to_owned()
             };
-            *confusion.entry((rule.clone(), confidence.clone())).or_default().entry(expected).or_default() += 1;
+            *confusion.entry((rule.clone(), confidence.clone())).or_default().entry(expected).or_default() +=
+                1;
         }
         if !kernel.is_correct() && score.found_after_ns.is_none() {
-            println!("  missed       {:30} {:22} expected {:?}, found {:?}", kernel.name, kernel.class, kernel.expect, score.rules);
+            println!(
+                "  missed       {:30} {:22} expected {:?}, found {:?}",
+                kernel.name, kernel.class, kernel.expect, score.rules
+            );
         }
         for alarm in &score.false_alarms {
             alarms += 1;
@@ -119,7 +126,10 @@ fn print(kernels: &[Kernel], scores: &BTreeMap<String, Score>) {
             times.last().copied().unwrap_or(0.0)
         );
     }
-    println!("\n  {:24} {:10} {:>10} {:>12} {:>10}", "rule", "confidence", "expected", "other fault", "correct");
+    println!(
+        "\n  {:24} {:10} {:>10} {:>12} {:>10}",
+        "rule", "confidence", "expected", "other fault", "correct"
+    );
     for ((rule, confidence), counts) in &confusion {
         let count = |what: &str| counts.get(what).copied().unwrap_or(0);
         println!(

@@ -53,7 +53,8 @@ impl Kernel {
     fn parse(name: &str, source: &str) -> Option<Self> {
         let label = |label| source.lines().find_map(|line| line.strip_prefix(label));
         let class = label("//goflow:class ")?.trim().to_owned();
-        let expect = label("//goflow:expect ").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        let expect =
+            label("//goflow:expect ").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
         let (mut stuck, mut here) = (BTreeMap::new(), BTreeSet::new());
         for (line, text) in (1..).zip(source.lines()) {
             if let Some((_, count)) = text.split_once("// stuck") {

@@ -6,6 +6,7 @@
 
 pub mod addr;
 pub mod buildinfo;
+pub mod critical;
 pub mod dwarf;
 pub mod elf;
 pub mod error;

@@ -60,7 +60,9 @@ impl Pclntab<'_> {
             args: bits(FUNCDATA_ARGS_POINTER_MAPS)
                 .map(|(_, places)| places.into_iter().map(|place| 8 * place).collect()),
             args_size: args_size.unwrap_or(0),
-            objects: self.funcdata(&record, FUNCDATA_STACK_OBJECTS).map_or_else(Vec::new, |at| self.objects(at)),
+            objects: self
+                .funcdata(&record, FUNCDATA_STACK_OBJECTS)
+                .map_or_else(Vec::new, |at| self.objects(at)),
         })
     }
 

@@ -198,9 +198,12 @@ fn of_process(args: &CheckArgs, pid: Pid) -> anyhow::Result<bool> {
         }
         let left = args.duration.saturating_sub(began.elapsed());
         // The last look is one at the end of the time.
-        thread::sleep(PACE.saturating_sub(took).max(took * (PART - 1)).min(left.max(Duration::from_millis(100))));
+        thread::sleep(
+            PACE.saturating_sub(took).max(took * (PART - 1)).min(left.max(Duration::from_millis(100))),
+        );
     }
-    let origin = Origin { pid: Some(pid.0), core: None, executable: &executable, bias, duration: began.elapsed() };
+    let origin =
+        Origin { pid: Some(pid.0), core: None, executable: &executable, bias, duration: began.elapsed() };
     report(args, &examination, &origin)
 }
 
@@ -261,7 +264,8 @@ fn report(args: &CheckArgs, examination: &Examination<'_>, origin: &Origin<'_>) 
     let process = examination.process().context("nothing was read")?;
     let binary = origin.executable.binary();
     // Of a core file it is not known when it was made.
-    let now = if origin.core.is_some() { MonotonicNs(0) } else { examination.last_look().unwrap_or_default() };
+    let now =
+        if origin.core.is_some() { MonotonicNs(0) } else { examination.last_look().unwrap_or_default() };
     let namer = Namer::new(binary, origin.bias, process, now);
     let mut findings: Vec<&Finding> = examination.findings().collect();
     findings.sort_by_key(|finding| std::cmp::Reverse((finding.confidence, finding.rule.severity)));
@@ -275,7 +279,8 @@ fn report(args: &CheckArgs, examination: &Examination<'_>, origin: &Origin<'_>) 
         started: examination.started(),
         looks: examination.looks(),
         duration_ns: origin.duration.as_nanos() as u64,
-        goroutines: process.goroutines().filter(|one| one.is_live() && one.system == Some(false)).count() as u64,
+        goroutines: process.goroutines().filter(|one| one.is_live() && one.system == Some(false)).count()
+            as u64,
         limits: examination.limits(),
         findings,
     };

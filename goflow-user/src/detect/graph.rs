@@ -36,10 +36,8 @@ impl Graph {
         let served = Served::of(process);
         let mut links: BTreeMap<Goid, Vec<Link>> = BTreeMap::new();
         for goroutine in process.goroutines().filter(|goroutine| goroutine.state == State::Waiting) {
-            let found: Vec<Link> = objects(goroutine)
-                .into_iter()
-                .flat_map(|object| served.links(goroutine, object))
-                .collect();
+            let found: Vec<Link> =
+                objects(goroutine).into_iter().flat_map(|object| served.links(goroutine, object)).collect();
             if !found.is_empty() {
                 links.insert(goroutine.goid, found);
             }

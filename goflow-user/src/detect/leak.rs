@@ -25,7 +25,11 @@ impl Detector for Leak {
         let mut places: BTreeMap<Vec<u64>, Vec<&Goroutine>> = BTreeMap::new();
         for goroutine in process.goroutines() {
             let is_stuck = goroutine.state == State::Waiting && goroutine.system == Some(false);
-            if is_stuck && is_stranded(goroutine) && !told.contains(&goroutine.goid) && !is_parked_on_purpose(goroutine) {
+            if is_stuck
+                && is_stranded(goroutine)
+                && !told.contains(&goroutine.goid)
+                && !is_parked_on_purpose(goroutine)
+            {
                 places.entry(place(goroutine)).or_default().push(goroutine);
             }
         }
@@ -52,8 +56,7 @@ fn finding(place: Vec<u64>, mut goroutines: Vec<&Goroutine>) -> Option<Finding> 
         let unreachable = goroutine.wait.as_ref().and_then(|wait| wait.unreachable.as_ref());
         unreachable.is_some_and(|one| one.is_proven)
     };
-    let confidence =
-        if goroutines.iter().all(is_proven) { Confidence::Proven } else { Confidence::Likely };
+    let confidence = if goroutines.iter().all(is_proven) { Confidence::Proven } else { Confidence::Likely };
     let first = *goroutines.first()?;
     let awaited = objects(first);
     let mut evidence = vec![Evidence::Waits(first.goid, awaited.clone())];

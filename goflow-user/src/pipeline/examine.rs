@@ -55,7 +55,15 @@ impl<'b> Examination<'b> {
         let (offsets, _) = binary.offsets()?;
         let mut model = Model::new(ModelLimits::default());
         model.started(pid, Runtime::of(binary, &offsets));
-        Ok(Self { reader, pid, model, detection: Detection::new(wanted), looks: 0, started: MonotonicNs(0), limits: BTreeSet::new() })
+        Ok(Self {
+            reader,
+            pid,
+            model,
+            detection: Detection::new(wanted),
+            looks: 0,
+            started: MonotonicNs(0),
+            limits: BTreeSet::new(),
+        })
     }
 
     /// Looks once more.
@@ -86,7 +94,12 @@ impl<'b> Examination<'b> {
                 Reach::default()
             }
         };
-        tracing::debug!(bytes = reach.bytes, objects = reach.objects, unreachable = reach.unreachable.len(), "look");
+        tracing::debug!(
+            bytes = reach.bytes,
+            objects = reach.objects,
+            unreachable = reach.unreachable.len(),
+            "look"
+        );
         let at = snapshot.started;
         self.model.reconcile(self.pid, &snapshot);
         self.model.learn(self.pid, &reach, at, moment == Moment::Still);

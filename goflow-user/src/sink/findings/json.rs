@@ -134,6 +134,8 @@ fn place(place: &Place) -> PlaceObject<'_> {
 fn object(object: &Object) -> ObjectObject {
     match object {
         Object::Channel(address) => ObjectObject { kind: "channel", address: Hex(address.0) },
-        Object::Sync(kind, address) => ObjectObject { kind: words::primitive(*kind), address: Hex(address.0) },
+        Object::Sync(kind, address) => {
+            ObjectObject { kind: words::primitive(*kind), address: Hex(address.0) }
+        }
     }
 }

@@ -125,7 +125,9 @@ impl<'a> Namer<'a> {
                 "goroutine {} waits for nothing that exists: a nil channel, or a select without a case",
                 goid.0
             ),
-            Evidence::Alike(count) => format!("{count} goroutines from the same place wait at the same place"),
+            Evidence::Alike(count) => {
+                format!("{count} goroutines from the same place wait at the same place")
+            }
             Evidence::Orphaned(object) => format!(
                 "nobody holds {}: who locked it has returned or ended without unlocking it",
                 self.object(*object)
@@ -171,11 +173,8 @@ impl<'a> Namer<'a> {
 
     fn holds(&self, hold: &Hold) -> String {
         let taken = self.frames(hold.taken_at);
-        let mut text = format!(
-            "goroutine {} holds {}",
-            hold.goid.0,
-            self.object(Object::Sync(hold.kind, hold.address))
-        );
+        let mut text =
+            format!("goroutine {} holds {}", hold.goid.0, self.object(Object::Sync(hold.kind, hold.address)));
         if hold.is_shared {
             text.push_str(" for reading");
         }
@@ -196,7 +195,11 @@ impl<'a> Namer<'a> {
                     Some((cap, Some((len, _)))) => format!(", with {len} of {cap} values"),
                     _ => String::new(),
                 };
-                format!("the channel{} {:#x}{buffer}", elem.map_or_else(String::new, |elem| format!(" of {elem}")), address.0)
+                format!(
+                    "the channel{} {:#x}{buffer}",
+                    elem.map_or_else(String::new, |elem| format!(" of {elem}")),
+                    address.0
+                )
             }
             Object::Sync(kind, address) => format!("the {} {address}", words::primitive(kind)),
         }
@@ -217,11 +220,58 @@ fn place(frame: &Frame<'_>) -> Place {
 
 /// First elements of the import paths of Go's standard library (`go list std`).
 const STANDARD: [&str; 52] = [
-    "archive", "bufio", "bytes", "cmp", "compress", "container", "context", "crypto", "database", "debug", "embed",
-    "encoding", "errors", "expvar", "flag", "fmt", "go", "hash", "html", "image", "index", "internal", "io", "iter",
-    "log", "maps", "math", "mime", "net", "os", "path", "plugin", "reflect", "regexp", "runtime", "slices", "sort",
-    "strconv", "strings", "structs", "sync", "syscall", "testing", "text", "time", "unicode", "unique", "unsafe",
-    "vendor", "weak", "arena", "simd",
+    "archive",
+    "bufio",
+    "bytes",
+    "cmp",
+    "compress",
+    "container",
+    "context",
+    "crypto",
+    "database",
+    "debug",
+    "embed",
+    "encoding",
+    "errors",
+    "expvar",
+    "flag",
+    "fmt",
+    "go",
+    "hash",
+    "html",
+    "image",
+    "index",
+    "internal",
+    "io",
+    "iter",
+    "log",
+    "maps",
+    "math",
+    "mime",
+    "net",
+    "os",
+    "path",
+    "plugin",
+    "reflect",
+    "regexp",
+    "runtime",
+    "slices",
+    "sort",
+    "strconv",
+    "strings",
+    "structs",
+    "sync",
+    "syscall",
+    "testing",
+    "text",
+    "time",
+    "unicode",
+    "unique",
+    "unsafe",
+    "vendor",
+    "weak",
+    "arena",
+    "simd",
 ];
 
 fn is_standard(place: &Place) -> bool {

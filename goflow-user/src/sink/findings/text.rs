@@ -2,8 +2,8 @@
 
 use super::{Described, Report, spot};
 use crate::detect::Severity;
-use crate::sink::printable::printable;
 use crate::sink::pretty::layout::{counted, span};
+use crate::sink::printable::printable;
 use anstyle::{AnsiColor, Style};
 use std::io::{self, Write};
 

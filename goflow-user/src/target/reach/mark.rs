@@ -151,7 +151,9 @@ pub(super) fn lead(
     let (mut seen, mut found) = (Set::default(), BTreeSet::new());
     let (mut todo, mut buffer) = (Vec::new(), vec![0; PIECE as usize]);
     let mut follow = |word: u64, todo: &mut Vec<(u64, u64)>| {
-        let Some(object) = spans.object(word).filter(|object| !opaque.contains(&object.address)) else { return };
+        let Some(object) = spans.object(word).filter(|object| !opaque.contains(&object.address)) else {
+            return;
+        };
         if seen.len() >= most || !seen.insert(object.address) {
             return;
         }

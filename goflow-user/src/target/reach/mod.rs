@@ -12,6 +12,7 @@
 //! read: a pointer can move from where the look has not been to where it was. What nobody can reach stays so, hence whoever
 //! acts on this looks twice: a goroutine that is found in both is found.
 
+mod holds;
 mod mark;
 mod spans;
 mod stack;
@@ -27,10 +28,14 @@ use super::memory::{Memory, MemoryError, read_each};
 use super::snapshot::reader::Reader;
 use super::snapshot::{Blocked, BlockedOn, Goroutine, Map, Raw, Reason, Set, Slot, Snapshot, State};
 use crate::binary::addr::{LinkAddr, RuntimeAddr};
+use crate::binary::critical::Sections;
 use crate::binary::globals::{Global, GlobalError};
 use crate::binary::read::u64_at;
 use std::ops::Range;
 use thiserror::Error;
+
+/// Most bytes of a stack whose frames are looked at; a larger one is looked at whole.
+const MOST_STACK: u64 = 16 << 20;
 
 /// Most specials of objects that are read.
 const MOST_SPECIALS: usize = 1 << 20;
@@ -135,7 +140,8 @@ impl Reach {
         snapshot: &Snapshot,
         limits: Limits,
     ) -> Result<Self, ReachError> {
-        let global = |global| Ok::<_, GlobalError>(reader.bias().to_runtime(reader.binary().global(global)?).0);
+        let global =
+            |global| Ok::<_, GlobalError>(reader.bias().to_runtime(reader.binary().global(global)?).0);
         let spans = Spans::read(memory, reader.offsets(), global(Global::Mheap)?)?;
         let mut stands = stands(reader, memory, snapshot)?;
         let processors = processors(memory, global(Global::Allp)?)?;
@@ -155,19 +161,15 @@ impl Reach {
             settle(&mut marker, &mut stands, &mut stacks, |_| true)?;
         }
         let (bytes, objects) = (marker.bytes, marker.objects);
+        let holds = self::held(&mut stacks, reader, snapshot, &stands)?;
         let stranded = still(reader, memory, stands)?;
         let unreachable = lead(&mut stacks, &spans, &opaque, &stranded)?;
-        let holds = Vec::new();
         Ok(Self { unreachable, is_asleep, holds, bytes, objects })
     }
 }
 
 /// Every goroutine as it is now. One that is not in the snapshot, or no longer where it was there, goes on.
-fn stands(
-    reader: &Reader<'_>,
-    memory: &dyn Memory,
-    snapshot: &Snapshot,
-) -> Result<Vec<Stand>, ReachError> {
+fn stands(reader: &Reader<'_>, memory: &dyn Memory, snapshot: &Snapshot) -> Result<Vec<Stand>, ReachError> {
     let known: Map<&Goroutine> = snapshot.goroutines.iter().map(|one| (one.addr.0, one)).collect();
     let addresses = reader.all_goroutines(memory)?;
     let mut stands = Vec::with_capacity(snapshot.goroutines.len());
@@ -405,11 +407,10 @@ impl<'r, 'b> Stacks<'r, 'b> {
 
     /// The live words on its stack; `None` where it is not known which those are.
     fn live(&mut self, raw: &Raw) -> Result<Option<Vec<u64>>, ReachError> {
-        /// Larger ones are looked at whole.
-        const MOST: u64 = 16 << 20;
-        let is_saved = matches!(raw.state, State::Waiting | State::Leaked | State::Syscall) && raw.has_stack();
+        let is_saved =
+            matches!(raw.state, State::Waiting | State::Leaked | State::Syscall) && raw.has_stack();
         let stack = stack_in_use(raw);
-        if !is_saved || stack.end - stack.start > MOST {
+        if !is_saved || stack.end - stack.start > MOST_STACK {
             return Ok(None);
         }
         let Some(words) = words(self.memory, stack.start, (stack.end - stack.start) / 8)? else {
@@ -432,8 +433,38 @@ fn stack_in_use(raw: &Raw) -> Range<u64> {
     if is_saved { raw.sp..hi } else { lo..hi }
 }
 
+/// Who of those that are parked may hold a lock that somebody waits for.
+fn held(
+    stacks: &mut Stacks<'_, '_>,
+    reader: &Reader<'_>,
+    snapshot: &Snapshot,
+    stands: &[Stand],
+) -> Result<Vec<Hold>, ReachError> {
+    let awaited = holds::Awaited::of(snapshot);
+    let mut all = Vec::new();
+    if awaited.is_empty() {
+        return Ok(all);
+    }
+    let mut sections = Sections::new(reader.binary());
+    for Stand { raw, .. } in stands {
+        let is_parked =
+            matches!(raw.state, State::Waiting | State::Leaked | State::Syscall) && raw.has_stack();
+        if is_parked {
+            let words = holds::stack_of(stacks.memory, raw)?;
+            let stack = Words { start: raw.sp, words: &words };
+            let with = (&mut stacks.frames, &mut sections, reader.bias());
+            all.extend(holds::of(stacks.memory, with, raw, &stack, &awaited)?);
+        }
+    }
+    Ok(all)
+}
+
 /// Those of the unreachable that have not moved since.
-fn still(reader: &Reader<'_>, memory: &dyn Memory, stands: Vec<Stand>) -> Result<Vec<(Raw, Vec<u64>)>, ReachError> {
+fn still(
+    reader: &Reader<'_>,
+    memory: &dyn Memory,
+    stands: Vec<Stand>,
+) -> Result<Vec<(Raw, Vec<u64>)>, ReachError> {
     let unreachable: Vec<(Raw, Vec<u64>)> = stands
         .into_iter()
         .filter(|stand| !stand.is_live)
@@ -449,7 +480,8 @@ fn still(reader: &Reader<'_>, memory: &dyn Memory, stands: Vec<Stand>) -> Result
         let slot = bytes.map(|bytes| Raw::decode(addresses[index], bytes, g));
         has_stayed[index] = matches!(slot, Some(Slot::Live(now)) if unreachable[index].0.still(&now));
     })?;
-    let mut stayed: Vec<_> = unreachable.into_iter().zip(has_stayed).filter(|(_, has)| *has).map(|(one, _)| one).collect();
+    let mut stayed: Vec<_> =
+        unreachable.into_iter().zip(has_stayed).filter(|(_, has)| *has).map(|(one, _)| one).collect();
     stayed.sort_by_key(|(raw, _)| raw.goid);
     Ok(stayed)
 }

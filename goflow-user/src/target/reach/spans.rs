@@ -174,13 +174,24 @@ mod tests {
             assert_eq!(object(0xc00_0000 + 8191), None, "what is left at the end");
             assert_eq!(object(0xc00_2000), None, "a page between");
             assert_eq!(object(0xc00_7fff), Some((0xc00_4000, 16384, 170)));
-            assert_eq!((object(0xc00_8000), object(0), object(u64::MAX), object(0xbff_ffff)), (None, None, None, None));
+            assert_eq!(
+                (object(0xc00_8000), object(0), object(u64::MAX), object(0xbff_ffff)),
+                (None, None, None, None)
+            );
         }
     }
 
     #[test]
     fn what_makes_no_sense_holds_no_objects() {
-        let layout = Mspan { size: 56, start_addr: 0, npages: 8, elemsize: 16, spanclass: 24, state: 25, specials: 32 };
+        let layout = Mspan {
+            size: 56,
+            start_addr: 0,
+            npages: 8,
+            elemsize: 16,
+            spanclass: 24,
+            state: 25,
+            specials: 32,
+        };
         let bytes = |start: u64, pages: u64, elem: u64, state: u8| {
             let mut bytes = [0; 56];
             bytes[..8].copy_from_slice(&start.to_le_bytes());

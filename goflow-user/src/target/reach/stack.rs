@@ -53,11 +53,22 @@ impl Words<'_> {
         self.words.get(usize::try_from(place).ok()?).copied()
     }
 
-    fn range(&self, range: Range<u64>) -> impl Iterator<Item = u64> + '_ {
+    pub(super) fn range(&self, range: Range<u64>) -> impl Iterator<Item = u64> + '_ {
         let from = range.start.saturating_sub(self.start).div_ceil(8) as usize;
         let to = (range.end.saturating_sub(self.start) / 8) as usize;
         self.words.get(from..to.min(self.words.len())).unwrap_or(&[]).iter().copied()
     }
+}
+
+/// A frame on a stack.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FrameAt {
+    /// Where its function goes on.
+    pub(super) pc: u64,
+    /// Its lowest word.
+    pub(super) sp: u64,
+    /// What is above its return address.
+    pub(super) argp: u64,
 }
 
 /// What was found on a stack.
@@ -97,6 +108,21 @@ impl<'b> Frames<'b> {
             }
         }
         Some(live)
+    }
+
+    /// The frames of a goroutine that goes on at `pc`, innermost first, as far as they fit each other.
+    pub(super) fn frames(&mut self, pc: u64, words: &Words<'_>) -> Vec<FrameAt> {
+        let (mut pc, mut sp, mut frames) = (pc, words.start, Vec::new());
+        while let Some(point) = self.point(pc).filter(|_| frames.len() < MOST_FRAMES) {
+            let argp = sp.saturating_add(point.depth).saturating_add(8);
+            if argp > words.end() {
+                break;
+            }
+            frames.push(FrameAt { pc, sp, argp });
+            let Some(caller) = words.at(argp - 8).filter(|_| !point.is_outermost) else { break };
+            (pc, sp) = (caller, argp);
+        }
+        frames
     }
 
     fn walk(&mut self, pc: u64, words: &Words<'_>, found: &mut Found) -> Option<()> {

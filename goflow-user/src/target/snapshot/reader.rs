@@ -307,7 +307,11 @@ struct Session<'m> {
 }
 
 /// `len` words from `at` on; `None` when not all are mapped.
-pub(in crate::target) fn words(memory: &dyn Memory, at: u64, len: u64) -> Result<Option<Vec<u64>>, MemoryError> {
+pub(in crate::target) fn words(
+    memory: &dyn Memory,
+    at: u64,
+    len: u64,
+) -> Result<Option<Vec<u64>>, MemoryError> {
     const PIECE: u64 = 1 << 17;
     let mut words = Vec::new();
     let mut bytes = Vec::new();

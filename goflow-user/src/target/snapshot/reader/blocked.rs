@@ -64,7 +64,11 @@ impl Reader<'_> {
             Reason::Select => {
                 let blocked = cases(session, own, None);
                 // Every case is of a nil channel where it stands in no queue at all (`selectgo` in src/runtime/select.go).
-                if blocked.is_empty() && raw.waiting != 0 { Err("it is in the queue of no channel") } else { Ok(blocked) }
+                if blocked.is_empty() && raw.waiting != 0 {
+                    Err("it is in the queue of no channel")
+                } else {
+                    Ok(blocked)
+                }
             }
             Reason::EmptySelect => Ok(Few::default()),
             Reason::Other => Ok(cases(session, own, None)),

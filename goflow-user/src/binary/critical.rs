@@ -1,0 +1,494 @@
+//! Which locks a function holds while a call that it made is under way.
+//!
+//! In: a return address. Out: the `Lock` calls that some way through the function leads over to that call, without an `Unlock` in
+//! between. Go's mutexes do not know who holds them, and the quick half of `Lock` is inlined; so this reads the machine code
+//! between the two, and the inline tables tell which atomic instructions belong to them. What a function that is called takes or
+//! gives back counts too. Not seen: locks behind an interface, and those that are taken by a function that is passed around.
+//! Everything is bounded, and what cannot be decoded holds nothing.
+
+use super::GoBinary;
+use super::addr::LinkAddr;
+use super::frame::Frame;
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Most bytes of a body that are decoded.
+const LONGEST_BODY: usize = 1 << 18;
+
+/// Most places in a function that take a lock.
+const MOST_SITES: usize = 64;
+
+/// How deep calls are followed for what they take and give back.
+const DEPTH: u32 = 3;
+
+/// What kind of lock, and how it is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lock {
+    /// A `sync.Mutex`.
+    Mutex,
+    /// A `sync.RWMutex`, alone.
+    Write,
+    /// A `sync.RWMutex`, with others that read.
+    Read,
+}
+
+/// Where a lock is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LockPlace {
+    /// A package variable.
+    Variable(LinkAddr),
+    /// So many bytes behind a pointer that the function has.
+    Behind(i64),
+}
+
+/// A lock that is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// What kind.
+    pub lock: Lock,
+    /// Where it is.
+    pub place: LockPlace,
+    /// The instruction that took it, or that called what did.
+    pub taken_at: LinkAddr,
+}
+
+/// What an instruction does to locks.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Take(usize),
+    Release(Lock, LockPlace),
+    ReleaseAll,
+    Call(LinkAddr),
+}
+
+/// A function, read.
+#[derive(Default)]
+struct Body {
+    instructions: Vec<Instruction>,
+    /// By instruction.
+    events: HashMap<usize, Event>,
+    sites: Vec<Held>,
+    /// Kinds of locks that a deferred call gives back.
+    deferred: Vec<Lock>,
+}
+
+/// What calling a function does to locks.
+#[derive(Clone, Default)]
+struct Effect {
+    takes: Vec<(Lock, LockPlace)>,
+    releases: Vec<Lock>,
+}
+
+/// Reads functions of one binary, each once.
+pub struct Sections<'b> {
+    binary: &'b GoBinary<'b>,
+    /// From a `sync.RWMutex` to the word that readers are counted in.
+    reader_count: i64,
+    bodies: HashMap<LinkAddr, Option<Rc<Body>>>,
+    effects: HashMap<LinkAddr, Effect>,
+    held: HashMap<LinkAddr, Rc<[Held]>>,
+}
+
+impl<'b> Sections<'b> {
+    /// For `binary`.
+    #[must_use]
+    pub fn new(binary: &'b GoBinary<'b>) -> Self {
+        let offsets = binary.offsets().ok();
+        let rw_mutex = offsets.and_then(|(offsets, _)| offsets.rw_mutex);
+        Self {
+            binary,
+            reader_count: rw_mutex.map_or(16, |rw_mutex| i64::from(rw_mutex.reader_count)),
+            bodies: HashMap::new(),
+            effects: HashMap::new(),
+            held: HashMap::new(),
+        }
+    }
+
+    /// The locks that the function holds which made the call that returns to `pc`.
+    pub fn held_at(&mut self, pc: LinkAddr) -> Rc<[Held]> {
+        if let Some(held) = self.held.get(&pc) {
+            return Rc::clone(held);
+        }
+        let held: Rc<[Held]> = self.find(pc).unwrap_or_default().into();
+        self.held.insert(pc, Rc::clone(&held));
+        held
+    }
+
+    fn find(&mut self, pc: LinkAddr) -> Option<Vec<Held>> {
+        let binary: &'b GoBinary<'b> = self.binary;
+        let entry = self.entry(LinkAddr(pc.0.checked_sub(1)?))?;
+        let frames = binary.frames_of_call(pc);
+        if frames.last().is_none_or(Frame::is_of_sync) {
+            return None;
+        }
+        let body = self.body(entry)?;
+        let call = body.instructions.iter().position(|instruction| instruction.next_ip() == pc.0)?;
+        let held = *self.flow(&body, DEPTH).get(call)?;
+        // The lock that is being waited for just now was not taken, although the quick half of taking it is behind.
+        let is_under_way =
+            |site: &Held| lock_of(&frames).is_some() && same_call(&binary.frames(site.taken_at), &frames);
+        let sites =
+            body.sites.iter().enumerate().filter(|(n, _)| held & (1 << n) != 0).map(|(_, site)| *site);
+        Some(sites.filter(|site| !is_under_way(site)).collect())
+    }
+
+    fn entry(&self, pc: LinkAddr) -> Option<LinkAddr> {
+        let table = self.binary.pclntab().ok()?;
+        Some(table.range(&table.find_pc(pc)?)?.start)
+    }
+
+    fn body(&mut self, entry: LinkAddr) -> Option<Rc<Body>> {
+        if let Some(body) = self.bodies.get(&entry) {
+            return body.clone();
+        }
+        let body = self.read(entry).map(Rc::new);
+        self.bodies.insert(entry, body.clone());
+        body
+    }
+
+    fn read(&self, entry: LinkAddr) -> Option<Body> {
+        let table = self.binary.pclntab().ok()?;
+        let record = table.find_pc(entry)?;
+        let (range, name) = (table.range(&record)?, table.name(&record)?);
+        let code = self.binary.code(&range)?;
+        let code = code.get(..LONGEST_BODY).unwrap_or(code);
+        let decoder = Decoder::with_ip(64, code, range.start.0, DecoderOptions::NONE);
+        let mut body = Body { instructions: decoder.into_iter().collect(), ..Body::default() };
+        for at in 0..body.instructions.len() {
+            let instruction = body.instructions[at];
+            if instruction.is_invalid() {
+                return None;
+            }
+            if let Some(event) = self.event(&mut body, at) {
+                body.events.insert(at, event);
+            }
+            if let Some(closure) = taken_code(&instruction).filter(|target| !range.contains(target)) {
+                self.note_deferred(&mut body, name, closure);
+            }
+        }
+        Some(body)
+    }
+
+    /// A function of this one's own that gives locks back is deferred, or goes on by itself: at the end of this one nothing says
+    /// any more that it has them.
+    fn note_deferred(&self, body: &mut Body, name: &str, closure: LinkAddr) {
+        let table = self.binary.pclntab().ok();
+        let record = table.and_then(|table| Some((table, table.find_pc(closure)?)));
+        let Some((table, record)) = record else { return };
+        let is_own = table.name(&record).is_some_and(|other| other.starts_with(name) && other != name);
+        let Some(range) = table.range(&record).filter(|range| is_own && range.start == closure) else {
+            return;
+        };
+        let Some(code) = self.binary.code(&range) else { return };
+        let decoder = Decoder::with_ip(64, code, range.start.0, DecoderOptions::NONE);
+        for instruction in decoder {
+            let called = self.callee(&instruction);
+            let released = match called {
+                Some(callee) => self.name(callee).and_then(released_by),
+                None => released_in(&self.binary.frames(LinkAddr(instruction.ip()))),
+            };
+            body.deferred.extend(released);
+        }
+    }
+
+    fn name(&self, entry: LinkAddr) -> Option<&'b str> {
+        let binary: &'b GoBinary<'b> = self.binary;
+        let table = binary.pclntab().ok()?;
+        table.name(&table.find_pc(entry)?)
+    }
+
+    fn callee(&self, instruction: &Instruction) -> Option<LinkAddr> {
+        let is_direct = instruction.op0_kind() == OpKind::NearBranch64;
+        (instruction.mnemonic() == Mnemonic::Call && is_direct)
+            .then(|| LinkAddr(instruction.near_branch_target()))
+    }
+
+    fn event(&self, body: &mut Body, at: usize) -> Option<Event> {
+        let instruction = body.instructions[at];
+        if let Some(callee) = self.callee(&instruction) {
+            let name = self.name(callee)?;
+            let place = argument(&body.instructions, at);
+            if let Some(lock) = taken_by(name) {
+                return take(body, lock, place, instruction.ip());
+            }
+            if let Some(lock) = released_by(name) {
+                return Some(Event::Release(lock, place));
+            }
+            if name == "runtime.deferreturn" {
+                return Some(Event::ReleaseAll);
+            }
+            let frame = Frame { function: name, file: None, line: None, inlined: false, wrapper: false };
+            let is_runtime =
+                matches!(frame.package().split('/').next(), Some("runtime" | "internal" | "sync"));
+            return (!is_runtime).then_some(Event::Call(callee));
+        }
+        if !instruction.has_lock_prefix() {
+            return None;
+        }
+        let belongs_to = |of: fn(&[Frame<'_>]) -> Option<Lock>| self.around(&body.instructions, at, of);
+        let place = |lock| {
+            let place = operand(&body.instructions, at);
+            let back = if lock == Lock::Read { self.reader_count } else { 0 };
+            match place {
+                LockPlace::Variable(link) => LockPlace::Variable(LinkAddr(link.0.wrapping_sub(back as u64))),
+                LockPlace::Behind(offset) => LockPlace::Behind(offset - back),
+            }
+        };
+        if let Some(lock) = belongs_to(lock_of) {
+            let place = place(lock);
+            return take(body, lock, place, instruction.ip());
+        }
+        belongs_to(released_in).map(|lock| Event::Release(lock, place(lock)))
+    }
+
+    /// Which inlined call an atomic instruction belongs to: the compiler gives it the line of the call itself from Go 1.27 on, but
+    /// those that look at its result that of the function that was inlined.
+    fn around(
+        &self,
+        instructions: &[Instruction],
+        at: usize,
+        of: fn(&[Frame<'_>]) -> Option<Lock>,
+    ) -> Option<Lock> {
+        const NEAR: usize = 5;
+        for instruction in instructions[at..].iter().take(NEAR) {
+            if let Some(lock) = of(&self.binary.frames(LinkAddr(instruction.ip()))) {
+                return Some(lock);
+            }
+            if instruction.flow_control() != FlowControl::Next {
+                break;
+            }
+        }
+        None
+    }
+
+    /// Which of its sites a function may hold in front of each instruction, a bit for each.
+    fn flow(&mut self, body: &Body, depth: u32) -> Vec<u64> {
+        self.run(body, depth).0
+    }
+
+    fn run(&mut self, body: &Body, depth: u32) -> (Vec<u64>, Effect) {
+        let by_address: HashMap<u64, usize> =
+            body.instructions.iter().enumerate().map(|(at, instruction)| (instruction.ip(), at)).collect();
+        let starts = block_starts(body, &by_address);
+        let (mut before, mut known) =
+            (vec![0; body.instructions.len()], vec![false; body.instructions.len()]);
+        let mut effect = Effect::default();
+        let mut todo = vec![(0, 0_u64)];
+        while let Some((at, held)) = todo.pop() {
+            let Some(instruction) = body.instructions.get(at) else { continue };
+            if known[at] && before[at] | held == before[at] {
+                continue;
+            }
+            (known[at], before[at]) = (true, before[at] | held);
+            let held = self.after(body, at, before[at], depth, &mut effect);
+            match instruction.flow_control() {
+                FlowControl::Return => {
+                    let kept = body
+                        .sites
+                        .iter()
+                        .enumerate()
+                        .filter(|(n, site)| held & (1 << n) != 0 && !body.deferred.contains(&site.lock));
+                    for (_, site) in kept {
+                        if !effect.takes.contains(&(site.lock, site.place)) {
+                            effect.takes.push((site.lock, site.place));
+                        }
+                    }
+                }
+                FlowControl::UnconditionalBranch => {
+                    todo.extend(target(instruction, &by_address).map(|at| (at, held)))
+                }
+                FlowControl::ConditionalBranch => {
+                    todo.extend(target(instruction, &by_address).map(|at| (at, held)));
+                    todo.push((at + 1, held));
+                }
+                // A switch: any block may be next.
+                FlowControl::IndirectBranch => todo.extend(starts.iter().map(|&at| (at, held))),
+                FlowControl::Exception | FlowControl::Interrupt => {}
+                FlowControl::Next
+                | FlowControl::Call
+                | FlowControl::IndirectCall
+                | FlowControl::XbeginXabortXend => {
+                    todo.push((at + 1, held));
+                }
+            }
+        }
+        (before, effect)
+    }
+
+    fn after(&mut self, body: &Body, at: usize, held: u64, depth: u32, effect: &mut Effect) -> u64 {
+        match body.events.get(&at) {
+            None => held,
+            Some(Event::Take(site)) => held | 1 << site,
+            Some(Event::ReleaseAll) => 0,
+            Some(&Event::Release(lock, place)) => release(body, held, lock, Some(place), effect),
+            Some(&Event::Call(callee)) => {
+                let Effect { takes, releases } = self.effect(callee, depth);
+                let mut held = held;
+                for lock in releases {
+                    held = release(body, held, lock, None, effect);
+                }
+                // Whatever it takes and keeps, this one has from there on: at the places that it has itself for such.
+                for (lock, place) in takes {
+                    let is_same = |site: &Held| (site.lock, site.place) == (lock, place);
+                    if let Some(n) = body.sites.iter().position(is_same) {
+                        held |= 1 << n;
+                    }
+                }
+                held
+            }
+        }
+    }
+
+    fn effect(&mut self, callee: LinkAddr, depth: u32) -> Effect {
+        if let Some(effect) = self.effects.get(&callee) {
+            return effect.clone();
+        }
+        if depth == 0 {
+            return Effect::default();
+        }
+        // One that calls itself is taken to do nothing there.
+        self.effects.insert(callee, Effect::default());
+        let effect = self.body(callee).map(|body| self.run(&body, depth - 1).1).unwrap_or_default();
+        self.effects.insert(callee, effect.clone());
+        effect
+    }
+}
+
+/// What a function gives back that it holds, or that its caller does.
+fn release(body: &Body, held: u64, lock: Lock, place: Option<LockPlace>, effect: &mut Effect) -> u64 {
+    let of = |is: &dyn Fn(&Held) -> bool| {
+        let sites = body.sites.iter().enumerate().filter(|(_, site)| site.lock == lock && is(site));
+        sites.fold(0, |bits, (n, _)| bits | 1 << n) & held
+    };
+    let (exact, all) = (of(&|site| Some(site.place) == place), of(&|_| true));
+    if all == 0 && !effect.releases.contains(&lock) {
+        effect.releases.push(lock);
+    }
+    held & !if exact == 0 { all } else { exact }
+}
+
+fn take(body: &mut Body, lock: Lock, place: LockPlace, at: u64) -> Option<Event> {
+    if body.sites.len() >= MOST_SITES {
+        return None;
+    }
+    body.sites.push(Held { lock, place, taken_at: LinkAddr(at) });
+    Some(Event::Take(body.sites.len() - 1))
+}
+
+fn target(instruction: &Instruction, by_address: &HashMap<u64, usize>) -> Option<usize> {
+    (instruction.op0_kind() == OpKind::NearBranch64)
+        .then(|| by_address.get(&instruction.near_branch_target()).copied())
+        .flatten()
+}
+
+/// Where something else jumps to, or nothing falls through to.
+fn block_starts(body: &Body, by_address: &HashMap<u64, usize>) -> Vec<usize> {
+    let has_switch = body.instructions.iter().any(|one| one.flow_control() == FlowControl::IndirectBranch);
+    if !has_switch {
+        return Vec::new();
+    }
+    let ends = |one: &Instruction| {
+        matches!(
+            one.flow_control(),
+            FlowControl::UnconditionalBranch | FlowControl::Return | FlowControl::IndirectBranch
+        )
+    };
+    let mut starts: Vec<usize> =
+        body.instructions.iter().enumerate().filter(|(_, one)| ends(one)).map(|(at, _)| at + 1).collect();
+    starts.extend(body.instructions.iter().filter_map(|one| target(one, by_address)));
+    starts.sort_unstable();
+    starts.dedup();
+    starts
+}
+
+/// The address of code that an instruction takes.
+fn taken_code(instruction: &Instruction) -> Option<LinkAddr> {
+    (instruction.mnemonic() == Mnemonic::Lea && instruction.is_ip_rel_memory_operand())
+        .then(|| LinkAddr(instruction.ip_rel_memory_address()))
+}
+
+/// The place that the memory operand of the instruction at `at` is.
+fn operand(instructions: &[Instruction], at: usize) -> LockPlace {
+    let instruction = &instructions[at];
+    if instruction.is_ip_rel_memory_operand() {
+        return LockPlace::Variable(LinkAddr(instruction.ip_rel_memory_address()));
+    }
+    let offset = (instruction.memory_displacement64()).cast_signed();
+    behind(instructions, at, instruction.memory_base(), offset)
+}
+
+/// The place that the first argument of the call at `at` points to.
+fn argument(instructions: &[Instruction], at: usize) -> LockPlace {
+    behind(instructions, at, Register::RAX, 0)
+}
+
+/// The place so many bytes behind what a register holds, as far as the instructions just in front tell.
+fn behind(instructions: &[Instruction], at: usize, register: Register, offset: i64) -> LockPlace {
+    const NEAR: usize = 12;
+    let (mut register, mut offset) = (register.full_register(), offset);
+    for instruction in instructions[..at].iter().rev().take(NEAR) {
+        let is_write = instruction.op0_kind() == OpKind::Register
+            && instruction.op0_register().full_register() == register;
+        if instruction.flow_control() != FlowControl::Next
+            && instruction.flow_control() != FlowControl::ConditionalBranch
+        {
+            break;
+        }
+        if !is_write {
+            continue;
+        }
+        match instruction.mnemonic() {
+            Mnemonic::Lea if instruction.is_ip_rel_memory_operand() => {
+                let address = instruction.ip_rel_memory_address().wrapping_add_signed(offset);
+                return LockPlace::Variable(LinkAddr(address));
+            }
+            Mnemonic::Lea if instruction.memory_index() == Register::None => {
+                offset = offset.wrapping_add(instruction.memory_displacement64().cast_signed());
+                register = instruction.memory_base().full_register();
+            }
+            Mnemonic::Mov if instruction.op1_kind() == OpKind::Register => {
+                register = instruction.op1_register().full_register();
+            }
+            _ => break,
+        }
+    }
+    // The stack pointer is no pointer of the program's.
+    LockPlace::Behind(if register == Register::RSP { 0 } else { offset })
+}
+
+/// What an inlined call takes, that the innermost frames are of.
+fn lock_of(frames: &[Frame<'_>]) -> Option<Lock> {
+    frames.iter().find_map(|frame| taken_by(frame.function))
+}
+
+fn released_in(frames: &[Frame<'_>]) -> Option<Lock> {
+    frames.iter().find_map(|frame| released_by(frame.function))
+}
+
+fn taken_by(function: &str) -> Option<Lock> {
+    match function {
+        "sync.(*Mutex).Lock" | "internal/sync.(*Mutex).Lock" => Some(Lock::Mutex),
+        "sync.(*RWMutex).Lock" => Some(Lock::Write),
+        "sync.(*RWMutex).RLock" => Some(Lock::Read),
+        _ => None,
+    }
+}
+
+fn released_by(function: &str) -> Option<Lock> {
+    match function {
+        "sync.(*Mutex).Unlock" | "internal/sync.(*Mutex).Unlock" => Some(Lock::Mutex),
+        "sync.(*RWMutex).Unlock" => Some(Lock::Write),
+        "sync.(*RWMutex).RUnlock" => Some(Lock::Read),
+        _ => None,
+    }
+}
+
+/// Two instructions belong to one call in the source: what is around the frames of package sync is the same.
+fn same_call(one: &[Frame<'_>], other: &[Frame<'_>]) -> bool {
+    let around = |frames: &[Frame<'_>]| {
+        let outer = frames.iter().filter(|frame| !frame.is_of_sync());
+        outer.map(|frame| (frame.function.to_owned(), frame.line)).collect::<Vec<_>>()
+    };
+    around(one) == around(other)
+}
