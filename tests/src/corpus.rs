@@ -88,7 +88,9 @@ impl Kernel {
             let places = self.places(finding);
             let is_marked = |line: &u32| self.stuck.contains_key(line) || self.here.contains(line);
             let hits: BTreeSet<u32> = places.iter().copied().filter(is_marked).collect();
-            if !hits.is_empty() && self.expect.contains(&rule) {
+            // Where a goroutine runs, nobody knows without stopping it; where it comes from is known.
+            let is_from_here = !self.here.is_empty() && self.made_here(finding);
+            if (!hits.is_empty() || is_from_here) && self.expect.contains(&rule) {
                 let after = finding["opened_ns"].as_u64().unwrap_or(0).saturating_sub(started);
                 score.found_after_ns = Some(score.found_after_ns.unwrap_or(u64::MAX).min(after));
             }
@@ -100,6 +102,15 @@ impl Kernel {
             score.rules.insert((rule, confidence));
         }
         Ok(score)
+    }
+
+    /// A goroutine of the finding was created by the kernel.
+    fn made_here(&self, finding: &Value) -> bool {
+        let file = format!("/{}.go", self.name);
+        let goroutines = finding["goroutines"].as_array();
+        goroutines.into_iter().flatten().any(|goroutine| {
+            goroutine["created_at"]["file"].as_str().is_some_and(|name| name.ends_with(&file))
+        })
     }
 
     /// Lines of the kernel's own file at which the goroutines of a finding stand.

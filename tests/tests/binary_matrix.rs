@@ -208,7 +208,7 @@ fn shown(frame: Option<&Frame<'_>>) -> String {
 
 fn module_data_is_where_dwarf_says(subject: &Subject) -> Result<()> {
     let binary = GoBinary::parse(&subject.file)?;
-    let module = *binary.module_data().context("no module data")?;
+    let module = binary.module_data().context("no module data")?;
     let symbol = binary.symbols().elf().and_then(|elf| elf.variable("runtime.firstmoduledata"));
     let start = symbol.map(|range| range.start);
     ensure!(start == Some(module.addr), "the symbol says {start:?}, found {}", module.addr);
@@ -218,6 +218,10 @@ fn module_data_is_where_dwarf_says(subject: &Subject) -> Result<()> {
         ("maxpc", Some(module.max_pc)),
         ("text", Some(module.text)),
         ("etext", Some(module.etext)),
+        ("data", Some(module.data.start)),
+        ("edata", Some(module.data.end)),
+        ("bss", Some(module.bss.start)),
+        ("ebss", Some(module.bss.end)),
         ("types", module.types),
         ("etypes", module.etypes),
         ("rodata", module.rodata),

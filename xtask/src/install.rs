@@ -87,13 +87,22 @@ fn stage_items(ctx: &Ctx, binary: &Path, stage: &Path) -> Result<Vec<Item>> {
             mode: "644",
         });
     }
-    let docs = ctx.root.join("docs");
-    for page in fs::read_dir(&docs).with_context(|| format!("cannot read {}", docs.display()))? {
-        let page = page?;
-        let to = Path::new("share/doc/goflow").join(page.file_name());
-        items.push(Item { from: page.path(), to, mode: "644" });
-    }
+    documents(&ctx.root.join("docs"), Path::new("share/doc/goflow"), &mut items)?;
     Ok(items)
+}
+
+/// Every file under `from`, to the same place under `to`.
+fn documents(from: &Path, to: &Path, items: &mut Vec<Item>) -> Result<()> {
+    for page in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let page = page?;
+        let to = to.join(page.file_name());
+        if page.file_type()?.is_dir() {
+            documents(&page.path(), &to, items)?;
+        } else {
+            items.push(Item { from: page.path(), to, mode: "644" });
+        }
+    }
+    Ok(())
 }
 
 /// Whether a shell with this `PATH` finds programs in `dir`.

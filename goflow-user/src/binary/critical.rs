@@ -119,7 +119,8 @@ impl<'b> Sections<'b> {
         let binary: &'b GoBinary<'b> = self.binary;
         let entry = self.entry(LinkAddr(pc.0.checked_sub(1)?))?;
         let frames = binary.frames_of_call(pc);
-        if frames.last().is_none_or(Frame::is_of_sync) {
+        // The package's own functions hold what is theirs, but for this one, which calls the program with its lock held.
+        if frames.last().is_none_or(|frame| frame.is_of_sync() && frame.function != "sync.(*Once).doSlow") {
             return None;
         }
         let body = self.body(entry)?;
@@ -296,7 +297,7 @@ impl<'b> Sections<'b> {
                     }
                 }
                 FlowControl::UnconditionalBranch => {
-                    todo.extend(target(instruction, &by_address).map(|at| (at, held)))
+                    todo.extend(target(instruction, &by_address).map(|at| (at, held)));
                 }
                 FlowControl::ConditionalBranch => {
                     todo.extend(target(instruction, &by_address).map(|at| (at, held)));

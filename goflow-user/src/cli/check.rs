@@ -44,7 +44,7 @@ const EXAMPLES: &str = "\
 Examples:
   sudo goflow check --pid 1234
       What is wrong with a running process: three seconds of looks at its memory, without a probe.
-  sudo goflow check --pid 1234 --format json | jq -r '.findings[] | [.rule, .confidence, .goroutines[0].function] | @tsv'
+  sudo goflow check --pid 1234 --format json | jq -r '.findings[].evidence[]'
       The same for programs; docs/check.md explains the fields.
   sudo goflow check --pid 1234 --rules deadlock,circular-wait --fail-on proven
       Only these rules, and an exit status of 1 only where it cannot be otherwise.

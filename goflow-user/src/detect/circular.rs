@@ -17,7 +17,7 @@ impl Detector for CircularWait {
         &CIRCULAR_WAIT
     }
 
-    fn check(&self, process: &Process, graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
+    fn check(&mut self, process: &Process, graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
         let is_told = |cycle: &[(Goid, Link)]| cycle.iter().any(|(goid, _)| told.contains(goid));
         let cycles = graph.cycles().into_iter().filter(|cycle| !is_told(cycle));
         cycles.filter_map(|cycle| finding(process, graph, &cycle)).collect()

@@ -17,7 +17,7 @@ impl Detector for Deadlock {
         &DEADLOCK
     }
 
-    fn check(&self, process: &Process, graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
+    fn check(&mut self, process: &Process, graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
         if !process.is_asleep() {
             return Vec::new();
         }

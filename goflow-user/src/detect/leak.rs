@@ -4,12 +4,16 @@ use super::graph::{is_stranded, objects};
 use super::rule::{GOROUTINE_LEAK, Rule};
 use super::{Confidence, Detector, Evidence, Finding, Graph, Involved};
 use crate::binary::addr::RuntimeAddr;
-use crate::model::{Goroutine, Process, State};
-use crate::target::id::{Goid, MonotonicNs};
+use crate::model::{Goroutine, Object, Process, State};
+use crate::target::id::{Goid, MonotonicNs, SyncPrimitive};
+use crate::target::snapshot::{BlockedOn, Direction};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Goroutines of one place that are named.
 const MOST_NAMED: usize = 64;
+
+/// So many looks are long: two seconds and a half at the pace of `goflow check`.
+const LONG: u32 = 5;
 
 /// Frames that make a place.
 const FRAMES: usize = 12;
@@ -21,7 +25,7 @@ impl Detector for Leak {
         &GOROUTINE_LEAK
     }
 
-    fn check(&self, process: &Process, _graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
+    fn check(&mut self, process: &Process, _graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
         let mut places: BTreeMap<Vec<u64>, Vec<&Goroutine>> = BTreeMap::new();
         for goroutine in process.goroutines() {
             let is_stuck = goroutine.state == State::Waiting && goroutine.system == Some(false);
@@ -33,8 +37,47 @@ impl Detector for Leak {
                 places.entry(place(goroutine)).or_default().push(goroutine);
             }
         }
-        places.into_iter().filter_map(|(place, goroutines)| finding(place, goroutines)).collect()
+        let mut findings: Vec<Finding> =
+            places.into_iter().filter_map(|(place, goroutines)| finding(place, goroutines)).collect();
+        findings.extend(suspicions(process, told));
+        findings
     }
+}
+
+/// Who waits for long where somebody could come, but nobody is seen who would: for a lock that nobody is known to hold, or for
+/// a receiver where none has come.
+fn suspicions(process: &Process, told: &BTreeSet<Goid>) -> Vec<Finding> {
+    let held: BTreeSet<RuntimeAddr> =
+        process.goroutines().flat_map(|one| &one.holds).map(|hold| hold.address).collect();
+    let mut places: BTreeMap<Vec<u64>, (Vec<&Goroutine>, Evidence)> = BTreeMap::new();
+    for goroutine in process.goroutines() {
+        let is_user = goroutine.state == State::Waiting && goroutine.system == Some(false);
+        if !is_user || is_stranded(goroutine) || told.contains(&goroutine.goid) {
+            continue;
+        }
+        let Some(wait) = goroutine.wait.as_deref().filter(|wait| wait.looks >= LONG) else { continue };
+        let [on] = wait.on.as_slice() else { continue };
+        let evidence = match (on.on, on.direction, on.address, Object::of(on)) {
+            (
+                BlockedOn::Sync(SyncPrimitive::Mutex | SyncPrimitive::RwMutex),
+                _,
+                Some(address),
+                Some(object),
+            ) if !held.contains(&address) => Evidence::Orphaned(object),
+            (BlockedOn::Channel, Some(Direction::Send), Some(_), _) => {
+                Evidence::Untaken(goroutine.goid, wait.looks)
+            }
+            _ => continue,
+        };
+        places.entry(place(goroutine)).or_insert((Vec::new(), evidence)).0.push(goroutine);
+    }
+    let suspicion = |(place, (goroutines, evidence)): (Vec<u64>, (Vec<&Goroutine>, Evidence))| {
+        let mut found = finding(place, goroutines)?;
+        found.confidence = Confidence::Suspected;
+        found.evidence[1] = evidence;
+        Some(found)
+    };
+    places.into_iter().filter_map(suspicion).collect()
 }
 
 /// The first goroutine in `select {}`, or at a nil channel: the program is to live until it is ended.

@@ -11,6 +11,7 @@ mod deadlock;
 mod graph;
 mod leak;
 pub mod rule;
+mod stall;
 
 pub use self::graph::{Graph, Link};
 pub use self::rule::{RULES, Rule, Severity};
@@ -109,6 +110,16 @@ pub enum Evidence {
     AllAsleep(u64),
     /// So many more wait for those of the circle.
     Behind(u64),
+    /// A goroutine was on a CPU in so many looks in a row.
+    Running(Goid, u32),
+    /// So many goroutines were runnable in so many looks in a row.
+    Runnable(u64, u32),
+    /// So many goroutines wait for a lock, and did in so many looks in a row.
+    Crowd(Object, u64, u32),
+    /// They were so many, are so many, after so many nanoseconds.
+    Growth(u64, u64, u64),
+    /// Nobody takes what a goroutine has been sending since at least so many looks.
+    Untaken(Goid, u32),
 }
 
 /// What makes findings of two looks the same one: the rule, and what the detector says is the same about them.
@@ -120,12 +131,20 @@ pub trait Detector {
     fn rule(&self) -> &'static Rule;
 
     /// Looks at a process; what it returns is found now. `told` are the goroutines that others have found already.
-    fn check(&self, process: &Process, graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding>;
+    fn check(&mut self, process: &Process, graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding>;
 }
 
 /// Every detector, in the order in which they are asked: a goroutine that one has in a finding is none of the later ones'.
-fn detectors() -> [Box<dyn Detector + Send>; 3] {
-    [Box::new(deadlock::Deadlock), Box::new(circular::CircularWait), Box::new(leak::Leak)]
+fn detectors() -> [Box<dyn Detector + Send>; 7] {
+    [
+        Box::new(deadlock::Deadlock),
+        Box::new(circular::CircularWait),
+        Box::new(leak::Leak),
+        Box::new(stall::LockContention::default()),
+        Box::new(stall::Starvation),
+        Box::new(stall::LongRunning),
+        Box::new(stall::UnboundedGrowth::default()),
+    ]
 }
 
 /// A change of what is wrong.
@@ -163,7 +182,7 @@ impl Detection {
         let at = process.snapshot().unwrap_or_default();
         let mut now: BTreeMap<Key, Finding> = BTreeMap::new();
         let mut told: BTreeSet<Goid> = BTreeSet::new();
-        for detector in &self.detectors {
+        for detector in &mut self.detectors {
             let found = detector.check(process, &graph, &told);
             told.extend(found.iter().flat_map(|finding| &finding.goroutines).map(|one| one.goid));
             for mut finding in found {

@@ -59,6 +59,14 @@ rules! {
     DEADLOCK = "deadlock", Error, "every goroutine waits for another";
     /// Goroutines nobody can wake.
     GOROUTINE_LEAK = "goroutine-leak", Warning, "goroutines wait where nobody can come any more";
+    /// Many wait for one lock.
+    LOCK_CONTENTION = "lock-contention", Note, "many goroutines wait for one lock, again and again";
+    /// On a CPU all the time.
+    LONG_RUNNING = "long-running", Note, "a goroutine was on a CPU at every look";
+    /// Runnable, and not run.
+    STARVATION = "starvation", Warning, "goroutines are ready to run, and do not get to";
+    /// More and more of them.
+    UNBOUNDED_GROWTH = "unbounded-growth", Warning, "goroutines from one place become more and more";
 }
 
 impl Rule {

@@ -120,6 +120,8 @@ pub struct Goroutine {
     pub woken: Option<Woken>,
     /// The runtime's word in the last snapshot that had it, and when that was.
     pub seen: Option<(snapshot::State, MonotonicNs)>,
+    /// In how many looks in a row it was seen runnable, or running.
+    pub busy: Busy,
     /// How often it parked.
     pub parks: u64,
     /// Nanoseconds in waits that were seen to end.
@@ -164,6 +166,15 @@ pub struct Unreachable {
     pub leads_to: Vec<RuntimeAddr>,
 }
 
+/// In how many looks in a row a goroutine was seen to be in a state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Busy {
+    /// In a run queue.
+    pub runnable: u32,
+    /// On a CPU.
+    pub running: u32,
+}
+
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Woken {
@@ -190,6 +201,7 @@ impl Goroutine {
             wait: None,
             woken: None,
             seen: None,
+            busy: Busy::default(),
             parks: 0,
             waited_ns: 0,
             holds: Vec::new(),

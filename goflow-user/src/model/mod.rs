@@ -34,7 +34,7 @@ mod tests;
 mod waits;
 
 pub use self::difference::{Change, Inferred, Seen};
-pub use self::goroutine::{Cause, Goroutine, Impossible, State, TRANSITIONS, Unreachable, Wait, Woken};
+pub use self::goroutine::{Busy, Cause, Goroutine, Impossible, State, TRANSITIONS, Unreachable, Wait, Woken};
 pub use self::history::{History, KEPT, Step};
 pub use self::object::{Channel, Made, SyncObject, Use};
 pub use self::overview::{AlikeWaits, LongWait, Missing, Outlook, Overview, Waits};

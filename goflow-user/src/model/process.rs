@@ -2,7 +2,7 @@
 
 use super::Limits;
 use super::difference::elsewhere;
-use super::goroutine::{Cause, Goroutine, Impossible, State, Unreachable, Wait, Woken};
+use super::goroutine::{Busy, Cause, Goroutine, Impossible, State, Unreachable, Wait, Woken};
 use super::object::{Channel, Made, Objects, SyncObject};
 use super::runtime::Runtime;
 use crate::binary::addr::RuntimeAddr;
@@ -534,6 +534,12 @@ impl Process {
             reach.unreachable.iter().map(|one| (one.goid, one)).collect();
         for goroutine in self.goroutines.values_mut() {
             goroutine.holds.clear();
+            let count = |is: bool, before: u32| if is { before.saturating_add(1) } else { 0 };
+            let state = goroutine.seen.filter(|(_, seen)| *seen == at).map(|(state, _)| state);
+            goroutine.busy = Busy {
+                runnable: count(state == Some(snapshot::State::Runnable), goroutine.busy.runnable),
+                running: count(state == Some(snapshot::State::Running), goroutine.busy.running),
+            };
             let Some(wait) = goroutine.wait.as_deref_mut() else { continue };
             let found = unreachable.remove(&goroutine.goid);
             // Who moved since the look began is another story.

@@ -62,6 +62,9 @@ const STEADY_PART: f64 = 0.7;
 /// How fast older readings lose their weight, nanoseconds.
 const MEMORY_NS: f64 = 400e6;
 
+/// The least weight of a reading that is less than half of what was known.
+const CALMER: f64 = 0.2;
+
 /// The same for what goflow itself takes, which is read in larger pieces, nanoseconds.
 const DISPLACED_MEMORY_NS: f64 = 3e9;
 /// It takes nothing if nothing was read for so long, nanoseconds.
@@ -602,7 +605,12 @@ impl Lane {
         let cpu = reading.target_cpu_ns.saturating_sub(since.target_cpu_ns) as f64;
         self.rate = cost / span;
         let share = (cost / cpu.max(cost).max(1.0)).min(1.0);
-        let weight = if self.share == 0.0 { 1.0 } else { weight(span) };
+        let weight = match self.share {
+            0.0 => 1.0,
+            // One that has become much calmer is to be watched for longer soon, and windows are short and rare until then.
+            before if share < before / 2.0 => weight(span).max(CALMER),
+            _ => weight(span),
+        };
         self.share += (share - self.share) * weight;
     }
 }

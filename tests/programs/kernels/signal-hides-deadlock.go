@@ -1,7 +1,7 @@
 // signal-hides-deadlock: the workers wait for jobs and main for a result that no job brings, and a goroutine for signals hides it from Go.
 //
 //goflow:class communication-deadlock
-//goflow:expect deadlock goroutine-leak
+//goflow:expect deadlock circular-wait goroutine-leak
 package main
 
 import (

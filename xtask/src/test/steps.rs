@@ -49,6 +49,7 @@ const SUITES: &[Suite] = &[
     suite("binary_scope", true, false),
     suite("budget", true, false),
     suite("command", true, true),
+    suite("check", true, false),
     suite("ctl", true, true),
     suite("doctor", true, true),
     suite("filters", true, false),

@@ -167,8 +167,6 @@ layouts! {
 
     /// `runtime.mspan`, a run of pages of the heap (src/runtime/mheap.go).
     Mspan from "runtime.mspan" {
-        /// Size of the struct.
-        size: u32 = "sizeof",
         /// Address of its first byte.
         start_addr: u32 = "startAddr",
         /// How many pages of 8 KiB it has.

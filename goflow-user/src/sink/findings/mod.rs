@@ -129,7 +129,7 @@ impl<'a> Namer<'a> {
                 format!("{count} goroutines from the same place wait at the same place")
             }
             Evidence::Orphaned(object) => format!(
-                "nobody holds {}: who locked it has returned or ended without unlocking it",
+                "nobody is seen to hold {}: who locked it may have returned or ended without unlocking it",
                 self.object(*object)
             ),
             Evidence::AllAsleep(count) => format!(
@@ -137,6 +137,23 @@ impl<'a> Namer<'a> {
                 counted(*count, "goroutine"),
                 if *count == 1 { "s" } else { "" },
             ),
+            Evidence::Running(goid, looks) => {
+                format!("goroutine {} was on a CPU at each of {looks} looks", goid.0)
+            }
+            Evidence::Runnable(count, looks) => format!(
+                "{} ready to run, and did not, at each of {looks} looks",
+                if *count == 1 { "1 goroutine was".to_owned() } else { format!("{count} goroutines were") },
+            ),
+            Evidence::Crowd(object, count, looks) => format!(
+                "{count} goroutines wait for {}, and several did at each of {looks} looks",
+                self.object(*object)
+            ),
+            Evidence::Growth(before, now, ns) => {
+                format!("they were {before}, and {now} after {}, more at each look", span(*ns))
+            }
+            Evidence::Untaken(goid, looks) => {
+                format!("nobody has come for what goroutine {} sends, in {looks} looks", goid.0)
+            }
             Evidence::Behind(count) => {
                 format!("{} more wait behind them", counted(*count, "goroutine"))
             }

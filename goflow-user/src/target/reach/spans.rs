@@ -71,7 +71,9 @@ impl Spans {
             .ok_or_else(|| ReachError::Heap("its list of spans is not mapped".to_owned()))?;
         let layout = &offsets.mspan;
         let mut spans = Vec::new();
-        read_each(memory, &pointers, layout.size as usize, |_, bytes| {
+        let Mspan { start_addr, npages, spanclass, state, elemsize, specials } = *layout;
+        let last = [start_addr, npages, spanclass, state, elemsize, specials].into_iter().max().unwrap_or(0);
+        read_each(memory, &pointers, last as usize + 8, |_, bytes| {
             spans.extend(bytes.and_then(|bytes| span(bytes, layout)));
         })?;
         Ok(Self::of(spans))
@@ -183,15 +185,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_holds_no_objects() {
-        let layout = Mspan {
-            size: 56,
-            start_addr: 0,
-            npages: 8,
-            elemsize: 16,
-            spanclass: 24,
-            state: 25,
-            specials: 32,
-        };
+        let layout = Mspan { start_addr: 0, npages: 8, elemsize: 16, spanclass: 24, state: 25, specials: 32 };
         let bytes = |start: u64, pages: u64, elem: u64, state: u8| {
             let mut bytes = [0; 56];
             bytes[..8].copy_from_slice(&start.to_le_bytes());

@@ -1,0 +1,233 @@
+//! `goflow check` on programs whose faults are known: what it finds, where, how sure, what it leaves alone, and what it says
+//! where it cannot know.
+//!
+//! A part of the corpus of `cargo xtask bench detect`, one of each kind, on the oldest, a middle and the newest Go.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use goflow_tests::corpus::Kernel;
+use goflow_tests::goflow::{Finished, run};
+use goflow_tests::programs::{Flavour, Program};
+use goflow_tests::target::Target;
+use serde_json::Value;
+
+const VERSIONS: [&str; 3] = ["1.18.10", "1.22.12", "1.27.4"];
+
+/// A kernel is in its state so soon.
+const SETTLED: Duration = Duration::from_millis(500);
+
+/// With what is to be found, how sure at least.
+const FAULTS: [(&str, &str); 14] = [
+    ("account-transfer", "circular-wait"),
+    ("cache-double-lock", "circular-wait"),
+    ("config-metrics-order", "circular-wait"),
+    ("session-upgrade", "circular-wait"),
+    ("hub-send-under-lock", "circular-wait"),
+    ("worker-waits-own-group", "goroutine-leak"),
+    ("range-never-closed", "goroutine-leak"),
+    ("timeout-drops-result", "goroutine-leak"),
+    ("group-missed-done", "goroutine-leak"),
+    ("nil-channel-field", "goroutine-leak"),
+    ("cond-lost-signal", "goroutine-leak"),
+    ("stopped-ticker-range", "goroutine-leak"),
+    ("pipeline-early-break", "goroutine-leak"),
+    ("subscriber-never-unsubscribes", "goroutine-leak"),
+];
+
+/// Each looks like one of those.
+const HEALTHY: [&str; 14] = [
+    "idle-worker-pool",
+    "finalizer-closes",
+    "held-in-channel-buffer",
+    "held-by-timer-method",
+    "held-by-unsafe-pointer",
+    "held-in-sync-map",
+    "afterfunc-closes",
+    "long-holder",
+    "main-waits-signal",
+    "main-select-forever",
+    "token-ring",
+    "cond-slow-signaller",
+    "nested-locks-ordered",
+    "mutual-wait-timeout",
+];
+
+fn start(kernel: &str, go: &str, flavour: Flavour) -> Result<Target> {
+    let program = Program::named("kernels").go(go).flavour(flavour).build()?;
+    let target = Target::start(&program, &[kernel])?;
+    thread::sleep(SETTLED);
+    Ok(target)
+}
+
+fn check(target: &Target, more: &[&str]) -> Result<Finished> {
+    let pid = target.pid().to_string();
+    run(&[&["check", "--pid", &pid, "--for", "1500ms"], more].concat())
+}
+
+fn json(finished: &Finished) -> Result<Value> {
+    ensure!(finished.status.code() != Some(2), "{}", finished.stderr);
+    Ok(serde_json::from_slice(&finished.stdout)?)
+}
+
+fn kernel(name: &str) -> Result<Kernel> {
+    Kernel::all()?.into_iter().find(|kernel| kernel.name == name).with_context(|| name.to_owned())
+}
+
+/// The rules of findings that are more than suspected.
+fn sure(report: &Value) -> BTreeSet<String> {
+    let findings = report["findings"].as_array().into_iter().flatten();
+    let sure = findings.filter(|finding| finding["confidence"] != "suspected");
+    sure.filter_map(|finding| finding["rule"].as_str().map(str::to_owned)).collect()
+}
+
+/// Several at a time: each waits for most of its time.
+fn side_by_side<T: Sync>(all: &[T], each: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+    for chunk in all.chunks(7) {
+        thread::scope(|scope| -> Result<()> {
+            let threads: Vec<_> = chunk.iter().map(|one| scope.spawn(|| each(one))).collect();
+            threads.into_iter().try_for_each(|thread| match thread.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn each_fault_is_found_at_its_lines_by_every_go_and_without_symbols() -> Result<()> {
+    for (go, flavour) in [
+        (VERSIONS[0], Flavour::Plain),
+        (VERSIONS[1], Flavour::Pie),
+        (VERSIONS[2], Flavour::Plain),
+        (VERSIONS[2], Flavour::Stripped),
+    ] {
+        side_by_side(&FAULTS, |&(name, rule)| {
+            let what = || format!("{name}, Go {go}, {}", flavour.name());
+            let target = start(name, go, flavour)?;
+            let finished = check(&target, &["--format", "json"])?;
+            let report = json(&finished)?;
+            let score = kernel(name)?.score(&report)?;
+            ensure!(finished.status.code() == Some(1), "{}: {}", what(), finished.status);
+            ensure!(sure(&report).contains(rule), "{}: {report:#}", what());
+            ensure!(score.false_alarms.is_empty(), "{}: {:?}", what(), score.false_alarms);
+            let missing: Vec<_> =
+                kernel(name)?.stuck.into_keys().filter(|line| !score.lines.contains(line)).collect();
+            ensure!(missing.is_empty(), "{}: nothing about lines {missing:?}: {report:#}", what());
+            target.finish()
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_is_found_where_nothing_is_wrong() -> Result<()> {
+    for go in VERSIONS {
+        side_by_side(&HEALTHY, |name| {
+            let target = start(name, go, Flavour::Plain)?;
+            let finished = check(&target, &["--format", "json"])?;
+            let report = json(&finished)?;
+            ensure!(sure(&report).is_empty(), "{name}, Go {go}: {report:#}");
+            ensure!(finished.status.success(), "{name}, Go {go}: {}", finished.status);
+            target.finish()
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_nothing_is_sure_without_it() -> Result<()> {
+    let target = start("range-never-closed", VERSIONS[2], Flavour::Plain)?;
+    let finished = check(&target, &["--format", "json", "--most-memory", "0"])?;
+    let report = json(&finished)?;
+    ensure!(sure(&report).is_empty() && finished.status.success(), "{report:#}");
+    ensure!(report["meta"]["limits"].to_string().contains("more than 0 MB"), "{report:#}");
+    target.finish()
+}
+
+#[test]
+fn a_core_file_proves_what_a_process_only_makes_likely() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let target = start("account-transfer", VERSIONS[2], Flavour::Plain)?;
+    let prefix = directory.path().join("core");
+    let gcore = Command::new("gcore").arg("-o").arg(&prefix).arg(target.pid().to_string()).output()?;
+    ensure!(gcore.status.success(), "{}", String::from_utf8_lossy(&gcore.stderr));
+    let live = json(&check(&target, &["--format", "json"])?)?;
+    let core = format!("{}.{}", prefix.display(), target.pid());
+    let finished = run(&["check", "--core", &core, "--format", "json"])?;
+    let report = json(&finished)?;
+    let of = |report: &Value, key: &str| report["findings"][0][key].as_str().map(str::to_owned);
+    ensure!(of(&report, "rule").as_deref() == Some("circular-wait"), "{report:#}");
+    ensure!(of(&report, "confidence").as_deref() == Some("proven"), "{report:#}");
+    // The same fault, wherever it is.
+    ensure!(of(&report, "fingerprint") == of(&live, "fingerprint"), "{report:#}\n{live:#}");
+    ensure!(finished.status.code() == Some(1), "{}", finished.status);
+    target.finish()
+}
+
+#[test]
+fn a_person_is_told_who_waits_for_whom_and_where_the_lock_was_taken() -> Result<()> {
+    let target = start("account-transfer", VERSIONS[2], Flavour::Plain)?;
+    let finished = check(&target, &[])?;
+    let text = String::from_utf8(finished.stdout)?;
+    for part in [
+        "circular-wait: goroutines wait for each other in a circle (",
+        "is blocked in sync.Mutex.Lock at main.transfer (",
+        "account-transfer.go:23)",
+        "which it locked at main.transfer (",
+        "account-transfer.go:19)",
+        "goflow explain circular-wait",
+    ] {
+        ensure!(text.contains(part), "no {part:?} in:\n{text}");
+    }
+    ensure!(!text.contains('\x1b'), "colours go to terminals only:\n{text}");
+    for (fail_on, status) in [("suspected", 1), ("likely", 1), ("never", 0)] {
+        let finished = check(&target, &["--fail-on", fail_on])?;
+        ensure!(finished.status.code() == Some(status), "{fail_on}: {}", finished.status);
+    }
+    let others = check(&target, &["--rules", "starvation,long-running"])?;
+    ensure!(others.status.success(), "{}", String::from_utf8_lossy(&others.stdout));
+    target.finish()
+}
+
+#[test]
+fn bad_input_is_refused_with_what_to_do() -> Result<()> {
+    for (arguments, part) in [
+        (&["check"][..], "--pid"),
+        (&["check", "--pid", "1", "--for", "1ms"], "too short for two looks"),
+        (&["check", "--pid", "1", "--rules", "nonsense"], "there is no such rule; there are circular-wait"),
+        (&["check", "--pid", "4194305"], "there is no process 4194305"),
+        (&["check", "--core", "/dev/null"], "/dev/null"),
+        (&["explain", "nonsense"], "there is no such rule"),
+    ] {
+        let finished = run(arguments)?;
+        ensure!(finished.status.code() == Some(2), "{arguments:?}: {}", finished.status);
+        ensure!(finished.stderr.contains(part), "{arguments:?}: {}", finished.stderr);
+    }
+    let no_go = Command::new("sleep").arg("30").spawn()?;
+    let finished = run(&["check", "--pid", &no_go.id().to_string()])?;
+    let mut no_go = no_go;
+    no_go.kill()?;
+    no_go.wait()?;
+    ensure!(finished.status.code() == Some(2), "{}: {}", finished.status, finished.stderr);
+    Ok(())
+}
+
+#[test]
+fn every_rule_is_explained() -> Result<()> {
+    let list = String::from_utf8(run(&["explain"])?.stdout)?;
+    ensure!(list.lines().count() >= 7, "{list}");
+    for line in list.lines() {
+        let rule = line.split_whitespace().next().context("a rule")?;
+        let page = String::from_utf8(run(&["explain", rule])?.stdout)?;
+        for heading in ["## Why it matters", "## Example", "## How to mend it", "## When it is a false alarm"]
+        {
+            ensure!(page.contains(heading), "{rule} has no {heading}");
+        }
+    }
+    Ok(())
+}
