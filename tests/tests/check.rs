@@ -195,6 +195,49 @@ fn a_person_is_told_who_waits_for_whom_and_where_the_lock_was_taken() -> Result<
 }
 
 #[test]
+fn code_scanning_is_told_the_line_and_a_fingerprint() -> Result<()> {
+    let target = start("account-transfer", VERSIONS[2], Flavour::Plain)?;
+    let report = json(&check(&target, &["--format", "json"])?)?;
+    let log = json(&check(&target, &["--format", "sarif"])?)?;
+    let run = &log["runs"][0];
+    ensure!(log["version"] == "2.1.0" && run["tool"]["driver"]["name"] == "goflow", "{log:#}");
+    let found = &run["results"][0];
+    let first = &found["locations"][0]["physicalLocation"];
+    ensure!(found["ruleId"] == "circular-wait" && found["level"] == "error", "{log:#}");
+    ensure!(found["partialFingerprints"]["goflow/v1"] == report["findings"][0]["fingerprint"], "{log:#}");
+    let uri = first["artifactLocation"]["uri"].as_str().unwrap_or_default();
+    ensure!(uri.ends_with("kernels/account-transfer.go") && first["region"]["startLine"] == 23, "{log:#}");
+    let rules = run["tool"]["driver"]["rules"].as_array().context("rules")?;
+    ensure!(rules.iter().any(|rule| rule["id"] == found["ruleId"]), "{log:#}");
+    target.finish()
+}
+
+#[test]
+fn a_circle_is_marked_in_the_graph() -> Result<()> {
+    let target = start("account-transfer", VERSIONS[2], Flavour::Plain)?;
+    let pid = target.pid().to_string();
+    let graph = |format| run(&["graph", "--pid", &pid, "--format", format]);
+    let drawn = json(&graph("json")?)?;
+    let list = |key: &str| drawn[key].as_array().cloned().unwrap_or_default();
+    let circle = |key: &str| list(key).into_iter().filter(|one| one["circle"] == true).collect::<Vec<_>>();
+    ensure!((circle("goroutines").len(), circle("objects").len(), circle("edges").len()) == (2, 2, 4), "{drawn:#}");
+    let ids: BTreeSet<String> = ["goroutines", "objects"]
+        .iter()
+        .flat_map(|key| list(key))
+        .filter_map(|node| node["id"].as_str().map(str::to_owned))
+        .collect();
+    for edge in list("edges") {
+        let is_known = |end: &str| edge[end].as_str().is_some_and(|id| ids.contains(id));
+        ensure!(is_known("from") && is_known("to"), "{edge:#} leads nowhere: {drawn:#}");
+    }
+    let dot = String::from_utf8(graph("dot")?.stdout)?;
+    ensure!(dot.starts_with("digraph goflow {") && dot.contains("color=red"), "{dot}");
+    let mermaid = String::from_utf8(graph("mermaid")?.stdout)?;
+    ensure!(mermaid.starts_with("flowchart LR") && mermaid.contains("classDef circle"), "{mermaid}");
+    target.finish()
+}
+
+#[test]
 fn bad_input_is_refused_with_what_to_do() -> Result<()> {
     for (arguments, part) in [
         (&["check"][..], "--pid"),

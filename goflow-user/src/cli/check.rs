@@ -15,9 +15,10 @@ use clap::{ArgGroup, Args, ValueEnum};
 
 use super::output::OutputFile;
 use crate::advice::Advise as _;
+use crate::binary::addr::LoadBias;
 use crate::detect::{Confidence, Finding, RULES, Rule};
 use crate::pipeline::examine::{Examination, Moment};
-use crate::sink::findings::{Described, Namer, Report, json, text};
+use crate::sink::findings::{Described, Namer, Report, json, sarif, text};
 use crate::target::Pid;
 use crate::target::core::CoreFile;
 use crate::target::executable::Executable;
@@ -34,6 +35,12 @@ const PACE: Duration = Duration::from_millis(500);
 /// Of the time, what looking may take.
 const PART: u32 = 4;
 
+/// Between the end of a look and the start of the next there is at least this.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a process that could not be read is given to end.
+const TO_END: Duration = Duration::from_millis(100);
+
 /// One look at a process takes no longer.
 const LONGEST_LOOK: Duration = Duration::from_secs(60);
 
@@ -48,6 +55,8 @@ Examples:
       The same for programs; docs/check.md explains the fields.
   sudo goflow check --pid 1234 --rules deadlock,circular-wait --fail-on proven
       Only these rules, and an exit status of 1 only where it cannot be otherwise.
+  sudo goflow check --pid 1234 --format sarif --output findings.sarif
+      For code scanning, which shows each finding at its line.
   goflow check --core core.1234 --binary ./svc
       Of a process that is gone.
   goflow explain circular-wait
@@ -100,6 +109,8 @@ enum Format {
     Text,
     /// One JSON object; docs/check.md explains the fields
     Json,
+    /// SARIF 2.1.0, which code scanning shows at the lines; files under the working directory are named from there
+    Sarif,
 }
 
 /// What a finding has to be.
@@ -126,7 +137,7 @@ impl FailOn {
     }
 }
 
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(time) if time < PACE => Err("that is too short for two looks; give 500ms or more".to_owned()),
         Ok(time) => Ok(time),
@@ -144,25 +155,59 @@ impl CheckArgs {
         self.output.as_deref().filter(|path| *path != Path::new("-"))
     }
 
-    fn limits(&self, until: Option<Instant>) -> Limits {
-        Limits { bytes: self.most_memory << 20, until }
-    }
-
     fn wants(&self, rule: &'static Rule) -> bool {
         self.rules.is_empty() || self.rules.contains(&rule)
     }
 }
 
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let is_bad = match (args.pid, &args.core) {
-        (Some(pid), _) => of_process(args, Pid(pid))?,
-        (None, Some(core)) => of_core(args, core)?,
-        (None, None) => bail!("nothing to check: give --pid PID or --core FILE"),
+    let subject = Subject {
+        pid: args.pid.map(Pid),
+        core: args.core.as_deref(),
+        binary: args.binary.as_deref(),
+        duration: args.duration,
+        most_bytes: args.most_memory << 20,
     };
+    let is_bad = examine(&subject, |rule| args.wants(rule), |examination, origin| report(args, examination, origin))?;
     Ok(if is_bad { ExitCode::from(EXIT_FINDINGS) } else { ExitCode::SUCCESS })
 }
 
-fn of_process(args: &CheckArgs, pid: Pid) -> anyhow::Result<bool> {
+/// What is to be looked at, and how.
+pub(super) struct Subject<'a> {
+    pub(super) pid: Option<Pid>,
+    pub(super) core: Option<&'a Path>,
+    pub(super) binary: Option<&'a Path>,
+    /// A process is looked at for so long.
+    pub(super) duration: Duration,
+    /// Of the heap and of stacks, at each look.
+    pub(super) most_bytes: u64,
+}
+
+impl Subject<'_> {
+    fn limits(&self, until: Option<Instant>) -> Limits {
+        Limits { bytes: self.most_bytes, until }
+    }
+}
+
+/// Looks at a process or a core file, and hands on what was seen.
+pub(super) fn examine<T>(
+    subject: &Subject<'_>,
+    wanted: impl Fn(&'static Rule) -> bool,
+    then: impl FnOnce(&Examination<'_>, &Origin<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    match (subject.pid, subject.core) {
+        (Some(pid), _) => of_process(subject, pid, wanted, then),
+        (None, Some(core)) => of_core(subject, core, wanted, then),
+        (None, None) => bail!("nothing to look at: give --pid PID or --core FILE"),
+    }
+}
+
+fn of_process<T>(
+    subject: &Subject<'_>,
+    pid: Pid,
+    wanted: impl Fn(&'static Rule) -> bool,
+    then: impl FnOnce(&Examination<'_>, &Origin<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let process = Process::open(pid)
         .map_err(|error| match error.raw_os_error() {
             Some(libc::ESRCH) => anyhow!("there is no process {pid}"),
@@ -174,37 +219,39 @@ fn of_process(args: &CheckArgs, pid: Pid) -> anyhow::Result<bool> {
     let bias = process::load_bias(pid, lowest)
         .with_context(|| format!("where process {pid} has its program is not known"))
         .or_else(advise)?;
-    let binary = executable.binary();
-    let mut examination = Examination::new(binary, bias, Some(pid), |rule| args.wants(rule))?;
-    let memory = ProcessMemory::of(pid);
+    let mut examination = Examination::new(executable.binary(), bias, Some(pid), wanted)?;
+    let began = Instant::now();
+    look_for(subject, &process, &mut examination)?;
+    let origin =
+        Origin { pid: Some(pid.0), core: None, executable: &executable, bias, duration: began.elapsed() };
+    then(&examination, &origin)
+}
+
+/// Looks at a process again and again, until the time is over or the process is.
+fn look_for(subject: &Subject<'_>, process: &Process, examination: &mut Examination<'_>) -> anyhow::Result<()> {
+    let (memory, pid) = (ProcessMemory::of(process.pid()), process.pid());
     let began = Instant::now();
     let mut quiet = Quiet::default();
     loop {
         let start = Instant::now();
         let pulse = Pulse::default();
         let limited = Limited::new(&memory, Some(pid), LONGEST_LOOK, &pulse);
-        let moment = quiet.moment(&process);
-        let looked = examination.look(&limited, args.limits(Some(start + LONGEST_LOOK)), moment);
+        let moment = quiet.moment(process);
+        let looked = examination.look(&limited, subject.limits(Some(start + LONGEST_LOOK)), moment);
         if let Err(error) = looked {
-            if process.ends_within(Duration::from_millis(100)) && examination.looks() > 0 {
-                tracing::warn!("process {pid} ended while it was checked");
-                break;
+            if process.ends_within(TO_END) && examination.looks() > 0 {
+                tracing::warn!("process {pid} ended while it was looked at");
+                return Ok(());
             }
             return advise(error.into());
         }
-        let took = start.elapsed();
-        if began.elapsed() >= args.duration && examination.looks() >= 2 {
-            break;
+        let (took, left) = (start.elapsed(), subject.duration.saturating_sub(began.elapsed()));
+        if left.is_zero() && examination.looks() >= 2 {
+            return Ok(());
         }
-        let left = args.duration.saturating_sub(began.elapsed());
         // The last look is one at the end of the time.
-        thread::sleep(
-            PACE.saturating_sub(took).max(took * (PART - 1)).min(left.max(Duration::from_millis(100))),
-        );
+        thread::sleep(PACE.saturating_sub(took).max(took * (PART - 1)).min(left.max(LEAST_PAUSE)));
     }
-    let origin =
-        Origin { pid: Some(pid.0), core: None, executable: &executable, bias, duration: began.elapsed() };
-    report(args, &examination, &origin)
 }
 
 /// Whether a process has done nothing at all from before a look to after the one before.
@@ -223,20 +270,24 @@ impl Quiet {
     }
 }
 
-fn of_core(args: &CheckArgs, path: &Path) -> anyhow::Result<bool> {
+fn of_core<T>(
+    subject: &Subject<'_>,
+    path: &Path,
+    wanted: impl Fn(&'static Rule) -> bool,
+    then: impl FnOnce(&Examination<'_>, &Origin<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let core = CoreFile::open(path)
         .advise(|| "give --core the file that the kernel, gcore or systemd-coredump wrote")?;
-    let binary = args.binary.as_deref().or(core.executable());
+    let binary = subject.binary.or(core.executable());
     let binary = binary
         .with_context(|| format!("{} does not name its program", path.display()))
         .advise(|| "give the program with --binary FILE")?;
     let other = || "give the very program that the core file is of with --binary FILE";
     let executable = Executable::open(binary).advise(other)?;
     let memory = core.memory(executable.binary(), executable.path()).advise(other)?;
-    let mut examination =
-        Examination::new(executable.binary(), memory.bias(), core.pid(), |rule| args.wants(rule))?;
+    let mut examination = Examination::new(executable.binary(), memory.bias(), core.pid(), wanted)?;
     let began = Instant::now();
-    examination.look(&memory, args.limits(None), Moment::Still).advise(other)?;
+    examination.look(&memory, subject.limits(None), Moment::Still).advise(other)?;
     if core.is_truncated() {
         tracing::warn!("{} is cut short; what depends on what it lacks is not found", path.display());
     }
@@ -247,26 +298,30 @@ fn of_core(args: &CheckArgs, path: &Path) -> anyhow::Result<bool> {
         bias: memory.bias(),
         duration: began.elapsed(),
     };
-    report(args, &examination, &origin)
+    then(&examination, &origin)
 }
 
-/// Where findings come from.
-struct Origin<'e> {
-    pid: Option<u32>,
-    core: Option<String>,
-    executable: &'e Executable,
-    bias: crate::binary::addr::LoadBias,
+/// Where what was seen comes from.
+pub(super) struct Origin<'e> {
+    pub(super) pid: Option<u32>,
+    pub(super) core: Option<String>,
+    pub(super) executable: &'e Executable,
+    pub(super) bias: LoadBias,
     duration: Duration,
+}
+
+impl Origin<'_> {
+    /// When it is; of a core file it is not known when it was made.
+    pub(super) fn now(&self, examination: &Examination<'_>) -> MonotonicNs {
+        if self.core.is_some() { MonotonicNs(0) } else { examination.last_look().unwrap_or_default() }
+    }
 }
 
 /// Writes what was found; returns whether there is something that is to be failed on.
 fn report(args: &CheckArgs, examination: &Examination<'_>, origin: &Origin<'_>) -> anyhow::Result<bool> {
     let process = examination.process().context("nothing was read")?;
     let binary = origin.executable.binary();
-    // Of a core file it is not known when it was made.
-    let now =
-        if origin.core.is_some() { MonotonicNs(0) } else { examination.last_look().unwrap_or_default() };
-    let namer = Namer::new(binary, origin.bias, process, now);
+    let namer = Namer::new(binary, origin.bias, process, origin.now(examination));
     let mut findings: Vec<&Finding> = examination.findings().collect();
     findings.sort_by_key(|finding| std::cmp::Reverse((finding.confidence, finding.rule.severity)));
     let findings = same(findings.into_iter().map(|finding| namer.describe(finding)).collect());
@@ -289,15 +344,19 @@ fn report(args: &CheckArgs, examination: &Examination<'_>, origin: &Origin<'_>) 
     match args.format {
         Format::Text => text::write(&report, &mut bytes)?,
         Format::Json => json::write(&report, &mut bytes)?,
+        Format::Sarif => {
+            let root = std::env::current_dir().map_or_else(|_| String::new(), |root| root.display().to_string());
+            sarif::write(&report, &root, &mut bytes)?;
+        }
     }
     let written = match (args.file(), args.format) {
         (Some(path), Format::Text) => {
             let plain = anstream::adapter::strip_bytes(&bytes).into_vec();
             write_whole(OutputFile::open(path, &inputs)?, &plain)
         }
-        (Some(path), Format::Json) => write_whole(OutputFile::open(path, &inputs)?, &bytes),
+        (Some(path), Format::Json | Format::Sarif) => write_whole(OutputFile::open(path, &inputs)?, &bytes),
         (None, Format::Text) => write_whole(anstream::stdout().lock(), &bytes),
-        (None, Format::Json) => write_whole(io::stdout().lock(), &bytes),
+        (None, Format::Json | Format::Sarif) => write_whole(io::stdout().lock(), &bytes),
     };
     written.context("the findings could not be written")?;
     Ok(is_bad)

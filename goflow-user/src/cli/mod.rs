@@ -8,6 +8,7 @@ mod check;
 mod ctl;
 mod doctor;
 mod explain;
+mod graph;
 mod inspect;
 pub mod out_of_memory;
 mod output;
@@ -87,6 +88,7 @@ enum Command {
     Snapshot(snapshot::SnapshotArgs),
     Check(check::CheckArgs),
     Explain(explain::ExplainArgs),
+    Graph(graph::GraphArgs),
     Ctl(ctl::CtlArgs),
     Inspect(inspect::InspectArgs),
     Doctor(doctor::DoctorArgs),
@@ -140,6 +142,7 @@ pub fn run() -> ExitCode {
         Command::Snapshot(args) => snapshot::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Graph(args) => graph::run(&args),
         Command::Ctl(args) => ctl::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&args),

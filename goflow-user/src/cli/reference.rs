@@ -208,8 +208,8 @@ mod tests {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut visible(&crate::cli::command()), "goflow", &mut script);
             let script = with_pids(shell, std::str::from_utf8(&script).unwrap());
-            // Of trace, of snapshot and of check, and the session of ctl and of each of its three commands.
-            assert_eq!(script.matches(word).count(), 7, "{shell}: {script}");
+            // Of trace, of snapshot, of check and of graph, and the session of ctl and of each of its three commands.
+            assert_eq!(script.matches(word).count(), 8, "{shell}: {script}");
             assert!(script.contains("--output") || script.contains("-l output"), "{shell}: {script}");
         }
     }

@@ -12,6 +12,8 @@ mod graph;
 mod leak;
 pub mod rule;
 mod stall;
+#[cfg(test)]
+mod tests;
 
 pub use self::graph::{Graph, Link};
 pub use self::rule::{RULES, Rule, Severity};
@@ -83,7 +85,9 @@ pub struct Involved {
 }
 
 impl Involved {
-    fn of(goroutine: &Goroutine) -> Self {
+    /// A goroutine as it is now.
+    #[must_use]
+    pub fn of(goroutine: &Goroutine) -> Self {
         let stack = goroutine.wait.as_ref().map_or_else(Vec::new, |wait| wait.stack.clone());
         Self { goid: goroutine.goid, stack, created_at: goroutine.created_at }
     }

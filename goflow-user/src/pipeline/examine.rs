@@ -10,7 +10,7 @@ use crate::model::{Limits as ModelLimits, Model, Process, Runtime};
 use crate::target::Pid;
 use crate::target::id::MonotonicNs;
 use crate::target::memory::Memory;
-use crate::target::reach::{Limits, Reach, ReachError};
+use crate::target::reach::{Known, Limits, Reach, ReachError};
 use crate::target::snapshot::reader::{Options, Reader, SnapshotError};
 use std::collections::BTreeSet;
 
@@ -20,6 +20,7 @@ const NOBODY: Pid = Pid(0);
 /// A process under examination.
 pub struct Examination<'b> {
     reader: Reader<'b>,
+    known: Known<'b>,
     pid: Pid,
     model: Model,
     detection: Detection,
@@ -57,6 +58,7 @@ impl<'b> Examination<'b> {
         model.started(pid, Runtime::of(binary, &offsets));
         Ok(Self {
             reader,
+            known: Known::new(binary, bias),
             pid,
             model,
             detection: Detection::new(wanted),
@@ -85,7 +87,7 @@ impl<'b> Examination<'b> {
         if let Some(why) = snapshot.cut_short() {
             self.limits.insert(format!("the goroutines were not all read: {why}"));
         }
-        let reach = match Reach::of(&self.reader, memory, &snapshot, limits) {
+        let reach = match Reach::of(&self.reader, memory, &snapshot, &mut self.known, limits) {
             Ok(reach) => reach,
             Err(ReachError::Memory(error)) => return Err(error.into()),
             Err(ReachError::List(error)) => return Err(error),

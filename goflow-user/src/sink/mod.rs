@@ -11,6 +11,7 @@ pub mod words;
 pub mod record;
 
 pub mod findings;
+pub mod graph;
 pub mod json;
 pub mod metrics;
 pub mod pretty;

@@ -5,6 +5,7 @@
 //! fingerprint: the rule, and the functions and lines, without any number that only this process has.
 
 pub mod json;
+pub mod sarif;
 pub mod text;
 
 use super::pretty::layout::{counted, span};
@@ -96,6 +97,11 @@ impl<'a> Namer<'a> {
             since: wait.map(|wait| wait.since),
             stack,
         }
+    }
+
+    /// A goroutine of the process.
+    pub(in crate::sink) fn goroutine(&self, goroutine: &Goroutine) -> Named {
+        self.named(&Involved::of(goroutine))
     }
 
     fn frames(&self, pc: RuntimeAddr) -> Vec<Place> {
@@ -201,7 +207,8 @@ impl<'a> Namer<'a> {
         text
     }
 
-    fn object(&self, object: Object) -> String {
+    /// A channel or a sync object.
+    pub(in crate::sink) fn object(&self, object: Object) -> String {
         match object {
             Object::Channel(address) => {
                 let channel = self.process.channel(address);

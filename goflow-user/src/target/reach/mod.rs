@@ -27,7 +27,8 @@ use super::id::{Goid, SyncPrimitive, WaitReason};
 use super::memory::{Memory, MemoryError, read_each};
 use super::snapshot::reader::Reader;
 use super::snapshot::{Blocked, BlockedOn, Goroutine, Map, Raw, Reason, Set, Slot, Snapshot, State};
-use crate::binary::addr::{LinkAddr, RuntimeAddr};
+use crate::binary::GoBinary;
+use crate::binary::addr::{LinkAddr, LoadBias, RuntimeAddr};
 use crate::binary::critical::Sections;
 use crate::binary::globals::{Global, GlobalError};
 use crate::binary::read::u64_at;
@@ -110,6 +111,20 @@ pub struct Unreachable {
     pub leads_to: Vec<RuntimeAddr>,
 }
 
+/// What is known of a binary's code, from look to look.
+pub struct Known<'b> {
+    frames: Frames<'b>,
+    sections: Sections<'b>,
+}
+
+impl<'b> Known<'b> {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(binary: &'b GoBinary<'b>, bias: LoadBias) -> Self {
+        Self { frames: Frames::new(binary, bias), sections: Sections::new(binary) }
+    }
+}
+
 /// What a goroutine's going on depends on.
 enum Wait {
     /// It runs, or is woken by what is no goroutine, or it is not known what it waits for.
@@ -138,6 +153,7 @@ impl Reach {
         reader: &Reader<'_>,
         memory: &dyn Memory,
         snapshot: &Snapshot,
+        known: &mut Known<'_>,
         limits: Limits,
     ) -> Result<Self, ReachError> {
         let global =
@@ -149,7 +165,8 @@ impl Reach {
         let mut marker = Marker::new(memory, &spans, &opaque, limits);
         timers::mark(memory, reader.offsets(), &processors, &mut marker)?;
         specials(reader, memory, &spans, &mut marker)?;
-        let mut stacks = Stacks::new(reader, memory);
+        let Known { frames, sections } = known;
+        let mut stacks = Stacks::new(reader, memory, frames);
         // Package variables are of use to nobody while no goroutine goes on that could use them.
         let mut is_asleep = !stands.iter().any(|stand| stand.is_user && matches!(stand.wait, Wait::GoesOn));
         if is_asleep {
@@ -161,7 +178,7 @@ impl Reach {
             settle(&mut marker, &mut stands, &mut stacks, |_| true)?;
         }
         let (bytes, objects) = (marker.bytes, marker.objects);
-        let holds = self::held(&mut stacks, reader, snapshot, &stands)?;
+        let holds = self::held(&mut stacks, sections, reader, snapshot, &stands)?;
         let stranded = still(reader, memory, stands)?;
         let unreachable = lead(&mut stacks, &spans, &opaque, &stranded)?;
         Ok(Self { unreachable, is_asleep, holds, bytes, objects })
@@ -187,7 +204,31 @@ fn stands(reader: &Reader<'_>, memory: &dyn Memory, snapshot: &Snapshot) -> Resu
         let has_signal = seen.is_some_and(|seen| seen.blocked_on.iter().any(|on| signals.contains(on)));
         stands.push(Stand { raw, wait, is_user, has_signal, is_live: false });
     })?;
+    // A goroutine that was served and waits again looks the same; what it waits for need not be.
+    let raws: Vec<&Raw> = stands.iter().map(|stand| &stand.raw).collect();
+    let first = first_channels(reader, memory, &raws)?;
+    for (stand, channel) in stands.iter_mut().zip(first) {
+        if matches!((&stand.wait, channel), (Wait::Needs(on), Some(channel)) if !on.contains(&channel)) {
+            stand.wait = Wait::GoesOn;
+        }
+    }
     Ok(stands)
+}
+
+/// The channel of the first sudog that each waits with; `None` for one that waits without, or for no channel.
+fn first_channels(
+    reader: &Reader<'_>,
+    memory: &dyn Memory,
+    raws: &[&Raw],
+) -> Result<Vec<Option<u64>>, ReachError> {
+    let sudogs: Vec<u64> = raws.iter().map(|raw| raw.waiting).collect();
+    let mut channels = vec![None; raws.len()];
+    let c = reader.offsets().sudog.c as usize;
+    read_each(memory, &sudogs, c + 8, |index, bytes| {
+        let channel = bytes.and_then(|bytes| u64_at(bytes, c));
+        channels[index] = channel.filter(|channel| *channel != 0 && sudogs[index] != 0);
+    })?;
+    Ok(channels)
 }
 
 /// The channels that signals of the operating system come through.
@@ -376,15 +417,14 @@ fn settle(
 /// Reads stacks.
 struct Stacks<'r, 'b> {
     memory: &'r dyn Memory,
-    frames: Frames<'b>,
+    frames: &'r mut Frames<'b>,
     g_size: usize,
     /// From the start of a `g` to `_panic` and `_defer`, which stand in front of `m` in every Go.
     records: u64,
 }
 
 impl<'r, 'b> Stacks<'r, 'b> {
-    fn new(reader: &Reader<'b>, memory: &'r dyn Memory) -> Self {
-        let frames = Frames::new(reader.binary(), reader.bias());
+    fn new(reader: &Reader<'_>, memory: &'r dyn Memory, frames: &'r mut Frames<'b>) -> Self {
         let g = &reader.offsets().g;
         Self { memory, frames, g_size: g.size as usize, records: u64::from(g.m.saturating_sub(16)) }
     }
@@ -436,6 +476,7 @@ fn stack_in_use(raw: &Raw) -> Range<u64> {
 /// Who of those that are parked may hold a lock that somebody waits for.
 fn held(
     stacks: &mut Stacks<'_, '_>,
+    sections: &mut Sections<'_>,
     reader: &Reader<'_>,
     snapshot: &Snapshot,
     stands: &[Stand],
@@ -445,14 +486,13 @@ fn held(
     if awaited.is_empty() {
         return Ok(all);
     }
-    let mut sections = Sections::new(reader.binary());
     for Stand { raw, .. } in stands {
         let is_parked =
             matches!(raw.state, State::Waiting | State::Leaked | State::Syscall) && raw.has_stack();
         if is_parked {
             let words = holds::stack_of(stacks.memory, raw)?;
             let stack = Words { start: raw.sp, words: &words };
-            let with = (&mut stacks.frames, &mut sections, reader.bias());
+            let with = (&mut *stacks.frames, &mut *sections, reader.bias());
             all.extend(holds::of(stacks.memory, with, raw, &stack, &awaited)?);
         }
     }
@@ -475,10 +515,14 @@ fn still(
         .collect();
     let addresses: Vec<u64> = unreachable.iter().map(|(raw, _)| raw.addr).collect();
     let mut has_stayed = vec![false; unreachable.len()];
+    let raws: Vec<&Raw> = unreachable.iter().map(|(raw, _)| raw).collect();
+    let channels = first_channels(reader, memory, &raws)?;
     let g = &reader.offsets().g;
     read_each(memory, &addresses, g.size as usize, |index, bytes| {
         let slot = bytes.map(|bytes| Raw::decode(addresses[index], bytes, g));
-        has_stayed[index] = matches!(slot, Some(Slot::Live(now)) if unreachable[index].0.still(&now));
+        let (raw, on) = &unreachable[index];
+        let waits_for_it = channels[index].is_none_or(|channel| on.contains(&channel));
+        has_stayed[index] = waits_for_it && matches!(slot, Some(Slot::Live(now)) if raw.still(&now));
     })?;
     let mut stayed: Vec<_> =
         unreachable.into_iter().zip(has_stayed).filter(|(_, has)| *has).map(|(one, _)| one).collect();

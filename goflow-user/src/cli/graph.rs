@@ -1,0 +1,112 @@
+//! `goflow graph`: who waits for whom in a process, as a graph.
+//!
+//! In: arguments; out: the graph in one of three forms. It looks as `goflow check` does, twice at least.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{ArgGroup, Args, ValueEnum};
+
+use super::check::{Origin, Subject, examine, parse_time};
+use super::output::OutputFile;
+use crate::pipeline::examine::Examination;
+use crate::sink::findings::Namer;
+use crate::sink::graph::WaitFor;
+use crate::target::Pid;
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo goflow graph --pid 1234 | dot -Tsvg > waits.svg
+      As a picture, by Graphviz; circles are red.
+  sudo goflow graph --pid 1234 --format mermaid
+      For a page that shows Mermaid, such as an issue.
+  sudo goflow graph --pid 1234 --format json | jq -r '.edges[] | select(.circle)'
+      The circle alone.
+  goflow graph --core core.1234 --binary ./svc --all
+      Of a process that is gone, with those that wait for something nobody else has to do with.
+
+Exit status: 0 done, 2 error.";
+
+/// Show who waits for whom, as a graph
+///
+/// Goroutines that wait and the channels, locks, wait groups and conditions that they wait for, who holds which lock, and who could
+/// end which wait. What lies in a circle is marked. The process is read, not stopped, and no probe is placed.
+#[derive(Args, Clone)]
+#[command(after_long_help = EXAMPLES)]
+#[command(group = ArgGroup::new("source").args(["pid", "core"]).required(true))]
+pub(super) struct GraphArgs {
+    /// Look at this process
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pid: Option<u32>,
+    /// Look at the process that left this core file
+    #[arg(long, value_name = "FILE")]
+    core: Option<PathBuf>,
+    /// The executable that the core file is of; without it, the one that the core file names
+    #[arg(long, value_name = "FILE", requires = "core", conflicts_with = "pid")]
+    binary: Option<PathBuf>,
+    /// Look for this time, such as 1s or 10s
+    #[arg(long = "for", value_name = "TIME", default_value = "500ms", value_parser = parse_time, conflicts_with = "core")]
+    duration: Duration,
+    /// How to write the graph
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Dot)]
+    format: Format,
+    /// Write to this file instead of standard output (`-`)
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Also goroutines that wait for something that nobody else is seen to have to do with
+    #[arg(long)]
+    all: bool,
+    /// Read this much of the heap and of the stacks at each look at most, in MB
+    #[arg(long, value_name = "MB", default_value_t = 4096)]
+    most_memory: u64,
+}
+
+/// How a graph is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For Graphviz
+    Dot,
+    /// One JSON object; docs/check.md explains the fields
+    Json,
+    /// A Mermaid flow chart
+    Mermaid,
+}
+
+pub(super) fn run(args: &GraphArgs) -> anyhow::Result<ExitCode> {
+    let subject = Subject {
+        pid: args.pid.map(Pid),
+        core: args.core.as_deref(),
+        binary: args.binary.as_deref(),
+        duration: args.duration,
+        most_bytes: args.most_memory << 20,
+    };
+    examine(&subject, |_| true, |examination, origin| write(args, examination, origin))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write(args: &GraphArgs, examination: &Examination<'_>, origin: &Origin<'_>) -> anyhow::Result<()> {
+    let process = examination.process().context("nothing was read")?;
+    let namer = Namer::new(origin.executable.binary(), origin.bias, process, origin.now(examination));
+    let graph = WaitFor::of(process, &namer, args.all);
+    let mut bytes = Vec::new();
+    match args.format {
+        Format::Dot => graph.dot(&mut bytes)?,
+        Format::Json => graph.json(&mut bytes)?,
+        Format::Mermaid => graph.mermaid(&mut bytes)?,
+    }
+    if graph.is_empty() && args.format != Format::Json {
+        tracing::warn!("nobody is seen to wait for another; --all has everybody who waits");
+    }
+    let inputs: Vec<PathBuf> = args.core.iter().chain(&args.binary).cloned().collect();
+    let written = match args.output.as_deref().filter(|path| *path != std::path::Path::new("-")) {
+        Some(path) => {
+            let mut file = OutputFile::open(path, &inputs)?;
+            file.write_all(&bytes).and_then(|()| file.flush())
+        }
+        None => io::stdout().lock().write_all(&bytes),
+    };
+    written.context("the graph could not be written")
+}

@@ -1,0 +1,255 @@
+//! Each rule where it holds, where it only seems to, and where something is not known.
+
+use super::*;
+use crate::model::{Fields, Limits, Model, Runtime};
+use crate::target::Pid;
+use crate::target::id::{SyncPrimitive, WaitReason};
+use crate::target::reach::{Reach, Unreachable};
+use crate::target::snapshot::{self as seen, Blocked, BlockedOn, Direction, Snapshot, Stack, State};
+
+const PID: Pid = Pid(7);
+const REASONS: [&str; 5] = ["", "chan receive", "chan send", "sync.Mutex.Lock", "sleep"];
+const PC: u64 = 0x4000;
+
+/// A process that is looked at, a tenth of a second between two.
+struct Watched {
+    model: Model,
+    detection: Detection,
+    now: u64,
+    goroutines: Vec<seen::Goroutine>,
+    reach: Reach,
+    is_still: bool,
+}
+
+impl Watched {
+    fn new(goroutines: Vec<seen::Goroutine>) -> Self {
+        let mut model = Model::new(Limits { settle_ns: 0, ..Limits::default() });
+        model.started(PID, Runtime::new(REASONS, Fields::default()));
+        let (detection, reach) = (Detection::default(), Reach::default());
+        Self { model, detection, now: 0, goroutines, reach, is_still: false }
+    }
+
+    fn unreachable(mut self, of: &[(u64, &[u64])]) -> Self {
+        let one = |&(goid, leads_to): &(u64, &[u64])| Unreachable {
+            goid: Goid(goid),
+            leads_to: leads_to.iter().copied().map(RuntimeAddr).collect(),
+        };
+        self.reach.unreachable = of.iter().map(one).collect();
+        self
+    }
+
+    fn holding(mut self, of: &[(u64, u64)]) -> Self {
+        let one = |&(goid, lock): &(u64, u64)| Hold {
+            goid: Goid(goid),
+            kind: SyncPrimitive::Mutex,
+            address: RuntimeAddr(lock),
+            is_shared: false,
+            taken_at: RuntimeAddr(PC),
+        };
+        self.reach.holds = of.iter().map(one).collect();
+        self
+    }
+
+    fn look(&mut self) -> Vec<Change> {
+        self.now += 100_000_000;
+        let (started, ended) = (MonotonicNs(self.now), MonotonicNs(self.now + 1));
+        let snapshot = Snapshot { started, ended, goroutines: self.goroutines.clone(), ..Snapshot::default() };
+        self.model.reconcile(PID, &snapshot);
+        self.model.learn(PID, &self.reach, started, self.is_still);
+        self.detection.look(self.model.process(PID).unwrap())
+    }
+
+    /// What is wrong after so many looks: rules with the goroutines of each finding.
+    fn after(&mut self, looks: usize) -> Vec<(&'static str, Vec<u64>)> {
+        for _ in 0..looks {
+            self.look();
+        }
+        let goids = |finding: &Finding| finding.goroutines.iter().map(|one| one.goid.0).collect();
+        self.detection.open().map(|finding| (finding.rule.id, goids(finding))).collect()
+    }
+}
+
+fn goroutine(goid: u64, state: State, reason: u8, on: Vec<Blocked>) -> seen::Goroutine {
+    seen::Goroutine {
+        addr: RuntimeAddr(0x1000 * goid),
+        goid: Goid(goid),
+        state,
+        scanned: false,
+        wait_reason: (state == State::Waiting).then_some(WaitReason(reason)),
+        wait_since: None,
+        parent: None,
+        created: Some(RuntimeAddr(PC + goid)),
+        start: None,
+        system: false,
+        locked: false,
+        m: None,
+        tid: None,
+        p: None,
+        blocked_on: on.into(),
+        labels: Vec::new(),
+        stack: Stack { frames: vec![RuntimeAddr(PC + goid)], ..Stack::default() },
+    }
+}
+
+fn blocked(on: BlockedOn, address: u64, direction: Option<Direction>) -> Blocked {
+    Blocked { on, address: Some(RuntimeAddr(address)), direction, until: None }
+}
+
+fn receives(goid: u64, chan: u64) -> seen::Goroutine {
+    let on = blocked(BlockedOn::Channel, chan, Some(Direction::Receive));
+    goroutine(goid, State::Waiting, 1, vec![on])
+}
+
+fn sends(goid: u64, chan: u64) -> seen::Goroutine {
+    goroutine(goid, State::Waiting, 2, vec![blocked(BlockedOn::Channel, chan, Some(Direction::Send))])
+}
+
+fn locks(goid: u64, mutex: u64) -> seen::Goroutine {
+    let on = blocked(BlockedOn::Sync(SyncPrimitive::Mutex), mutex, None);
+    goroutine(goid, State::Waiting, 3, vec![on])
+}
+
+const NOTHING: [(&str, Vec<u64>); 0] = [];
+
+#[test]
+fn one_look_is_no_finding_and_two_are_unless_nothing_can_have_moved() {
+    let mut leaking = Watched::new(vec![receives(5, 0xc0)]).unreachable(&[(5, &[])]);
+    assert_eq!(leaking.after(1), NOTHING);
+    assert_eq!(leaking.after(1), [("goroutine-leak", vec![5])]);
+    let mut core = Watched { is_still: true, ..Watched::new(vec![receives(5, 0xc0)]).unreachable(&[(5, &[])]) };
+    assert_eq!(core.after(1), [("goroutine-leak", vec![5])]);
+    assert!(core.detection.open().all(|finding| finding.confidence == Confidence::Proven));
+}
+
+#[test]
+fn who_waits_for_something_else_in_between_is_not_found() {
+    let mut busy = Watched::new(vec![receives(5, 0xc0)]).unreachable(&[(5, &[])]);
+    for chan in [0xd0, 0xe0, 0xf0] {
+        assert_eq!(busy.after(1), NOTHING);
+        busy.goroutines = vec![receives(5, chan)];
+    }
+}
+
+#[test]
+fn a_finding_opens_once_and_resolves_when_its_goroutines_go_on() {
+    let mut leaking = Watched::new(vec![receives(5, 0xc0)]).unreachable(&[(5, &[])]);
+    leaking.look();
+    let opened = leaking.look();
+    assert!(matches!(opened.as_slice(), [Change::Opened(finding)] if finding.opened == MonotonicNs(leaking.now)));
+    assert_eq!(leaking.look(), []);
+    let since = leaking.detection.open().next().map(|finding| finding.opened);
+    assert_eq!(since, Some(MonotonicNs(leaking.now - 100_000_000)));
+    leaking.goroutines = vec![goroutine(5, State::Runnable, 0, Vec::new())];
+    leaking.reach = Reach::default();
+    assert!(matches!(leaking.look().as_slice(), [Change::Resolved(_)]));
+}
+
+#[test]
+fn two_that_lock_in_opposite_order_are_a_circle_whoever_else_there_is() {
+    let all = vec![locks(5, 0xa0), locks(6, 0xb0), locks(7, 0xa0), receives(8, 0xc0)];
+    let mut crossed = Watched::new(all).holding(&[(5, 0xb0), (6, 0xa0)]);
+    assert_eq!(crossed.after(1), NOTHING);
+    // The third waits for one of them, and the fourth for somebody else.
+    assert_eq!(crossed.after(1), [("circular-wait", vec![5, 6, 7])]);
+    let finding = crossed.detection.open().next().unwrap();
+    let holds = finding.evidence.iter().filter(|one| matches!(one, Evidence::Holds(_))).count();
+    assert_eq!((finding.confidence, holds), (Confidence::Likely, 2));
+}
+
+#[test]
+fn who_locks_twice_waits_for_itself() {
+    let mut again = Watched::new(vec![locks(5, 0xa0)]).holding(&[(5, 0xa0)]);
+    assert_eq!(again.after(2), [("circular-wait", vec![5])]);
+}
+
+#[test]
+fn a_lock_whose_holder_goes_on_is_no_circle() {
+    let sleeper = goroutine(6, State::Waiting, 4, vec![blocked(BlockedOn::Timer, 0xe0, None)]);
+    let mut held = Watched::new(vec![locks(5, 0xa0), sleeper]).holding(&[(6, 0xa0)]);
+    assert_eq!(held.after(10), NOTHING);
+}
+
+#[test]
+fn of_channels_only_those_nobody_can_wake_are_a_circle() {
+    let all = || vec![sends(5, 0xa0), sends(6, 0xb0)];
+    let leads: [(u64, &[u64]); 2] = [(5, &[0xb0]), (6, &[0xa0])];
+    assert_eq!(Watched::new(all()).unreachable(&leads).after(2), [("circular-wait", vec![5, 6])]);
+    // Where it is not known who can be woken, nothing is sure.
+    assert_eq!(Watched::new(all()).after(3), NOTHING);
+}
+
+#[test]
+fn those_that_wait_at_one_channel_are_a_leak_and_no_circle() {
+    let workers: Vec<_> = (5..9)
+        .map(|goid| seen::Goroutine { created: Some(RuntimeAddr(PC)), stack: Stack::default(), ..receives(goid, 0xc0) })
+        .collect();
+    let leads: [(u64, &[u64]); 4] = [(5, &[0xc0]), (6, &[0xc0]), (7, &[0xc0]), (8, &[0xc0])];
+    assert_eq!(Watched::new(workers).unreachable(&leads).after(2), [("goroutine-leak", vec![5, 6, 7, 8])]);
+}
+
+#[test]
+fn the_first_goroutine_may_wait_for_nothing_for_ever() {
+    let parked = |goid| goroutine(goid, State::Waiting, 0, Vec::new());
+    let mut kept = Watched::new(vec![parked(1)]).unreachable(&[(1, &[])]);
+    assert_eq!(kept.after(3), NOTHING);
+    let mut lost = Watched::new(vec![parked(2)]).unreachable(&[(2, &[])]);
+    assert_eq!(lost.after(2), [("goroutine-leak", vec![2])]);
+}
+
+#[test]
+fn where_all_are_asleep_it_is_one_deadlock() {
+    let mut asleep = Watched::new(vec![receives(1, 0xa0), receives(5, 0xb0)]).unreachable(&[(1, &[]), (5, &[])]);
+    asleep.reach.is_asleep = true;
+    assert_eq!(asleep.after(2), [("deadlock", vec![1, 5])]);
+}
+
+#[test]
+fn a_sender_nobody_comes_for_and_a_lock_nobody_is_seen_to_hold_are_suspected_after_five_looks() {
+    let mut stuck = Watched::new(vec![sends(5, 0xa0), locks(6, 0xb0), receives(7, 0xc0)]);
+    assert_eq!(stuck.after(4), NOTHING);
+    assert_eq!(stuck.after(1), [("goroutine-leak", vec![5]), ("goroutine-leak", vec![6])]);
+    assert!(stuck.detection.open().all(|finding| finding.confidence == Confidence::Suspected));
+}
+
+#[test]
+fn what_is_on_a_cpu_or_not_let_on_one_at_five_looks_is_suspected() {
+    let mut busy = Watched::new(vec![
+        goroutine(5, State::Running, 0, Vec::new()),
+        goroutine(6, State::Runnable, 0, Vec::new()),
+    ]);
+    assert_eq!(busy.after(4), NOTHING);
+    assert_eq!(busy.after(1), [("long-running", vec![5]), ("starvation", vec![6])]);
+    busy.goroutines.rotate_left(1);
+    busy.goroutines[0].state = State::Running;
+    busy.goroutines[1].state = State::Waiting;
+    busy.goroutines[1].wait_reason = Some(WaitReason(4));
+    assert_eq!(busy.after(1), NOTHING);
+}
+
+#[test]
+fn growth_is_more_at_each_of_five_looks_and_never_fewer() {
+    let from = |count: u64| -> Vec<seen::Goroutine> {
+        let one = |goid| seen::Goroutine { created: Some(RuntimeAddr(PC)), ..receives(goid, 0x10 * goid) };
+        (10..10 + count).map(one).collect()
+    };
+    let mut growing = Watched::new(Vec::new());
+    for count in [2, 4, 6, 8, 10] {
+        growing.goroutines = from(count);
+        growing.look();
+    }
+    assert_eq!(growing.detection.open().map(|one| (one.rule.id, one.more)).collect::<Vec<_>>(), [("unbounded-growth", 0)]);
+    let mut sawing = Watched::new(Vec::new());
+    for count in [2, 4, 6, 3, 5, 7, 4, 6, 8, 2] {
+        sawing.goroutines = from(count);
+        sawing.look();
+    }
+    assert_eq!(sawing.after(0), NOTHING);
+}
+
+#[test]
+fn a_lock_that_three_wait_for_at_five_looks_is_crowded() {
+    let mut crowd = Watched::new(vec![locks(5, 0xa0), locks(6, 0xa0), locks(7, 0xa0)]).holding(&[(8, 0xa0)]);
+    crowd.goroutines.push(goroutine(8, State::Waiting, 4, vec![blocked(BlockedOn::Timer, 0xe0, None)]));
+    assert_eq!(crowd.after(4), NOTHING);
+    assert_eq!(crowd.after(1), [("lock-contention", vec![5, 6, 7])]);
+}

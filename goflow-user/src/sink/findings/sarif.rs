@@ -1,0 +1,176 @@
+//! Findings as SARIF 2.1.0 (OASIS), so that code scanning shows them at their lines.
+//!
+//! A finding is a result at the line at which its first goroutine waits; the lines of the others are related locations, and the
+//! evidence is the message. Paths are as the binary spells them, relative where they lie under `root`.
+
+use super::{Described, Place, Report};
+use crate::detect::{Confidence, RULES, Severity};
+use std::io::{self, Write};
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Log<'a> {
+    #[serde(rename = "$schema")]
+    schema: &'a str,
+    version: &'a str,
+    runs: [Run<'a>; 1],
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Run<'a> {
+    tool: Tool<'a>,
+    results: Vec<Outcome<'a>>,
+}
+
+#[derive(serde::Serialize)]
+struct Tool<'a> {
+    driver: Driver<'a>,
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Driver<'a> {
+    name: &'a str,
+    semantic_version: &'a str,
+    rules: Vec<RuleObject<'a>>,
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RuleObject<'a> {
+    id: &'a str,
+    short_description: Text<'a>,
+    help: Help<'a>,
+    default_configuration: Configuration,
+}
+
+#[derive(serde::Serialize)]
+struct Help<'a> {
+    text: &'a str,
+    markdown: &'a str,
+}
+
+#[derive(serde::Serialize)]
+struct Configuration {
+    level: &'static str,
+}
+
+#[derive(serde::Serialize)]
+struct Text<'a> {
+    text: std::borrow::Cow<'a, str>,
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Outcome<'a> {
+    rule_id: &'a str,
+    level: &'static str,
+    message: Text<'a>,
+    locations: Vec<Location<'a>>,
+    related_locations: Vec<Location<'a>>,
+    partial_fingerprints: Fingerprints<'a>,
+    rank: f64,
+}
+
+#[derive(serde::Serialize)]
+struct Fingerprints<'a> {
+    #[serde(rename = "goflow/v1")]
+    goflow: &'a str,
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Location<'a> {
+    physical_location: Physical<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Text<'a>>,
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Physical<'a> {
+    artifact_location: Artifact<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<Region>,
+}
+
+#[derive(serde::Serialize)]
+struct Artifact<'a> {
+    uri: &'a str,
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Region {
+    start_line: u32,
+}
+
+/// Writes a report.
+///
+/// # Errors
+/// `out` takes no more.
+pub fn write(report: &Report<'_>, root: &str, out: &mut dyn Write) -> io::Result<()> {
+    let rules = RULES.iter().map(|rule| RuleObject {
+        id: rule.id,
+        short_description: Text { text: rule.title.into() },
+        help: Help { text: rule.page, markdown: rule.page },
+        default_configuration: Configuration { level: level(rule.severity) },
+    });
+    let log = Log {
+        schema: "https://json.schemastore.org/sarif-2.1.0.json",
+        version: "2.1.0",
+        runs: [Run {
+            tool: Tool {
+                driver: Driver {
+                    name: "goflow",
+                    semantic_version: env!("CARGO_PKG_VERSION"),
+                    rules: rules.collect(),
+                },
+            },
+            results: report.findings.iter().map(|described| outcome(described, root)).collect(),
+        }],
+    };
+    serde_json::to_writer(&mut *out, &log)?;
+    writeln!(out)
+}
+
+fn level(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Note => "note",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    }
+}
+
+fn outcome<'a>(described: &'a Described<'_>, root: &str) -> Outcome<'a> {
+    let Described { finding, fingerprint, goroutines, evidence } = described;
+    let mut places: Vec<(&Place, u64)> =
+        goroutines.iter().filter_map(|named| Some((named.place.as_ref()?, named.goid.0))).collect();
+    places.dedup_by_key(|(place, _)| (place.file.clone(), place.line));
+    let mut locations = places.iter().filter_map(|(place, goid)| {
+        let message = Text { text: format!("goroutine {goid} waits here").into() };
+        location(place, root, Some(message))
+    });
+    let first = locations.next().map(|first| Location { message: None, ..first });
+    Outcome {
+        rule_id: finding.rule.id,
+        level: level(finding.rule.severity),
+        message: Text { text: format!("{}: {}", finding.rule.title, evidence.join("; ")).into() },
+        related_locations: locations.collect(),
+        locations: first.into_iter().collect(),
+        partial_fingerprints: Fingerprints { goflow: fingerprint },
+        rank: match finding.confidence {
+            Confidence::Suspected => 30.0,
+            Confidence::Likely => 80.0,
+            Confidence::Proven => 100.0,
+        },
+    }
+}
+
+fn location<'a>(place: &'a Place, root: &str, message: Option<Text<'a>>) -> Option<Location<'a>> {
+    let file = place.file.as_deref()?;
+    let uri = file.strip_prefix(root).map_or(file, |rest| rest.trim_start_matches('/'));
+    let region = place.line.map(|start_line| Region { start_line });
+    Some(Location { physical_location: Physical { artifact_location: Artifact { uri }, region }, message })
+}
