@@ -220,7 +220,10 @@ fn a_circle_is_marked_in_the_graph() -> Result<()> {
     let drawn = json(&graph("json")?)?;
     let list = |key: &str| drawn[key].as_array().cloned().unwrap_or_default();
     let circle = |key: &str| list(key).into_iter().filter(|one| one["circle"] == true).collect::<Vec<_>>();
-    ensure!((circle("goroutines").len(), circle("objects").len(), circle("edges").len()) == (2, 2, 4), "{drawn:#}");
+    ensure!(
+        (circle("goroutines").len(), circle("objects").len(), circle("edges").len()) == (2, 2, 4),
+        "{drawn:#}"
+    );
     let ids: BTreeSet<String> = ["goroutines", "objects"]
         .iter()
         .flat_map(|key| list(key))

@@ -168,7 +168,8 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         duration: args.duration,
         most_bytes: args.most_memory << 20,
     };
-    let is_bad = examine(&subject, |rule| args.wants(rule), |examination, origin| report(args, examination, origin))?;
+    let is_bad =
+        examine(&subject, |rule| args.wants(rule), |examination, origin| report(args, examination, origin))?;
     Ok(if is_bad { ExitCode::from(EXIT_FINDINGS) } else { ExitCode::SUCCESS })
 }
 
@@ -228,7 +229,11 @@ fn of_process<T>(
 }
 
 /// Looks at a process again and again, until the time is over or the process is.
-fn look_for(subject: &Subject<'_>, process: &Process, examination: &mut Examination<'_>) -> anyhow::Result<()> {
+fn look_for(
+    subject: &Subject<'_>,
+    process: &Process,
+    examination: &mut Examination<'_>,
+) -> anyhow::Result<()> {
     let (memory, pid) = (ProcessMemory::of(process.pid()), process.pid());
     let began = Instant::now();
     let mut quiet = Quiet::default();
@@ -345,7 +350,8 @@ fn report(args: &CheckArgs, examination: &Examination<'_>, origin: &Origin<'_>) 
         Format::Text => text::write(&report, &mut bytes)?,
         Format::Json => json::write(&report, &mut bytes)?,
         Format::Sarif => {
-            let root = std::env::current_dir().map_or_else(|_| String::new(), |root| root.display().to_string());
+            let root =
+                std::env::current_dir().map_or_else(|_| String::new(), |root| root.display().to_string());
             sarif::write(&report, &root, &mut bytes)?;
         }
     }

@@ -53,7 +53,8 @@ impl Watched {
     fn look(&mut self) -> Vec<Change> {
         self.now += 100_000_000;
         let (started, ended) = (MonotonicNs(self.now), MonotonicNs(self.now + 1));
-        let snapshot = Snapshot { started, ended, goroutines: self.goroutines.clone(), ..Snapshot::default() };
+        let snapshot =
+            Snapshot { started, ended, goroutines: self.goroutines.clone(), ..Snapshot::default() };
         self.model.reconcile(PID, &snapshot);
         self.model.learn(PID, &self.reach, started, self.is_still);
         self.detection.look(self.model.process(PID).unwrap())
@@ -116,7 +117,8 @@ fn one_look_is_no_finding_and_two_are_unless_nothing_can_have_moved() {
     let mut leaking = Watched::new(vec![receives(5, 0xc0)]).unreachable(&[(5, &[])]);
     assert_eq!(leaking.after(1), NOTHING);
     assert_eq!(leaking.after(1), [("goroutine-leak", vec![5])]);
-    let mut core = Watched { is_still: true, ..Watched::new(vec![receives(5, 0xc0)]).unreachable(&[(5, &[])]) };
+    let mut core =
+        Watched { is_still: true, ..Watched::new(vec![receives(5, 0xc0)]).unreachable(&[(5, &[])]) };
     assert_eq!(core.after(1), [("goroutine-leak", vec![5])]);
     assert!(core.detection.open().all(|finding| finding.confidence == Confidence::Proven));
 }
@@ -135,7 +137,9 @@ fn a_finding_opens_once_and_resolves_when_its_goroutines_go_on() {
     let mut leaking = Watched::new(vec![receives(5, 0xc0)]).unreachable(&[(5, &[])]);
     leaking.look();
     let opened = leaking.look();
-    assert!(matches!(opened.as_slice(), [Change::Opened(finding)] if finding.opened == MonotonicNs(leaking.now)));
+    assert!(
+        matches!(opened.as_slice(), [Change::Opened(finding)] if finding.opened == MonotonicNs(leaking.now))
+    );
     assert_eq!(leaking.look(), []);
     let since = leaking.detection.open().next().map(|finding| finding.opened);
     assert_eq!(since, Some(MonotonicNs(leaking.now - 100_000_000)));
@@ -181,7 +185,11 @@ fn of_channels_only_those_nobody_can_wake_are_a_circle() {
 #[test]
 fn those_that_wait_at_one_channel_are_a_leak_and_no_circle() {
     let workers: Vec<_> = (5..9)
-        .map(|goid| seen::Goroutine { created: Some(RuntimeAddr(PC)), stack: Stack::default(), ..receives(goid, 0xc0) })
+        .map(|goid| seen::Goroutine {
+            created: Some(RuntimeAddr(PC)),
+            stack: Stack::default(),
+            ..receives(goid, 0xc0)
+        })
         .collect();
     let leads: [(u64, &[u64]); 4] = [(5, &[0xc0]), (6, &[0xc0]), (7, &[0xc0]), (8, &[0xc0])];
     assert_eq!(Watched::new(workers).unreachable(&leads).after(2), [("goroutine-leak", vec![5, 6, 7, 8])]);
@@ -198,7 +206,8 @@ fn the_first_goroutine_may_wait_for_nothing_for_ever() {
 
 #[test]
 fn where_all_are_asleep_it_is_one_deadlock() {
-    let mut asleep = Watched::new(vec![receives(1, 0xa0), receives(5, 0xb0)]).unreachable(&[(1, &[]), (5, &[])]);
+    let mut asleep =
+        Watched::new(vec![receives(1, 0xa0), receives(5, 0xb0)]).unreachable(&[(1, &[]), (5, &[])]);
     asleep.reach.is_asleep = true;
     assert_eq!(asleep.after(2), [("deadlock", vec![1, 5])]);
 }
@@ -237,7 +246,10 @@ fn growth_is_more_at_each_of_five_looks_and_never_fewer() {
         growing.goroutines = from(count);
         growing.look();
     }
-    assert_eq!(growing.detection.open().map(|one| (one.rule.id, one.more)).collect::<Vec<_>>(), [("unbounded-growth", 0)]);
+    assert_eq!(
+        growing.detection.open().map(|one| (one.rule.id, one.more)).collect::<Vec<_>>(),
+        [("unbounded-growth", 0)]
+    );
     let mut sawing = Watched::new(Vec::new());
     for count in [2, 4, 6, 3, 5, 7, 4, 6, 8, 2] {
         sawing.goroutines = from(count);

@@ -48,7 +48,9 @@ impl WaitFor {
         let mut found = Self::default();
         let is_user = |one: &&Goroutine| one.state == State::Waiting && one.system == Some(false);
         let mut users: BTreeMap<Object, usize> = BTreeMap::new();
-        for blocked in process.goroutines().filter(is_user).filter_map(|one| one.wait.as_ref()).flat_map(|wait| &wait.on) {
+        for blocked in
+            process.goroutines().filter(is_user).filter_map(|one| one.wait.as_ref()).flat_map(|wait| &wait.on)
+        {
             if let Some(object) = Object::of(blocked) {
                 *users.entry(object).or_default() += 1;
             }
@@ -115,7 +117,12 @@ impl WaitFor {
         writeln!(out, "digraph goflow {{\n  rankdir=LR;\n  node [fontname=\"monospace\"];")?;
         for (goid, node) in &self.goroutines {
             let colour = if self.circle.0.contains(goid) { ", color=red, penwidth=2" } else { "" };
-            writeln!(out, "  g{} [shape=box{colour}, label=\"{}\"];", goid.0, quoted(&node.label(*goid), "\\n"))?;
+            writeln!(
+                out,
+                "  g{} [shape=box{colour}, label=\"{}\"];",
+                goid.0,
+                quoted(&node.label(*goid), "\\n")
+            )?;
         }
         for (object, name) in &self.objects {
             let colour = if self.circle.1.contains(object) { ", color=red, penwidth=2" } else { "" };
@@ -148,7 +155,11 @@ impl WaitFor {
         let goroutines = self.circle.0.iter().map(|goid| format!("g{}", goid.0));
         let marked: Vec<String> = goroutines.chain(self.circle.1.iter().map(|object| id(*object))).collect();
         if !marked.is_empty() {
-            writeln!(out, "  classDef circle stroke:red,stroke-width:3px\n  class {} circle", marked.join(","))?;
+            writeln!(
+                out,
+                "  classDef circle stroke:red,stroke-width:3px\n  class {} circle",
+                marked.join(",")
+            )?;
         }
         Ok(())
     }
@@ -159,7 +170,11 @@ impl WaitFor {
     /// `out` takes no more.
     pub fn json(&self, out: &mut dyn Write) -> io::Result<()> {
         let place = |place: &Option<Place>| {
-            place.as_ref().map(|place| PlaceObject { function: place.function.clone(), file: place.file.clone(), line: place.line })
+            place.as_ref().map(|place| PlaceObject {
+                function: place.function.clone(),
+                file: place.file.clone(),
+                line: place.line,
+            })
         };
         let document = Document {
             schema: 1,
@@ -181,7 +196,12 @@ impl WaitFor {
                 .keys()
                 .map(|object| {
                     let (kind, address) = parts(*object);
-                    ObjectObject { id: id(*object), kind, address: Hex(address), circle: self.circle.1.contains(object) }
+                    ObjectObject {
+                        id: id(*object),
+                        kind,
+                        address: Hex(address),
+                        circle: self.circle.1.contains(object),
+                    }
                 })
                 .collect(),
             edges: self
@@ -241,7 +261,9 @@ impl Edge {
     fn ends(self) -> (String, String, String) {
         match self {
             Self::Waits(goid, object, direction) => {
-                let label = direction.map_or("waits".to_owned(), |direction| format!("waits to {}", words::direction(direction)));
+                let label = direction.map_or("waits".to_owned(), |direction| {
+                    format!("waits to {}", words::direction(direction))
+                });
                 (format!("g{}", goid.0), id(object), label)
             }
             Self::Holds(object, goid) => (id(object), format!("g{}", goid.0), "held by".to_owned()),

@@ -10,8 +10,6 @@ use std::io::{self, Write};
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Log<'a> {
-    #[serde(rename = "$schema")]
-    schema: &'a str,
     version: &'a str,
     runs: [Run<'a>; 1],
 }
@@ -118,7 +116,6 @@ pub fn write(report: &Report<'_>, root: &str, out: &mut dyn Write) -> io::Result
         default_configuration: Configuration { level: level(rule.severity) },
     });
     let log = Log {
-        schema: "https://json.schemastore.org/sarif-2.1.0.json",
         version: "2.1.0",
         runs: [Run {
             tool: Tool {
