@@ -42,6 +42,8 @@ pub struct Named {
     pub created: Option<Place>,
     /// Why it waits, in the runtime's words.
     pub wait_reason: Option<String>,
+    /// The runtime's word for its state at the last look that had it.
+    pub state: Option<&'static str>,
     /// Since when, at the latest.
     pub since: Option<MonotonicNs>,
     /// Its frames, innermost first.
@@ -87,13 +89,15 @@ impl<'a> Namer<'a> {
 
     fn named(&self, involved: &Involved) -> Named {
         let stack: Vec<Place> = involved.stack.iter().flat_map(|pc| self.frames(*pc)).collect();
-        let wait = self.process.goroutine(involved.goid).and_then(|goroutine| goroutine.wait.as_deref());
+        let goroutine = self.process.goroutine(involved.goid);
+        let wait = goroutine.and_then(|goroutine| goroutine.wait.as_deref());
         let reason = wait.and_then(|wait| wait.reason);
         Named {
             goid: involved.goid,
             place: own(&stack).cloned(),
             created: involved.created_at.and_then(|pc| self.frames(pc).into_iter().next()),
             wait_reason: reason.and_then(|reason| self.binary.wait_reason(reason.0)).map(str::to_owned),
+            state: goroutine.and_then(|goroutine| goroutine.seen).map(|(state, _)| state.name()),
             since: wait.map(|wait| wait.since),
             stack,
         }

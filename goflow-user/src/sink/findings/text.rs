@@ -76,7 +76,7 @@ fn finding(described: &Described<'_>, out: &mut dyn Write) -> io::Result<()> {
             out,
             "  {BOLD}goroutine {}{BOLD:#} [{}]",
             goroutine.goid.0,
-            printable(goroutine.wait_reason.as_deref().unwrap_or("waiting"))
+            printable(goroutine.wait_reason.as_deref().or(goroutine.state).unwrap_or("unknown"))
         )?;
         for place in goroutine.stack.iter().take(FRAMES) {
             writeln!(out, "      {}", printable(&spot(place)))?;

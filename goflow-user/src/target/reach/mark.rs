@@ -139,7 +139,7 @@ fn read<'b>(
     Ok(runs.into_iter().map(|run| &run.into[..run.read]).collect())
 }
 
-/// Which of `targets` these words lead to; `targets` are sorted. At most `most` objects are looked at.
+/// Which of `targets` these words lead to, and how many objects were looked at for that; `targets` are sorted. At most `most` are.
 pub(super) fn lead(
     memory: &dyn Memory,
     spans: &Spans,
@@ -147,9 +147,9 @@ pub(super) fn lead(
     from: &[u64],
     targets: &[u64],
     most: usize,
-) -> Result<Vec<u64>, ReachError> {
+) -> Result<(Vec<u64>, usize), ReachError> {
     let (mut seen, mut found) = (Set::default(), BTreeSet::new());
-    let (mut todo, mut buffer) = (Vec::new(), vec![0; PIECE as usize]);
+    let (mut todo, mut buffer) = (Vec::new(), Vec::new());
     let mut follow = |word: u64, todo: &mut Vec<(u64, u64)>| {
         let Some(object) = spans.object(word).filter(|object| !opaque.contains(&object.address)) else {
             return;
@@ -166,10 +166,11 @@ pub(super) fn lead(
     };
     from.iter().for_each(|&word| follow(word, &mut todo));
     while let Some(range) = todo.pop() {
+        buffer.resize((range.1 - range.0) as usize, 0);
         let Some(words) = read(memory, &[range], &mut buffer)?.pop() else { continue };
         for word in words.chunks_exact(8).filter_map(|word| word.try_into().ok()) {
             follow(u64::from_le_bytes(word), &mut todo);
         }
     }
-    Ok(found.into_iter().collect())
+    Ok((found.into_iter().collect(), seen.len()))
 }

@@ -41,10 +41,13 @@ const MOST_STACK: u64 = 16 << 20;
 /// Most specials of objects that are read.
 const MOST_SPECIALS: usize = 1 << 20;
 
-/// Most unreachable goroutines of which it is found out whom they could wake, and most objects that are looked at for each.
-const MOST_LED: usize = 4096;
+/// Most unreachable goroutines of which it is found out whom they could wake, and most objects that are looked at for each and for
+/// all of them.
+const MOST_LED: usize = 1024;
 /// See [`MOST_LED`].
 const MOST_STEPS: usize = 4096;
+/// See [`MOST_LED`].
+const MOST_STEPS_IN_ALL: usize = 50_000;
 
 /// Why it cannot be told who waits for good.
 #[derive(Debug, Error)]
@@ -541,8 +544,9 @@ fn lead(
     awaited.sort_unstable();
     awaited.dedup();
     let mut all = Vec::with_capacity(stranded.len());
+    let mut steps = 0;
     for (n, (raw, _)) in stranded.iter().enumerate() {
-        let leads_to = if n < MOST_LED {
+        let leads_to = if n < MOST_LED && steps < MOST_STEPS_IN_ALL {
             let live = match stacks.live(raw)? {
                 Some(live) => live,
                 None => {
@@ -550,7 +554,9 @@ fn lead(
                     words(stacks.memory, stack.start, (stack.end - stack.start) / 8)?.unwrap_or_default()
                 }
             };
-            mark::lead(stacks.memory, spans, opaque, &live, &awaited, MOST_STEPS)?
+            let (leads_to, looked) = mark::lead(stacks.memory, spans, opaque, &live, &awaited, MOST_STEPS)?;
+            steps += looked;
+            leads_to
         } else {
             Vec::new()
         };
