@@ -174,8 +174,8 @@ impl Served {
             return Vec::new();
         }
         let reach = self.reach.get(&address).map_or(&[][..], Vec::as_slice);
-        // Who waits for the very same thing would not serve it if it went on, or would not have to.
-        let others = reach.iter().filter(|(goid, own)| *goid != goroutine.goid && *own != [object]);
+        // Who waits for the same thing, alone or beside others, wants of it what this one wants, or they would have met.
+        let others = reach.iter().filter(|(goid, own)| *goid != goroutine.goid && !own.contains(&object));
         others.map(|(goid, _)| Link { object, to: *goid, hold: None }).collect()
     }
 }
