@@ -149,8 +149,6 @@ pub(super) struct Books {
     controller: Option<Controller>,
     /// What work on the breakpoints has cost since the probes were in and is not in the controller's books, nanoseconds.
     turned_ns: u64,
-    /// What is in the controller's books of work from before, nanoseconds.
-    turned_before_ns: u64,
     /// When the session began.
     start: MonotonicNs,
     spans: Arc<Spans>,
@@ -201,7 +199,6 @@ impl Books {
                 Controller::new(share, level, turn, start, now)
             }),
             turned_ns: 0,
-            turned_before_ns: TURN_NS / 2,
             start: MonotonicNs(now),
             spans,
             measured,
@@ -237,7 +234,6 @@ impl Books {
             let reading = self.reading(plans, tally, cpu_ns);
             let modes = LEVELS.map(|level| self.mode(level));
             self.controller = Some(Controller::join(share, modes, self.turn, reading, reading.at_ns));
-            self.turned_before_ns = 0;
         }
         self.due_ns = monotonic_ns();
     }
@@ -248,7 +244,6 @@ impl Books {
         let wanted = LEVELS.into_iter().filter(|known| *known <= self.level);
         let sampled = wanted.filter(|level| self.mode(*level) != Mode::Continuous).collect();
         self.turned_ns = self.turned_ns();
-        self.turned_before_ns = 0;
         (self.budget, self.controller) = (Budget::Unlimited, None);
         sampled
     }
@@ -287,7 +282,7 @@ impl Books {
     /// What work on the breakpoints has cost since the probes were in, nanoseconds.
     pub(super) fn turned_ns(&self) -> u64 {
         let of_controller = self.controller.as_ref().map_or(0, Controller::turned_ns);
-        self.turned_ns + of_controller.saturating_sub(self.turned_before_ns)
+        self.turned_ns + of_controller
     }
 
     /// Takes note of what goflow itself uses, from time to time.

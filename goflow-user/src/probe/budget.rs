@@ -210,7 +210,9 @@ pub struct Controller {
     history: VecDeque<Sample>,
     /// CPU time of the targets in a nanosecond.
     cpu_rate: f64,
-    /// What work on the breakpoints has cost so far, nanoseconds.
+    /// What it cost that the probes went in at the start, nanoseconds.
+    start_ns: u64,
+    /// What work on the breakpoints has cost since, nanoseconds.
     turned_ns: u64,
     /// The reading by which it was last known what goflow itself takes.
     displaced: Reading,
@@ -263,8 +265,8 @@ impl Controller {
     pub fn new(share: f64, level: Level, turn: Turn, start: Reading, seed: u64) -> Self {
         let mode = |known| if known <= level { Mode::Continuous } else { Mode::Off };
         let controller = Self::join(share, LEVELS.map(mode), turn, start, seed);
-        // They were put in just now.
-        Self { turned_ns: turn.cost_ns / 2, ..controller }
+        // They were put in just now, and how much the targets run is not known yet.
+        Self { start_ns: turn.cost_ns / 2, ..controller }
     }
 
     /// For a session that is under way and had no budget: `modes` is how each of [`LEVELS`] is watched, all the time or not at
@@ -289,6 +291,7 @@ impl Controller {
             lanes: modes.into_iter().enumerate().map(lane).collect(),
             history: VecDeque::from([first]),
             cpu_rate: 0.0,
+            start_ns: 0,
             turned_ns: 0,
             displaced: start,
             displaced_share: 0.0,
@@ -346,7 +349,7 @@ impl Controller {
         }
     }
 
-    /// What work on the breakpoints has cost the targets so far, nanoseconds.
+    /// What work on the breakpoints has cost the targets since the probes were in, nanoseconds.
     #[must_use]
     pub fn turned_ns(&self) -> u64 {
         self.turned_ns
@@ -445,16 +448,22 @@ impl Controller {
 
     fn note(&mut self, reading: Reading) {
         self.note_displaced(reading);
-        let cost_ns = reading.cost_ns.iter().sum::<u64>() + self.turned_ns + reading.displaced_ns;
-        let sample = Sample { at_ns: reading.at_ns, cpu_ns: reading.target_cpu_ns, cost_ns };
+        let (at_ns, cpu_ns) = (reading.at_ns, reading.target_cpu_ns);
         if let Some(last) = self.history.back() {
-            let span = sample.at_ns.saturating_sub(last.at_ns) as f64;
+            let span = at_ns.saturating_sub(last.at_ns) as f64;
             if span > 0.0 {
-                let rate = sample.cpu_ns.saturating_sub(last.cpu_ns) as f64 / span;
-                let weight = if self.history.len() == 1 { 1.0 } else { weight(span) };
+                let rate = cpu_ns.saturating_sub(last.cpu_ns) as f64 / span;
+                let is_first = self.history.len() == 1;
+                let weight = if is_first { 1.0 } else { weight(span) };
                 self.cpu_rate += (rate - self.cpu_rate) * weight;
+                if is_first {
+                    self.start_ns = self.start_ns.min(self.turn_cost() as u64 / 2);
+                }
             }
         }
+        let hits_ns = reading.cost_ns.iter().sum::<u64>();
+        let cost_ns = hits_ns + self.start_ns + self.turned_ns + reading.displaced_ns;
+        let sample = Sample { at_ns, cpu_ns, cost_ns };
         self.history.push_back(sample);
         let horizon = sample.at_ns.saturating_sub(HORIZON_NS);
         while self.history.get(1).is_some_and(|second| second.at_ns <= horizon) {
@@ -808,6 +817,13 @@ mod tests {
         session.run(&Target { busy: 0.0, ..calm }, 15);
         session.run(&calm, 5);
         assert_eq!(session.watched, [35_000; 3]);
+    }
+
+    #[test]
+    fn a_quiet_target_is_watched_from_the_start_although_its_probes_went_in() {
+        let mut session = Session::new(0.02, Turn { cost_ns: 3_000_000, is_quick: true });
+        session.run(&Target { hits: [0.0, 1_500.0, 1_500.0], busy: 0.006, hit_ns: 1_000.0 }, 15);
+        assert_eq!(session.watched, [15_000; 3]);
     }
 
     #[test]
