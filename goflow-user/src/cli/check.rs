@@ -14,6 +14,7 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::{ArgGroup, Args, ValueEnum};
 
 use super::output::OutputFile;
+use super::snapshot::is_refused;
 use crate::advice::Advise as _;
 use crate::binary::addr::LoadBias;
 use crate::detect::{Confidence, Finding, RULES, Rule};
@@ -23,11 +24,10 @@ use crate::target::Pid;
 use crate::target::core::CoreFile;
 use crate::target::executable::Executable;
 use crate::target::id::MonotonicNs;
-use crate::target::memory::{Limited, MemoryError, ProcessMemory, Pulse};
+use crate::target::memory::{Limited, ProcessMemory, Pulse};
 use crate::target::process::{self, Process};
 use crate::target::reach::Limits;
 use crate::target::refusal::Refusal;
-use crate::target::snapshot::reader::SnapshotError;
 
 /// From the start of one look to that of the next.
 const PACE: Duration = Duration::from_millis(500);
@@ -390,15 +390,7 @@ fn same<'f>(findings: Vec<Described<'f>>) -> Vec<Described<'f>> {
 
 /// Adds what helps against the failures that have one remedy.
 fn advise<T>(error: anyhow::Error) -> anyhow::Result<T> {
-    let is_refused = error.chain().any(|link| {
-        let io = link.downcast_ref::<io::Error>().map(io::Error::kind);
-        let memory = match link.downcast_ref::<SnapshotError>() {
-            Some(SnapshotError::Memory(memory)) => Some(memory),
-            _ => link.downcast_ref::<MemoryError>(),
-        };
-        io == Some(io::ErrorKind::PermissionDenied) || matches!(memory, Some(MemoryError::Refused { .. }))
-    });
-    if is_refused {
+    if is_refused(&error) {
         return Err(error).advise(|| Refusal::detect().advice_to_read());
     }
     Err(error)

@@ -358,17 +358,21 @@ fn take(
     Ok(snapshot)
 }
 
-/// Adds what helps against the failures that have one remedy.
-fn advise<T>(error: anyhow::Error) -> anyhow::Result<T> {
-    let refused = error.chain().any(|link| {
+/// The kernel does not let this user read the process.
+pub(super) fn is_refused(error: &anyhow::Error) -> bool {
+    error.chain().any(|link| {
         let io = link.downcast_ref::<io::Error>().map(io::Error::kind);
         let memory = match link.downcast_ref::<SnapshotError>() {
             Some(SnapshotError::Memory(memory)) => Some(memory),
             _ => link.downcast_ref::<MemoryError>(),
         };
         io == Some(io::ErrorKind::PermissionDenied) || matches!(memory, Some(MemoryError::Refused { .. }))
-    });
-    if refused {
+    })
+}
+
+/// Adds what helps against the failures that have one remedy.
+fn advise<T>(error: anyhow::Error) -> anyhow::Result<T> {
+    if is_refused(&error) {
         return Err(error).advise(|| Refusal::detect().advice_to_read());
     }
     if is_out_of_time(&error) {

@@ -36,7 +36,11 @@ fn finding(process: &Process, graph: &Graph, cycle: &[(Goid, Link)]) -> Option<F
             return None;
         }
         if !wait.unreachable.as_ref().is_some_and(|one| one.is_proven) {
-            confidence = Confidence::Likely;
+            confidence = confidence.min(Confidence::Likely);
+        }
+        // That nobody can wake it is known without the lock; otherwise all depends on which lock it is.
+        if !is_stranded(goroutine) && link.hold.is_some_and(|hold| !hold.is_certain) {
+            confidence = Confidence::Suspected;
         }
         since = since.max(Some(wait.since));
         seen.extend(objects(goroutine));

@@ -44,6 +44,7 @@ impl Watched {
             kind: SyncPrimitive::Mutex,
             address: RuntimeAddr(lock),
             is_shared: false,
+            is_certain: true,
             taken_at: RuntimeAddr(PC),
         };
         self.reach.holds = of.iter().map(one).collect();

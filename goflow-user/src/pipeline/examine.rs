@@ -92,8 +92,10 @@ impl<'b> Examination<'b> {
             Err(ReachError::Memory(error)) => return Err(error.into()),
             Err(ReachError::List(error)) => return Err(error),
             Err(error) => {
+                // Without it a lock has no holder and nobody is unreachable, which would be taken for what was found.
                 self.limits.insert(format!("who can still be woken: {error}"));
-                Reach::default()
+                self.model.reconcile(self.pid, &snapshot);
+                return Ok(Vec::new());
             }
         };
         tracing::debug!(

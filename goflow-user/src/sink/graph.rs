@@ -93,12 +93,6 @@ impl WaitFor {
         found
     }
 
-    /// Goroutines in it.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.goroutines.len()
-    }
-
     /// Nobody is in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -10,8 +10,8 @@ use crate::binary::addr::{LoadBias, RuntimeAddr};
 use crate::binary::critical::{Held, Lock, LockPlace, Sections};
 use crate::target::id::{Goid, SyncPrimitive};
 use crate::target::memory::{Memory, read_each};
-use crate::target::snapshot::{BlockedOn, Raw, Snapshot};
-use std::collections::BTreeSet;
+use crate::target::snapshot::{BlockedOn, Goroutine, Raw, Snapshot};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Registers that a function may be given arguments in, and so words that it may have put behind its return address.
 const ARGUMENTS: u64 = 12;
@@ -24,13 +24,17 @@ const FIELDS: usize = 128;
 pub(super) struct Awaited {
     mutexes: BTreeSet<u64>,
     rw_mutexes: BTreeSet<u64>,
+    /// Which lock each goroutine waits for.
+    by: BTreeMap<u64, u64>,
 }
 
 impl Awaited {
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         let mut awaited = Self::default();
-        for blocked in snapshot.goroutines.iter().flat_map(|goroutine| &goroutine.blocked_on) {
-            let Some(address) = blocked.address else { continue };
+        let waits = |one: &Goroutine| one.blocked_on.iter().map(|on| (one.goid, *on)).collect::<Vec<_>>();
+        for (goid, blocked) in snapshot.goroutines.iter().flat_map(waits) {
+            let Some(address) = blocked.address.filter(|_| blocked.on.is_sync()) else { continue };
+            awaited.by.insert(goid.0, address.0);
             match blocked.on {
                 BlockedOn::Sync(SyncPrimitive::Mutex) => _ = awaited.mutexes.insert(address.0),
                 BlockedOn::Sync(SyncPrimitive::RwMutex) => _ = awaited.rw_mutexes.insert(address.0),
@@ -69,7 +73,8 @@ pub(super) fn of(
                     .filter(|&word| word > 4096)
                     .collect::<Vec<_>>()
             };
-            if let Some(address) = resolve(memory, bias, held, own, awaited.of_kind(held.lock))? {
+            let itself = awaited.by.get(&raw.goid).copied();
+            if let Some(address) = resolve(memory, bias, held, (own, itself), awaited.of_kind(held.lock))? {
                 holds.push(Hold {
                     goid: Goid(raw.goid),
                     kind: match held.lock {
@@ -78,6 +83,7 @@ pub(super) fn of(
                     },
                     address: RuntimeAddr(address),
                     is_shared: held.lock == Lock::Read,
+                    is_certain: matches!(held.place, LockPlace::Variable(_)),
                     // One behind, as a return address is.
                     taken_at: RuntimeAddr(bias.to_runtime(held.taken_at).0 + 1),
                 });
@@ -93,7 +99,7 @@ fn resolve(
     memory: &dyn Memory,
     bias: LoadBias,
     held: &Held,
-    words: impl Fn() -> Vec<u64>,
+    (words, itself): (impl Fn() -> Vec<u64>, Option<u64>),
     awaited: &BTreeSet<u64>,
 ) -> Result<Option<u64>, ReachError> {
     let offset = match held.place {
@@ -102,7 +108,12 @@ fn resolve(
         }
         LockPlace::Behind(offset) => offset,
     };
-    let words = words();
+    let mut words = words();
+    // The frame leads to the lock that is waited for as well: that one only if there is no other.
+    let leads_to_itself = |word: &u64| {
+        itself.is_some_and(|itself| *word == itself || word.wrapping_add_signed(offset) == itself)
+    };
+    words.sort_by_key(leads_to_itself);
     let behind = |word: u64| awaited.get(&word.wrapping_add_signed(offset)).copied();
     if let Some(found) = words.iter().find_map(|&word| behind(word)) {
         return Ok(Some(found));

@@ -101,6 +101,8 @@ pub struct Hold {
     pub address: RuntimeAddr,
     /// With others that read (`RLock`).
     pub is_shared: bool,
+    /// The code names this very lock; otherwise it is one that the frame leads to, and could be another that lies alike.
+    pub is_certain: bool,
     /// Where it took the lock: a program counter in the call.
     pub taken_at: RuntimeAddr,
 }
