@@ -24,6 +24,21 @@ fn trace(target: &mut Target, budget: &str, arguments: &[&str], span: Duration) 
     Ok((goflow.stop()?, after - before))
 }
 
+/// Until a level has been watched in so many windows, and for so long at least. On a machine that is busy with other things
+/// windows are rare, because they may last.
+fn wait_for_windows(goflow: &Goflow, level: &str, least: usize, span: Duration) -> Result<()> {
+    let start = Instant::now();
+    let begin = format!(r#""level":"{level}","watched":true"#);
+    loop {
+        std::thread::sleep(LONG / 6);
+        let windows = goflow.printed().matches(&begin).count();
+        if windows >= least && start.elapsed() >= span {
+            return Ok(());
+        }
+        ensure!(start.elapsed() < LONG * 20, "{windows} windows of {level}");
+    }
+}
+
 fn level<'a>(session: &'a Session, level: &str) -> Result<&'a goflow_tests::stream::LevelCoverage> {
     session.summary.coverage.iter().find(|one| one.level == level).context("no such level")
 }
@@ -44,17 +59,8 @@ fn turns_alternate(session: &Session) -> Result<()> {
 fn a_target_that_does_nothing_else_is_watched_in_windows_and_keeps_its_goroutines_in_sight() -> Result<()> {
     let target = Target::start::<&str>(&Program::named("pingpong").build()?, &[])?;
     let goflow = Goflow::attach(&["--pid", &target.pid().to_string(), "--budget", "2%"])?;
-    let start = Instant::now();
-    // On a machine that is busy with other things windows are rare, because they may last.
-    loop {
-        std::thread::sleep(LONG / 2);
-        let printed = goflow.printed();
-        let windows = |level| printed.matches(&format!(r#""level":"{level}","watched":true"#)).count();
-        if windows("blocking") > 1 && windows("channels") > 1 && start.elapsed() > LONG {
-            break;
-        }
-        ensure!(start.elapsed() < LONG * 20, "{} and {}", windows("blocking"), windows("channels"));
-    }
+    wait_for_windows(&goflow, "blocking", 2, LONG)?;
+    wait_for_windows(&goflow, "channels", 2, Duration::ZERO)?;
     let session = goflow.stop()?;
     let summary = &session.summary;
     ensure!(summary.budget == Some(0.02) && summary.cost_source == "measured", "{summary:?}");
@@ -111,9 +117,15 @@ fn what_fits_the_budget_is_seen_to_the_last_event() -> Result<()> {
 fn what_is_estimated_is_as_near_the_truth_as_it_says() -> Result<()> {
     // Probes would take some 7 % of its time.
     let mut target = Target::start(&Program::named("paced").build()?, &["20000"])?;
+    let mut command = std::process::Command::new(binary()?);
+    command.args(["trace", "--format", "json", "--pid", &target.pid().to_string(), "--budget", "2%"]);
+    let goflow = Goflow::spawn(&mut command)?.attached()?;
+    let before = target.operations()?;
+    let start = Instant::now();
     // An estimate needs some windows to know its error by.
-    let span = LONG * 2;
-    let (session, operations) = trace(&mut target, "2%", &[], span)?;
+    wait_for_windows(&goflow, "channels", 8, LONG * 2)?;
+    let (span, operations) = (start.elapsed(), target.operations()? - before);
+    let session = goflow.stop()?;
     ensure!(level(&session, "channels")?.mode == "sampled", "{:?}", session.summary.coverage);
     let sends = session.summary.hits.iter().find(|hits| hits.probe == "chansend").context("no chansend")?;
     let estimate = sends.estimated.context("no estimate")?;
