@@ -141,6 +141,50 @@ fn what_is_estimated_is_as_near_the_truth_as_it_says() -> Result<()> {
 }
 
 #[test]
+fn a_load_that_grows_a_thousandfold_is_watched_in_windows_and_as_before_once_it_calms() -> Result<()> {
+    let mut target = Target::start(&Program::named("paced").build()?, &["4000000", "4000", "4000000"])?;
+    let mut command = std::process::Command::new(binary()?);
+    command.args(["trace", "--format", "json", "--pid", &target.pid().to_string(), "--budget", "2%"]);
+    let goflow = Goflow::spawn(&mut command)?.attached()?;
+    std::thread::sleep(LONG / 2);
+    ensure!(!goflow.printed().contains(r#""type":"coverage""#), "{}", goflow.printed());
+    target.order("n")?;
+    wait_for_windows(&goflow, "channels", 4, LONG * 2)?;
+    target.order("n")?;
+    // What it has paid for the burst may last for ten seconds.
+    let start = Instant::now();
+    let is_continuous = || {
+        let printed = goflow.printed();
+        let last = printed.lines().rev().find(|line| line.contains(r#""type":"coverage""#));
+        last.is_some_and(|line| line.contains(r#""watched":true,"mode":"continuous""#))
+    };
+    while !is_continuous() {
+        ensure!(start.elapsed() < LONG * 20, "it is still watched in windows");
+        std::thread::sleep(LONG / 6);
+    }
+    let session = goflow.stop()?;
+    ensure!(level(&session, "channels")?.mode == "continuous", "{:?}", session.summary.coverage);
+    ensure!(level(&session, "lifecycle")?.windows == 1, "{:?}", session.summary.coverage);
+    keeps_to(&session, 0.02)?;
+    target.assert_text_is_untouched()?;
+    target.finish()
+}
+
+/// Of every ten seconds the hits have taken no more than a part. The machine may hold up goflow for longer than it can foresee.
+fn keeps_to(session: &Session, part: f64) -> Result<()> {
+    let told = &session.progress;
+    for (index, from) in told.iter().enumerate() {
+        let is_ten = |to: &&goflow_tests::stream::Progress| to.elapsed_ns - from.elapsed_ns >= 10_000_000_000;
+        let Some(to) = told[index..].iter().find(is_ten) else { break };
+        let cost = to.cost_ns.saturating_sub(from.cost_ns) as f64;
+        let used =
+            to.target_cpu_ns.context("no time")?.saturating_sub(from.target_cpu_ns.context("no time")?);
+        ensure!(cost <= 2.0 * part * used as f64, "{from:?} {to:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn where_probes_come_out_slowly_what_does_not_fit_stays_out_and_that_is_said() -> Result<()> {
     let mut target = Target::start::<&str>(&Program::named("pingpong").build()?, &[])?;
     let (session, _) = trace(&mut target, "2%", &["--attach", "perf"], Duration::from_secs(5))?;

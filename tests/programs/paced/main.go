@@ -1,9 +1,10 @@
 // Paced does some work of its own for each message: it sends to a channel with room, receives from it at once, in one
 // goroutine that never parks, and then counts for as long as its argument says.
 //
-// What one sees: "running", then for each line on stdin one line of JSON with the number of sends so far (and as many
+// What one sees: "running", then for each line feed on stdin one line of JSON with the number of sends so far (and as many
 // receives). The argument is how far it counts between two messages: about as many nanoseconds. So a probe on either
-// takes a share of its time that one can choose. It ends when stdin closes.
+// takes a share of its time that one can choose. Of several arguments the first holds until an 'n' comes on stdin, which is
+// answered as a line feed is, then the next. It ends when stdin closes.
 package main
 
 import (
@@ -13,7 +14,7 @@ import (
 	"syscall"
 )
 
-var sends uint64 // atomic
+var sends, rounds uint64 // atomic
 
 //go:noinline
 func work(rounds uint64) (sum uint64) {
@@ -24,16 +25,22 @@ func work(rounds uint64) (sum uint64) {
 }
 
 func main() {
-	rounds, err := strconv.ParseUint(os.Args[1], 10, 64)
-	if err != nil {
-		panic(err)
+	paces := os.Args[1:]
+	next := func() {
+		pace, err := strconv.ParseUint(paces[0], 10, 64)
+		if err != nil {
+			panic(err)
+		}
+		atomic.StoreUint64(&rounds, pace)
+		paces = paces[1:]
 	}
+	next()
 	go func() {
 		c := make(chan uint64, 1)
 		sum := uint64(0)
 		for n := uint64(1); ; n++ {
 			c <- n
-			sum += <-c + work(rounds)
+			sum += <-c + work(atomic.LoadUint64(&rounds))
 			atomic.StoreUint64(&sends, n)
 		}
 	}()
@@ -47,7 +54,10 @@ func main() {
 		if n != 1 {
 			return
 		}
-		if b[0] == '\n' {
+		if b[0] == 'n' {
+			next()
+		}
+		if b[0] == '\n' || b[0] == 'n' {
 			line := `{"operations":` + strconv.FormatUint(atomic.LoadUint64(&sends), 10) + "}\n"
 			syscall.Write(1, []byte(line))
 		}
