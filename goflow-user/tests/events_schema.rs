@@ -2,6 +2,7 @@
 //! property of the schema is written by the sink and explained on the page, and the page explains no others.
 #![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,20 +10,22 @@ use std::time::Duration;
 use goflow_common::aggregate::{ChannelTotals, SiteTotals, Waits};
 use goflow_common::probe::ProbeId;
 use goflow_user::binary::addr::{LinkAddr, RuntimeAddr};
+use goflow_user::detect::{Confidence, Finding, RULES};
 use goflow_user::ingest::event::{
     ChanAddr, ChanOp, EndedPark, Event, EventKind, Goid, LossPoint, Lost, MonotonicNs, SyncPrimitive,
     WaitReason,
 };
-use goflow_user::model::{Change, Inferred, LongWait, Missing, Overview};
+use goflow_user::model::{Change, Inferred, LongWait, Missing, Object, Overview};
 use goflow_user::probe::budget::Mode;
 use goflow_user::probe::catalog::Level;
 use goflow_user::probe::estimate::Estimate;
 use goflow_user::probe::filter::{Filter, Sample};
 use goflow_user::probe::totals::{Of, ProcessTotals};
+use goflow_user::sink::findings::{Described, Named, Place};
 use goflow_user::sink::json::Json;
 use goflow_user::sink::record::{
-    BinaryName, Control, Coverage, Frame, LevelCoverage, Meta, Names, OwnUse, ProbeHits, ProbeMeta,
-    ProcessState, Progress, Record, Setting, Sink as _, Summary, Totals, Unavailable,
+    BinaryName, Control, Coverage, FindingChange, Frame, LevelCoverage, Meta, Names, OwnUse, ProbeHits,
+    ProbeMeta, ProcessState, Progress, Record, Setting, Sink as _, Summary, Totals, Unavailable,
 };
 use goflow_user::sink::words::KINDS;
 use goflow_user::target::host::OwnMemory;
@@ -301,6 +304,46 @@ fn blocked_on() -> Vec<Blocked> {
     ]
 }
 
+/// A finding in words, with and without everything that may be missing.
+fn described() -> Described<'static> {
+    let finding = Finding {
+        rule: RULES[0],
+        confidence: Confidence::Likely,
+        since: MonotonicNs(3),
+        opened: MonotonicNs(4),
+        goroutines: Vec::new(),
+        more: 1,
+        objects: vec![Object::Channel(ChanAddr(0xc0)), Object::Sync(SyncPrimitive::Mutex, RuntimeAddr(0xd0))],
+        evidence: Vec::new(),
+        identity: Vec::new(),
+    };
+    let place = Place { function: "main.f".to_owned(), file: Some("/src/main.go".to_owned()), line: Some(7) };
+    let unknown = Named {
+        goid: Goid(5),
+        place: None,
+        created: None,
+        wait_reason: None,
+        state: None,
+        since: None,
+        stack: Vec::new(),
+    };
+    let known = Named {
+        place: Some(place.clone()),
+        created: Some(Place { file: None, line: None, ..place.clone() }),
+        wait_reason: Some("chan send".to_owned()),
+        state: Some("waiting"),
+        since: Some(MonotonicNs(3)),
+        stack: vec![place],
+        ..unknown.clone()
+    };
+    Described {
+        finding: Cow::Owned(finding),
+        fingerprint: "0123456789abcdef".to_owned(),
+        goroutines: vec![known, unknown],
+        evidence: vec!["goroutine 5 waits".to_owned()],
+    }
+}
+
 /// States of processes: with and without everything that may be missing.
 fn states() -> Vec<ProcessState> {
     let on = blocked_on();
@@ -334,6 +377,7 @@ fn states() -> Vec<ProcessState> {
         snapshots: 1,
         snapshots_ns: 2,
         failure: failure.map(str::to_owned),
+        findings: vec![described()],
     };
     vec![
         state(None, None),
@@ -374,6 +418,10 @@ fn records() -> Vec<Record> {
         Setting::Budget { from: Some(1.0), to: None },
     ] {
         records.push(Record::Control(Control { t: MonotonicNs(3), change }));
+    }
+    for is_open in [true, false] {
+        let change = FindingChange { pid: Pid(1), t: MonotonicNs(3), is_open, described: described() };
+        records.push(Record::Finding(Box::new(change)));
     }
     records.extend([summary(Err("nobody could read it".to_owned())), summary(Ok(1))]);
     records

@@ -28,6 +28,8 @@ pub struct Session {
     pub coverage: Vec<Coverage>,
     /// What somebody has changed, in the order of the stream.
     pub controls: Vec<Control>,
+    /// What turned out to be wrong, or right again, in the order of the stream.
+    pub findings: Vec<FindingChange>,
     /// How far it was, in the order of the stream.
     pub progress: Vec<Progress>,
     /// What was counted in the kernel, in the order of the stream.
@@ -47,6 +49,7 @@ enum Line {
     Lost(Lost),
     Coverage(Coverage),
     Control(Control),
+    Finding(FindingChange),
     Progress(Progress),
     Totals(Totals),
     Summary(Summary),
@@ -445,6 +448,33 @@ pub struct Summary {
     pub processes: Vec<u32>,
     /// What those that live were doing at the end.
     pub state: Vec<State>,
+    /// What was wrong in the end.
+    pub findings: Vec<Finding>,
+}
+
+/// A finding that opened or resolved.
+#[derive(Clone, Debug, Deserialize)]
+pub struct FindingChange {
+    /// In which process.
+    pub pid: u32,
+    /// `opened` or `resolved`.
+    pub change: String,
+    /// What.
+    #[serde(flatten)]
+    pub finding: Finding,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Finding {
+    /// By which rule.
+    pub rule: String,
+    /// `suspected`, `likely` or `proven`.
+    pub confidence: String,
+    /// Who is in it.
+    pub goroutines: Vec<serde_json::Value>,
+    /// Why.
+    pub evidence: Vec<String>,
 }
 
 /// What a process was doing at the end.
@@ -563,7 +593,7 @@ impl Session {
         let (mut metas, mut processes, mut events, mut lost) = (vec![], vec![], vec![], vec![]);
         let (mut exits, mut gone, mut snapshots) = (vec![], HashSet::new(), vec![]);
         let (mut summary, mut coverage, mut progress, mut totals) = (None, vec![], vec![], vec![]);
-        let mut controls = vec![];
+        let (mut controls, mut findings) = (vec![], vec![]);
         ensure!(bytes.last() == Some(&b'\n'), "the stream does not end with a line feed");
         for (number, line) in bytes[..bytes.len() - 1].split(|byte| *byte == b'\n').enumerate() {
             let what = || format!("line {}: {}", number + 1, String::from_utf8_lossy(line));
@@ -592,6 +622,7 @@ impl Session {
                 Line::Lost(window) => lost.push(window),
                 Line::Coverage(one) => coverage.push(one),
                 Line::Control(one) => controls.push(one),
+                Line::Finding(one) => findings.push(one),
                 Line::Progress(one) => progress.push(one),
                 Line::Totals(one) => {
                     ensure!(!gone.contains(&one.pid), "after the end of its process: {}", what());
@@ -610,6 +641,7 @@ impl Session {
             lost,
             coverage,
             controls,
+            findings,
             progress,
             totals,
             summary,

@@ -11,7 +11,7 @@ use super::addr::LinkAddr;
 use super::frame::Frame;
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Most bytes of a body that are decoded.
 const LONGEST_BODY: usize = 1 << 18;
@@ -85,9 +85,9 @@ pub struct Sections<'b> {
     binary: &'b GoBinary<'b>,
     /// From a `sync.RWMutex` to the word that readers are counted in.
     reader_count: i64,
-    bodies: HashMap<LinkAddr, Option<Rc<Body>>>,
+    bodies: HashMap<LinkAddr, Option<Arc<Body>>>,
     effects: HashMap<LinkAddr, Effect>,
-    held: HashMap<LinkAddr, Rc<[Held]>>,
+    held: HashMap<LinkAddr, Arc<[Held]>>,
 }
 
 impl<'b> Sections<'b> {
@@ -106,12 +106,12 @@ impl<'b> Sections<'b> {
     }
 
     /// The locks that the function holds which made the call that returns to `pc`.
-    pub fn held_at(&mut self, pc: LinkAddr) -> Rc<[Held]> {
+    pub fn held_at(&mut self, pc: LinkAddr) -> Arc<[Held]> {
         if let Some(held) = self.held.get(&pc) {
-            return Rc::clone(held);
+            return Arc::clone(held);
         }
-        let held: Rc<[Held]> = self.find(pc).unwrap_or_default().into();
-        self.held.insert(pc, Rc::clone(&held));
+        let held: Arc<[Held]> = self.find(pc).unwrap_or_default().into();
+        self.held.insert(pc, Arc::clone(&held));
         held
     }
 
@@ -139,11 +139,11 @@ impl<'b> Sections<'b> {
         Some(table.range(&table.find_pc(pc)?)?.start)
     }
 
-    fn body(&mut self, entry: LinkAddr) -> Option<Rc<Body>> {
+    fn body(&mut self, entry: LinkAddr) -> Option<Arc<Body>> {
         if let Some(body) = self.bodies.get(&entry) {
             return body.clone();
         }
-        let body = self.read(entry).map(Rc::new);
+        let body = self.read(entry).map(Arc::new);
         self.bodies.insert(entry, body.clone());
         body
     }

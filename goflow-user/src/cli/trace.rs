@@ -18,8 +18,10 @@ use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, ValueEnum};
 use goflow_common::MAX_STACK_DEPTH;
 
+use super::check::parse_rule;
 use super::output::{self, OutputFile};
 use crate::advice::Advise as _;
+use crate::detect::{RULES, Rule};
 use crate::pipeline::{self, BoxedSink, Outcome, Targets, TraceOptions};
 use crate::probe::attach::AttachError;
 use crate::probe::budget::Budget;
@@ -157,6 +159,13 @@ pub(super) struct TraceArgs {
     /// trace ends, and with --format json every ten seconds. Operations by `select` are not among them.
     #[arg(long, help_heading = FILTERS)]
     aggregate: bool,
+    /// Tell what is wrong by these rules only, separated by commas; none: say nothing of it [default: every rule]
+    ///
+    /// While the trace goes on, the memory of the target is read for who waits where nobody can come any more and who holds which
+    /// lock, as `goflow check` does, as often as it takes goflow a fiftieth of a CPU. A finding is told as it opens and
+    /// as it resolves; `goflow explain` lists the rules.
+    #[arg(long, value_name = "RULES", value_parser = parse_rules)]
+    rules: Option<Rules>,
     /// Stop after this time, such as 10s, 500ms or 1m30s; without it, when the target ends or on Ctrl-C
     ///
     /// Units are ms, s, m, h and d. A command is not ended: the trace stops, the summary is written, and goflow waits for
@@ -194,6 +203,17 @@ pub(super) struct TraceArgs {
     /// How to attach: one link for all probes (Linux 6.6), or one perf event for each
     #[arg(long, value_enum, value_name = "METHOD", default_value_t = Attach::Auto, hide = true)]
     attach: Attach,
+}
+
+/// By which rules it is told what is wrong.
+#[derive(Clone, Debug)]
+struct Rules(Vec<&'static Rule>);
+
+fn parse_rules(text: &str) -> Result<Rules, String> {
+    if text == "none" {
+        return Ok(Rules(Vec::new()));
+    }
+    text.split(',').map(parse_rule).collect::<Result<_, _>>().map(Rules)
 }
 
 /// Which probes.
@@ -276,6 +296,10 @@ impl TraceArgs {
         }
     }
 
+    fn wanted_rules(&self) -> Vec<&'static Rule> {
+        self.rules.as_ref().map_or_else(|| RULES.to_vec(), |rules| rules.0.clone())
+    }
+
     /// Where the stream is thinned, the counts stay complete.
     fn filter(&self) -> Filter {
         Filter {
@@ -325,6 +349,7 @@ impl TraceArgs {
             budget: self.budget,
             metrics: self.metrics,
             filter: self.filter(),
+            rules: self.wanted_rules(),
             stack_depth: self.stack_depth,
             ring_bytes: self.buffer.unwrap_or(DEFAULT_RING_BYTES),
             attach: match self.attach {
@@ -417,7 +442,7 @@ pub(super) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     if args.is_mixed() {
         tracing::warn!("the command prints between the lines of the trace; --output FILE keeps them apart");
     }
-    let Outcome { command } = pipeline::trace(&options, args.sink()?).or_else(advise)?;
+    let Outcome { command, is_interrupted: _ } = pipeline::trace(&options, args.sink()?).or_else(advise)?;
     Ok(command.map_or(ExitCode::SUCCESS, exit_code))
 }
 

@@ -10,6 +10,7 @@ mod circular;
 mod deadlock;
 mod graph;
 mod leak;
+mod misuse;
 pub mod rule;
 mod stall;
 #[cfg(test)]
@@ -19,7 +20,7 @@ pub use self::graph::{Graph, Link};
 pub use self::rule::{RULES, Rule, Severity};
 
 use crate::binary::addr::RuntimeAddr;
-use crate::model::{Goroutine, Object, Process};
+use crate::model::{Goroutine, MisuseKind, Object, Process};
 use crate::target::id::{Goid, MonotonicNs};
 use crate::target::reach::Hold;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,7 +71,7 @@ pub struct Finding {
     /// Why, in the order in which to tell it.
     pub evidence: Vec<Evidence>,
     /// What is the same about it at each look.
-    identity: Vec<u64>,
+    pub identity: Vec<u64>,
 }
 
 /// A goroutine of a finding.
@@ -124,6 +125,12 @@ pub enum Evidence {
     Growth(u64, u64, u64),
     /// Nobody takes what a goroutine has been sending since at least so many looks.
     Untaken(Goid, u32),
+    /// A channel was closed, by whom and where.
+    Closed(Object, Option<Goid>, Option<RuntimeAddr>),
+    /// What was done to it that must not be, by whom and where, so many nanoseconds later.
+    Misused(MisuseKind, Option<Goid>, Vec<RuntimeAddr>, u64),
+    /// It has happened so many times.
+    Times(u64),
 }
 
 /// What makes findings of two looks the same one: the rule, and what the detector says is the same about them.
@@ -151,6 +158,11 @@ fn detectors() -> [Box<dyn Detector + Send>; 7] {
     ]
 }
 
+/// Those that events tell everything, and looks nothing.
+fn event_detectors() -> [Box<dyn Detector + Send>; 2] {
+    [Box::new(misuse::SendOnClosed), Box::new(misuse::DoubleClose)]
+}
+
 /// A change of what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -163,6 +175,7 @@ pub enum Change {
 /// What is wrong with one process, from look to look.
 pub struct Detection {
     detectors: Vec<Box<dyn Detector + Send>>,
+    event_detectors: Vec<Box<dyn Detector + Send>>,
     open: BTreeMap<Key, Finding>,
 }
 
@@ -176,30 +189,65 @@ impl Detection {
     /// By the rules that are wanted.
     #[must_use]
     pub fn new(wanted: impl Fn(&'static Rule) -> bool) -> Self {
-        let detectors = detectors().into_iter().filter(|detector| wanted(detector.rule())).collect();
-        Self { detectors, open: BTreeMap::new() }
+        let is_wanted = |detector: &Box<dyn Detector + Send>| wanted(detector.rule());
+        let detectors = detectors().into_iter().filter(is_wanted).collect();
+        let event_detectors = event_detectors().into_iter().filter(is_wanted).collect();
+        Self { detectors, event_detectors, open: BTreeMap::new() }
     }
 
     /// Takes the model after another look.
     pub fn look(&mut self, process: &Process) -> Vec<Change> {
-        let graph = Graph::of(process);
-        let at = process.snapshot().unwrap_or_default();
-        let mut now: BTreeMap<Key, Finding> = BTreeMap::new();
+        let (graph, at) = (Graph::of(process), process.snapshot().unwrap_or_default());
         let mut told: BTreeSet<Goid> = BTreeSet::new();
+        let mut found = Vec::new();
         for detector in &mut self.detectors {
-            let found = detector.check(process, &graph, &told);
-            told.extend(found.iter().flat_map(|finding| &finding.goroutines).map(|one| one.goid));
-            for mut finding in found {
-                let key = (finding.rule.id, finding.identity.clone());
-                finding.opened = self.open.get(&key).map_or(at, |before| before.opened);
-                now.insert(key, finding);
+            let more = detector.check(process, &graph, &told);
+            told.extend(more.iter().flat_map(|finding| &finding.goroutines).map(|one| one.goid));
+            found.extend(more);
+        }
+        found.extend(Self::by_events(&mut self.event_detectors, process));
+        self.replace(found, at, |_| true)
+    }
+
+    /// Takes the model after events, and no look, which were told up to `at`.
+    pub fn look_at_events(&mut self, process: &Process, at: MonotonicNs) -> Vec<Change> {
+        let found = Self::by_events(&mut self.event_detectors, process);
+        let rules: Vec<&'static Rule> = self.event_detectors.iter().map(|one| one.rule()).collect();
+        self.replace(found, at, |rule| rules.contains(&rule))
+    }
+
+    fn by_events(detectors: &mut [Box<dyn Detector + Send>], process: &Process) -> Vec<Finding> {
+        let (graph, told) = (Graph::default(), BTreeSet::new());
+        detectors.iter_mut().flat_map(|detector| detector.check(process, &graph, &told)).collect()
+    }
+
+    /// What is wrong now by the rules that were asked; by others, it is what it was.
+    fn replace(
+        &mut self,
+        found: Vec<Finding>,
+        at: MonotonicNs,
+        asked: impl Fn(&'static Rule) -> bool,
+    ) -> Vec<Change> {
+        let mut now: BTreeMap<Key, Finding> = BTreeMap::new();
+        for mut finding in found {
+            let key = (finding.rule.id, finding.identity.clone());
+            finding.opened = self.open.get(&key).map_or(at, |before| before.opened);
+            now.insert(key, finding);
+        }
+        let mut changes = Vec::new();
+        self.open.retain(|key, before| {
+            let stays = !asked(before.rule) || now.contains_key(key);
+            if !stays {
+                changes.push(Change::Resolved(before.clone()));
+            }
+            stays
+        });
+        for (key, finding) in now {
+            if self.open.insert(key, finding.clone()).is_none() {
+                changes.push(Change::Opened(finding));
             }
         }
-        let before = std::mem::replace(&mut self.open, now);
-        let resolved = before.iter().filter(|(key, _)| !self.open.contains_key(*key));
-        let opened = self.open.iter().filter(|(key, _)| !before.contains_key(*key));
-        let resolved = resolved.map(|(_, finding)| Change::Resolved(finding.clone()));
-        resolved.chain(opened.map(|(_, finding)| Change::Opened(finding.clone()))).collect()
+        changes
     }
 
     /// What is wrong now.

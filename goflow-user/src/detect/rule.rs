@@ -32,18 +32,27 @@ pub struct Rule {
     pub title: &'static str,
     /// How bad that is.
     pub severity: Severity,
+    /// Only events tell: without probes it finds nothing.
+    pub is_of_events: bool,
     /// Its page: what, why, an example, how to mend it, and when it is a false alarm. Markdown.
     pub page: &'static str,
 }
 
+/// What a rule needs.
+enum By {
+    Looks,
+    Events,
+}
+
 macro_rules! rules {
-    ($($(#[$doc:meta])* $name:ident = $id:literal, $severity:ident, $title:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $id:literal, $severity:ident, $by:ident, $title:literal;)*) => {
         $(
             $(#[$doc])*
             pub static $name: Rule = Rule {
                 id: $id,
                 title: $title,
                 severity: Severity::$severity,
+                is_of_events: matches!(By::$by, By::Events),
                 page: include_str!(concat!("../../../docs/rules/", $id, ".md")),
             };
         )*
@@ -54,19 +63,23 @@ macro_rules! rules {
 
 rules! {
     /// Goroutines that wait in a circle.
-    CIRCULAR_WAIT = "circular-wait", Error, "goroutines wait for each other in a circle";
+    CIRCULAR_WAIT = "circular-wait", Error, Looks, "goroutines wait for each other in a circle";
     /// Nothing goes on.
-    DEADLOCK = "deadlock", Error, "every goroutine waits for another";
+    DEADLOCK = "deadlock", Error, Looks, "every goroutine waits for another";
+    /// Channels that are closed twice.
+    DOUBLE_CLOSE_RISK = "double-close-risk", Warning, Events, "a channel is closed twice";
     /// Goroutines nobody can wake.
-    GOROUTINE_LEAK = "goroutine-leak", Warning, "goroutines wait where nobody can come any more";
+    GOROUTINE_LEAK = "goroutine-leak", Warning, Looks, "goroutines wait where nobody can come any more";
     /// Many wait for one lock.
-    LOCK_CONTENTION = "lock-contention", Note, "many goroutines wait for one lock, again and again";
+    LOCK_CONTENTION = "lock-contention", Note, Looks, "many goroutines wait for one lock, again and again";
     /// On a CPU all the time.
-    LONG_RUNNING = "long-running", Note, "a goroutine was on a CPU at every look";
+    LONG_RUNNING = "long-running", Note, Looks, "a goroutine was on a CPU at every look";
+    /// Channels that are closed while somebody sends.
+    SEND_ON_CLOSED_RISK = "send-on-closed-risk", Warning, Events, "a channel is closed while goroutines still send on it";
     /// Runnable, and not run.
-    STARVATION = "starvation", Warning, "goroutines are ready to run, and do not get to";
+    STARVATION = "starvation", Warning, Looks, "goroutines are ready to run, and do not get to";
     /// More and more of them.
-    UNBOUNDED_GROWTH = "unbounded-growth", Warning, "goroutines from one place become more and more";
+    UNBOUNDED_GROWTH = "unbounded-growth", Warning, Looks, "goroutines from one place become more and more";
 }
 
 impl Rule {

@@ -1,11 +1,12 @@
 //! Each rule where it holds, where it only seems to, and where something is not known.
 
 use super::*;
+use crate::ingest::event::{ChanOp, Event, EventKind};
 use crate::model::{Fields, Limits, Model, Runtime};
-use crate::target::Pid;
-use crate::target::id::{SyncPrimitive, WaitReason};
+use crate::target::id::{ChanAddr, SyncPrimitive, WaitReason};
 use crate::target::reach::{Reach, Unreachable};
 use crate::target::snapshot::{self as seen, Blocked, BlockedOn, Direction, Snapshot, Stack, State};
+use crate::target::{Pid, Tid};
 
 const PID: Pid = Pid(7);
 const REASONS: [&str; 5] = ["", "chan receive", "chan send", "sync.Mutex.Lock", "sleep"];
@@ -265,4 +266,39 @@ fn a_lock_that_three_wait_for_at_five_looks_is_crowded() {
     crowd.goroutines.push(goroutine(8, State::Waiting, 4, vec![blocked(BlockedOn::Timer, 0xe0, None)]));
     assert_eq!(crowd.after(4), NOTHING);
     assert_eq!(crowd.after(1), [("lock-contention", vec![5, 6, 7])]);
+}
+
+fn channel_event(t: u64, goid: u64, site: u64, kind: fn(ChanOp) -> EventKind) -> Event {
+    let op = ChanOp { chan: Some(ChanAddr(0xc0)), blocking: true, site: Some(RuntimeAddr(site)) };
+    Event { t: MonotonicNs(t), pid: PID, tid: Tid(1), goid: Some(Goid(goid)), kind: kind(op) }
+}
+
+#[test]
+fn what_is_done_to_a_closed_channel_is_found_with_both_places_and_stays_found() {
+    let mut watched = Watched::new(vec![goroutine(1, State::Running, 0, Vec::new())]);
+    let (close, send) = (EventKind::ChanClose, EventKind::ChanSend);
+    for event in
+        [channel_event(1, 5, 0x10, close), channel_event(2, 6, 0x20, send), channel_event(3, 7, 0x30, close)]
+    {
+        watched.model.apply(&event);
+    }
+    let process = watched.model.process(PID).unwrap();
+    let opened = watched.detection.look_at_events(process, MonotonicNs(9));
+    assert_eq!(opened.len(), 2, "{opened:?}");
+    let expected = [("double-close-risk", vec![7, 5]), ("send-on-closed-risk", vec![6, 5])];
+    assert_eq!(watched.after(3), expected);
+    let finding = watched.detection.open().next().unwrap();
+    assert_eq!((finding.opened, finding.since), (MonotonicNs(9), MonotonicNs(3)));
+    assert_eq!(finding.goroutines[0].stack, [RuntimeAddr(0x30)]);
+}
+
+#[test]
+fn a_rule_that_is_not_wanted_finds_nothing() {
+    let mut watched = Watched::new(vec![goroutine(1, State::Running, 0, Vec::new())]);
+    watched.detection = Detection::new(|rule| rule.id != "double-close-risk");
+    let close = EventKind::ChanClose;
+    for event in [channel_event(1, 5, 0x10, close), channel_event(2, 7, 0x30, close)] {
+        watched.model.apply(&event);
+    }
+    assert_eq!(watched.after(2), []);
 }

@@ -25,6 +25,7 @@
 mod difference;
 mod goroutine;
 mod history;
+mod misuse;
 mod object;
 mod overview;
 mod process;
@@ -36,6 +37,7 @@ mod waits;
 pub use self::difference::{Change, Inferred, Seen};
 pub use self::goroutine::{Busy, Cause, Goroutine, Impossible, State, TRANSITIONS, Unreachable, Wait, Woken};
 pub use self::history::{History, KEPT, Step};
+pub use self::misuse::{Closed, Misuse, MisuseKind};
 pub use self::object::{Channel, Made, SyncObject, Use};
 pub use self::overview::{AlikeWaits, LongWait, Missing, Outlook, Overview, Waits};
 pub use self::process::{Process, Tally};
@@ -137,6 +139,11 @@ impl Model {
     /// Nobody watched all of what any process did, up to `until`: to the model that is as a loss, and is told otherwise.
     pub fn unwatched(&mut self, until: MonotonicNs) {
         self.processes.values_mut().for_each(|process| process.doubt(until));
+    }
+
+    /// From here on nobody is told of what is done to channels, or from here on again.
+    pub fn channels_unwatched(&mut self, until: MonotonicNs) {
+        self.processes.values_mut().for_each(|process| process.doubt_channels(until));
     }
 
     /// Events of one process are missing.

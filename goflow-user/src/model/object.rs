@@ -1,5 +1,6 @@
 //! What goroutines wait for: channels and sync objects of the model.
 
+use super::misuse::Closed;
 use crate::binary::addr::RuntimeAddr;
 use crate::target::id::{ChanAddr, Goid, MonotonicNs, SyncPrimitive};
 use crate::target::snapshot::Direction;
@@ -27,8 +28,8 @@ pub struct Channel {
     pub sends: Use,
     /// Receives that were called.
     pub receives: Use,
-    /// Who closed it and when; `None` for the closer where only a snapshot tells.
-    pub closed: Option<(Option<Goid>, MonotonicNs)>,
+    /// Its close, if that was seen.
+    pub closed: Option<Closed>,
     /// When it was last heard of.
     pub last: MonotonicNs,
 }

@@ -3,6 +3,7 @@
 use super::Limits;
 use super::difference::elsewhere;
 use super::goroutine::{Busy, Cause, Goroutine, Impossible, State, Unreachable, Wait, Woken};
+use super::misuse::{Closed, Misuse, MisuseKind, Misuses};
 use super::object::{Channel, Made, Objects, SyncObject};
 use super::runtime::Runtime;
 use crate::binary::addr::RuntimeAddr;
@@ -41,6 +42,9 @@ pub struct Process {
     unsure_before: MonotonicNs,
     /// And up to here because events were lost, and not because nobody watched.
     lost_before: Option<MonotonicNs>,
+    /// What was done to channels before is not all known.
+    channels_unsure_before: MonotonicNs,
+    misuses: Misuses,
     snapshot: Option<MonotonicNs>,
     /// Goroutines that the last snapshot could not read, and of which no event tells.
     unread: u64,
@@ -77,6 +81,8 @@ impl Process {
             leaving: VecDeque::new(),
             unsure_before: MonotonicNs(0),
             lost_before: None,
+            channels_unsure_before: MonotonicNs(0),
+            misuses: Misuses::default(),
             snapshot: None,
             unread: 0,
             is_asleep: false,
@@ -156,6 +162,12 @@ impl Process {
         self.is_asleep
     }
 
+    /// What the program did to channels that it must not, by the places at which it did.
+    #[must_use]
+    pub fn misuses(&self) -> &[Misuse] {
+        self.misuses.all()
+    }
+
     /// Something was lost up to here.
     pub(super) fn unsure_before(&self) -> MonotonicNs {
         self.unsure_before
@@ -197,6 +209,11 @@ impl Process {
     /// Up to here not everything was watched.
     pub(super) fn doubt(&mut self, until: MonotonicNs) {
         self.unsure_before = self.unsure_before.max(until);
+    }
+
+    /// Up to here not everything that was done to channels was watched.
+    pub(super) fn doubt_channels(&mut self, until: MonotonicNs) {
+        self.channels_unsure_before = self.channels_unsure_before.max(until);
     }
 
     /// Lets those go that ended longer ago than the retention.
@@ -248,13 +265,15 @@ impl Process {
             EventKind::ChanRecv(op) => self.operate(event, op, Direction::Receive),
             EventKind::ChanClose(op) => {
                 self.acts(event.goid, at);
-                if let Some(address) = op.chan {
-                    self.channel_entry(address, at).closed = Some((event.goid, at));
-                }
+                self.close(event, op);
             }
-            EventKind::Select { sends, receives: _, blocking: _, chans, site: _ } => {
+            EventKind::Select { sends, receives: _, blocking: _, chans, site } => {
                 self.acts(event.goid, at);
-                self.select(event.goid, *sends, chans.as_deref().unwrap_or_default());
+                let chans = chans.as_deref().unwrap_or_default();
+                self.select(event.goid, *sends, chans);
+                for chan in chans.iter().take(*sends as usize).flatten() {
+                    self.misused(MisuseKind::SendAfterClose, *chan, event, *site);
+                }
             }
             EventKind::SyncWait { primitive, addr, reason: _, site: _ } => {
                 self.acts(event.goid, at);
@@ -282,7 +301,12 @@ impl Process {
         let goroutine = self.goroutine_entry(goid, at);
         goroutine.last_event = Some((at, cause));
         match goroutine.step(cause, at, by) {
-            Ok(Some(wait)) => self.wait_ended(&wait, at, cause),
+            Ok(Some(wait)) => {
+                self.wait_ended(&wait, at, cause);
+                if let (Cause::Readied, Some(by)) = (cause, by) {
+                    self.woken_by_close(goid, &wait, by, at);
+                }
+            }
             Ok(None) => {}
             Err(impossible) => self.contradiction(impossible),
         }
@@ -452,6 +476,53 @@ impl Process {
         if let Some(side) = self.channel_entry(address, event.t).side(direction) {
             side.add(event.goid, event.t);
         }
+        if direction == Direction::Send {
+            self.misused(MisuseKind::SendAfterClose, address, event, op.site);
+        }
+    }
+
+    fn close(&mut self, event: &Event, op: &ChanOp) {
+        let Some(address) = op.chan else { return };
+        self.misused(MisuseKind::DoubleClose, address, event, op.site);
+        let channel = self.channel_entry(address, event.t);
+        // One that panics closes nothing.
+        if channel.closed.is_none_or(|closed| closed.by.is_none()) {
+            channel.closed = Some(Closed { by: event.goid, site: op.site, at: event.t });
+        }
+    }
+
+    /// Something is done to a channel that must not be if it is closed. A close counts that was seen, and nothing missed since:
+    /// the channel at that address may be another one by now.
+    fn misused(&mut self, kind: MisuseKind, channel: ChanAddr, event: &Event, site: Option<RuntimeAddr>) {
+        let Some(closed) = self.channels.get(&channel).and_then(|channel| channel.closed) else { return };
+        let sure_since = self.channels_unsure_before.max(self.lost_before.unwrap_or_default());
+        if closed.by.is_some() && closed.at >= sure_since {
+            let (by, at, stack) = (event.goid, event.t, site.into_iter().collect());
+            self.misuses.add(Misuse { kind, channel, closed, by, stack, at, first: at, times: 1 });
+        }
+    }
+
+    /// A wait was ended by who closed the channel in which it was to send: after that nobody else can.
+    fn woken_by_close(&mut self, goid: Goid, wait: &Wait, by: Goid, at: MonotonicNs) {
+        // Whoever sends by `select` may have been woken by another case.
+        let ([on], true) = (wait.on.as_slice(), wait.exact) else { return };
+        let (Some(Direction::Send), Some(address)) = (on.direction, on.address) else { return };
+        let channel = ChanAddr(address.0);
+        let closed = self.channels.get(&channel).and_then(|channel| channel.closed);
+        let by_this = |closed: &Closed| closed.by == Some(by) && wait.since <= closed.at;
+        if let Some(closed) = closed.filter(by_this) {
+            let (kind, stack) = (MisuseKind::CloseUnderSender, wait.stack.clone());
+            self.misuses.add(Misuse {
+                kind,
+                channel,
+                closed,
+                by: Some(goid),
+                stack,
+                at,
+                first: at,
+                times: 1,
+            });
+        }
     }
 
     fn select(&mut self, goid: Option<Goid>, sends: u32, chans: &[Option<ChanAddr>]) {
@@ -559,7 +630,9 @@ impl Process {
         }
         self.is_asleep = reach.is_asleep;
         for hold in &reach.holds {
-            if let Some(goroutine) = self.goroutines.get_mut(&hold.goid) {
+            // Who did something since may have given it back.
+            let goroutine = self.goroutines.get_mut(&hold.goid);
+            if let Some(goroutine) = goroutine.filter(|goroutine| goroutine.known_at <= at) {
                 goroutine.holds.push(*hold);
             }
         }
@@ -648,7 +721,7 @@ impl Process {
         channel.elem_type = channel.elem_type.or(seen.elem_type);
         channel.len = Some((seen.len, at));
         if seen.closed && channel.closed.is_none() {
-            channel.closed = Some((None, at));
+            channel.closed = Some(Closed { by: None, site: None, at });
         }
     }
 

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const PID: Pid = Pid(7);
 const HCHAN_LOCK: u64 = 88;
 const COND_NOTIFY: u64 = 16;
-const REASONS: [&str; 8] = [
+const REASONS: [&str; 9] = [
     "",
     "IO wait",
     "chan receive",
@@ -21,7 +21,9 @@ const REASONS: [&str; 8] = [
     "semacquire",
     "select (no cases)",
     "sync.Cond.Wait",
+    "chan send",
 ];
+const SEND: u8 = 8;
 const RECEIVE: WaitReason = WaitReason(2);
 
 /// Of a session that sees everything, and of a process in which nothing is the runtime's.
@@ -272,6 +274,90 @@ fn a_channel_at_an_address_that_was_used_before_is_another_channel() {
     let channel = process(&model).channel(ChanAddr(0xc0)).unwrap();
     assert_eq!((channel.sends.count, channel.closed, channel.cap), (0, None, Some(3)));
     assert_eq!(channel.made.unwrap().by, Some(Goid(6)));
+}
+
+fn made(chan: u64) -> EventKind {
+    let chan = Some(ChanAddr(chan));
+    EventKind::ChanMake { chan, cap: Some(3), elem_size: None, elem_type: None, site: None }
+}
+
+fn misused(model: &Model) -> Vec<(MisuseKind, Option<Goid>, Option<Goid>, u64)> {
+    let misuses = process(model).misuses().iter();
+    misuses.map(|one| (one.kind, one.closed.by, one.by, one.times)).collect()
+}
+
+#[test]
+fn a_send_or_a_close_after_the_close_is_a_misuse_and_one_before_it_is_none() {
+    let model = after([
+        event(1, 5, EventKind::ChanSend(op(0xc0))),
+        event(2, 6, EventKind::ChanRecv(op(0xc0))),
+        event(3, 5, EventKind::ChanClose(op(0xc0))),
+        event(4, 6, EventKind::ChanRecv(op(0xc0))),
+    ]);
+    assert_eq!(misused(&model), []);
+    let model = after([
+        event(1, 5, EventKind::ChanClose(op(0xc0))),
+        event(2, 6, EventKind::ChanSend(op(0xc0))),
+        event(3, 7, EventKind::ChanClose(op(0xc0))),
+        event(4, 8, EventKind::ChanSend(op(0xc0))),
+    ]);
+    let (five, eight) = (Some(Goid(5)), Some(Goid(8)));
+    // The first close is the one that counts, and of what happens again at the same place the last.
+    let expected =
+        [(MisuseKind::SendAfterClose, five, eight, 2), (MisuseKind::DoubleClose, five, Some(Goid(7)), 1)];
+    assert_eq!(misused(&model), expected);
+}
+
+#[test]
+fn a_select_with_a_case_that_sends_on_a_closed_channel_is_a_misuse_and_one_that_receives_is_none() {
+    let select = |sends| EventKind::Select {
+        sends,
+        receives: 2 - sends,
+        blocking: true,
+        chans: Some([0xc0, 0xd0].map(|chan| Some(ChanAddr(chan))).into()),
+        site: None,
+    };
+    let close = || event(1, 5, EventKind::ChanClose(op(0xc0)));
+    assert_eq!(misused(&after([close(), event(2, 6, select(0))])), []);
+    let expected = [(MisuseKind::SendAfterClose, Some(Goid(5)), Some(Goid(6)), 1)];
+    assert_eq!(misused(&after([close(), event(2, 6, select(1))])), expected);
+}
+
+#[test]
+fn a_close_that_wakes_a_sender_is_a_misuse_and_a_receive_that_does_is_none() {
+    let park = |t| event(t, 6, park(SEND, Some(0xc0 + HCHAN_LOCK)));
+    let ready = |t| event(t, 5, ready(6));
+    let received = [
+        event(1, 6, EventKind::ChanSend(op(0xc0))),
+        park(2),
+        event(3, 5, EventKind::ChanRecv(op(0xc0))),
+        ready(4),
+        event(5, 5, EventKind::ChanClose(op(0xc0))),
+    ];
+    assert_eq!(misused(&after(received)), []);
+    let closed = [
+        event(1, 6, EventKind::ChanSend(op(0xc0))),
+        park(2),
+        event(3, 5, EventKind::ChanClose(op(0xc0))),
+        ready(4),
+    ];
+    let expected = [(MisuseKind::CloseUnderSender, Some(Goid(5)), Some(Goid(6)), 1)];
+    assert_eq!(misused(&after(closed)), expected);
+}
+
+#[test]
+fn of_a_channel_made_anew_or_after_a_loss_or_a_time_without_probes_the_close_is_not_known_any_more() {
+    let close = || event(2, 5, EventKind::ChanClose(op(0xc0)));
+    let send = || event(9, 6, EventKind::ChanSend(op(0xc0)));
+    assert_eq!(misused(&after([close(), event(3, 7, made(0xc0)), send()])), []);
+    let mut lossy = after([close()]);
+    lossy.lose(&Lost { from: MonotonicNs(3), to: MonotonicNs(4), at: LossPoint::Ring, count: 1 });
+    lossy.apply(&send());
+    assert_eq!(misused(&lossy), []);
+    let mut blind = after([close()]);
+    blind.channels_unwatched(MonotonicNs(5));
+    blind.apply(&send());
+    assert_eq!(misused(&blind), []);
 }
 
 #[test]

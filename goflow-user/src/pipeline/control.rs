@@ -99,7 +99,8 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
         return Err(anyhow!("the trace is not complete: {}", ended.sentence()))
             .advise(|| "the target runs on without probes; start the trace again");
     }
-    Ok(Outcome { command: child.map(|child| outlive(child, ended, &signals)).transpose()?.flatten() })
+    let command = child.map(|child| outlive(child, ended, &signals)).transpose()?.flatten();
+    Ok(Outcome { command, is_interrupted: ended.is_impatient() })
 }
 
 /// What a session is about, opened.
@@ -332,10 +333,16 @@ impl Running {
             host::run_before_others();
             output.run(&received)
         })?;
-        let (mut feed, state) = state::pair(options.level, &options.filter, Arc::clone(&window));
-        let state = spawn("goflow-state", move || state.run())?;
         let (asks, asked) = unbounded();
         let (requests, requested) = unbounded();
+        let (mut feed, state) = state::pair(
+            options.level,
+            &options.filter,
+            &options.rules,
+            Arc::clone(&window),
+            requests.clone(),
+        );
+        let state = spawn("goflow-state", move || state.run())?;
         let search = traced.iter().find(|one| one.search).map(|one| Arc::clone(&one.executable));
         let (pace, what) = session::looks(options);
         let pulse = Pulse::default();

@@ -3,7 +3,7 @@
 use super::budget::Spans;
 use super::names::ProcessStart;
 use super::outbox::Outbox;
-use super::snapshots::{Ask, Taken, Wanted};
+use super::snapshots::{Ask, Examined, Taken, Wanted};
 use super::state::Feed;
 use super::watch::Doorbell;
 use super::{Message, ProcessExit};
@@ -17,7 +17,7 @@ use crate::probe::catalog::Level;
 use crate::probe::load::{Biases, LoadError, Waits};
 use crate::probe::plan::Plan;
 use crate::probe::totals::TotalsReader;
-use crate::sink::record::{self, Control, Coverage};
+use crate::sink::record::{self, Control, Coverage, FindingChange};
 use crate::target::Pid;
 use crate::target::executable::Executable;
 use crate::target::host::monotonic_ns;
@@ -79,6 +79,10 @@ pub(super) enum Request {
     Exit(ProcessExit),
     /// Tell the model and the sinks, after the events up to the snapshot's end.
     Snapshot(Taken),
+    /// Tell the model, after the snapshot that it was found after.
+    Examined(Box<Examined>),
+    /// Tell the sinks what has turned out to be wrong, or right again.
+    Findings(Vec<FindingChange>),
     /// Tell the model and the sinks what was not seen of a process.
     Gap(Gap),
     /// Tell the model that a process runs another program now.
@@ -254,6 +258,8 @@ pub(super) struct Ingest {
     snapshots: Sender<Ask>,
     /// Snapshots that wait for the events up to their end.
     taken: Vec<Taken>,
+    /// What was found out after snapshots, and waits as long as those.
+    examined: Vec<Examined>,
     /// Processes that have been told of and have not ended.
     alive: BTreeSet<Pid>,
     /// What was last seen of each process, where there are no probes.
@@ -303,6 +309,7 @@ impl Ingest {
             feed,
             snapshots,
             taken: Vec::new(),
+            examined: Vec::new(),
             alive: processes.clone(),
             seen: HashMap::new(),
             inferred: 0,
@@ -356,6 +363,7 @@ impl Ingest {
         }
         self.tell_coverage(certain);
         self.tell_snapshots(certain);
+        self.tell_examined(certain);
         self.tell_exits(certain);
         if now.0.saturating_sub(self.totals_told.0) >= BETWEEN_TOTALS_NS {
             self.totals_told = now;
@@ -401,6 +409,12 @@ impl Ingest {
             match request {
                 Request::Exit(exit) => self.ending.push(exit),
                 Request::Snapshot(taken) => self.taken.push(taken),
+                Request::Examined(examined) => self.examined.push(*examined),
+                Request::Findings(changes) => {
+                    changes
+                        .into_iter()
+                        .for_each(|change| self.outbox.push(Message::Finding(Box::new(change))));
+                }
                 Request::Gap(gap) => {
                     has_gap = true;
                     self.feed.gap(gap);
@@ -527,6 +541,16 @@ impl Ingest {
         }
     }
 
+    /// Passes on what was found out after snapshots that ended before `until`, which have been passed on.
+    fn tell_examined(&mut self, until: MonotonicNs) {
+        let due = self.examined.extract_if(.., |examined| examined.ended < until);
+        for Examined { pid, reach, at, ended } in due {
+            if self.alive.contains(&pid) && !self.window.is_over_at(ended) {
+                self.feed.examined(pid, reach, at);
+            }
+        }
+    }
+
     /// Without probes, what happened is what two snapshots differ by.
     fn infer(&mut self, pid: Pid, snapshot: &Snapshot) {
         let Some(seen) = self.seen.get_mut(&pid) else {
@@ -597,6 +621,7 @@ impl Ingest {
         }
         self.tell_coverage(MonotonicNs(u64::MAX));
         self.tell_snapshots(MonotonicNs(u64::MAX));
+        self.tell_examined(MonotonicNs(u64::MAX));
         self.tell_exits(MonotonicNs(u64::MAX));
         self.tell_totals(self.window.end(), true);
         self.pass_on(Outbox::flush);

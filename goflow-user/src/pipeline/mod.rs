@@ -36,13 +36,14 @@ mod snapshots;
 mod state;
 mod watch;
 
+use crate::detect::Rule;
 use crate::ingest::event::{Event, Gap, Lost, MonotonicNs};
 use crate::model::Inferred;
 use crate::probe::budget::Budget;
 use crate::probe::catalog::Level;
 use crate::probe::filter::Filter;
 use crate::probe::load::AttachMethod;
-use crate::sink::record::{Control, Coverage, Meta, Progress, Sink, Totals};
+use crate::sink::record::{Control, Coverage, FindingChange, Meta, Progress, Sink, Totals};
 use crate::target::Pid;
 use crate::target::snapshot::Snapshot;
 use std::ffi::OsString;
@@ -89,6 +90,8 @@ pub struct TraceOptions {
     pub metrics: Option<SocketAddr>,
     /// What is recorded.
     pub filter: Filter,
+    /// By which rules it is told what is wrong; none where nobody wants to know.
+    pub rules: Vec<&'static Rule>,
 }
 
 /// How a session ended.
@@ -96,6 +99,8 @@ pub struct TraceOptions {
 pub struct Outcome {
     /// The exit status of the command that was traced, if it was one and has ended.
     pub command: Option<ExitStatus>,
+    /// A signal ended it.
+    pub is_interrupted: bool,
 }
 
 /// A process has ended, found at a time.
@@ -119,6 +124,7 @@ enum Message {
     Coverage(Vec<Coverage>),
     Totals(Box<Totals>),
     Control(Control),
+    Finding(Box<FindingChange>),
     Progress(Progress),
 }
 

@@ -154,6 +154,7 @@ fn events_in(message: &Message) -> usize {
         | Message::Coverage(_)
         | Message::Totals(_)
         | Message::Control(_)
+        | Message::Finding(_)
         | Message::Progress(_) => 0,
     }
 }
@@ -192,6 +193,7 @@ mod tests {
                 | Message::Coverage(_)
                 | Message::Totals(_)
                 | Message::Control(_)
+                | Message::Finding(_)
                 | Message::Progress(_) => {}
             }
         }

@@ -113,6 +113,7 @@ impl Output {
                 self.changes += 1;
                 self.record(&Record::Control(control))
             }
+            Message::Finding(change) => self.record(&Record::Finding(change)),
             Message::Progress(progress) => self.record(&Record::Progress(progress)),
         }
     }
@@ -170,6 +171,7 @@ fn has_events(message: &Message) -> bool {
         | Message::Coverage(_)
         | Message::Totals(_)
         | Message::Control(_)
+        | Message::Finding(_)
         | Message::Progress(_) => false,
     }
 }

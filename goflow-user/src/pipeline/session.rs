@@ -323,12 +323,13 @@ pub(super) fn looks(options: &TraceOptions) -> (Pace, Looks) {
     // The innermost frame of each is that of `gopark`, which is not told.
     let frames = options.stack_depth as usize + 1;
     let all = Options { stacks: options.stack_depth > 0, frames, labels: false, ..Options::default() };
+    let examine = options.rules.iter().any(|rule| !rule.is_of_events);
     if options.level > Level::Snapshot {
         // Where whoever parks later stands, its event tells.
         let first = Options { most_stacks: STACKS_OF_OLD_WAITS, ..all };
-        return (Pace::Adaptive, Looks { first, later: Options { stacks: false, ..all } });
+        return (Pace::Adaptive, Looks { first, later: Options { stacks: false, ..all }, examine });
     }
-    (Pace::Every(options.interval), Looks { first: all, later: all })
+    (Pace::Every(options.interval), Looks { first: all, later: all, examine })
 }
 
 /// A process that neither the model nor the sinks know: its first snapshot tells of it. A child that has not executed the

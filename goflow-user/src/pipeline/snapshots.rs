@@ -9,7 +9,7 @@
 //! times as long as one round over all processes takes, so that it costs at most a fiftieth of a CPU. After a loss it is
 //! read at once, though not within [`AFTER_LOSS`] of the last time. After each snapshot the thread rests ten times as long as
 //! that took. A snapshot that has not reached the model and the output yet is not followed by another. One that takes
-//! longer than [`LIMIT`] is given up. A read that never returns keeps the thread; control sees that by the [`Pulse`].
+//! longer than [`LIMIT`] is given up. Where findings are wanted, it is then looked who can still be woken, as seldom again. A read that never returns keeps the thread; control sees that by the [`Pulse`].
 
 use super::ProcessExit;
 use super::ingest::Request;
@@ -18,6 +18,7 @@ use crate::binary::addr::LoadBias;
 use crate::ingest::event::MonotonicNs;
 use crate::target::executable::{Executable, FileId};
 use crate::target::memory::{Limited, MemoryError, ProcessMemory, Pulse};
+use crate::target::reach::{Known, Limits, Reach, ReachError};
 use crate::target::snapshot::Snapshot;
 use crate::target::snapshot::reader::{Options, Reader, SnapshotError};
 use crate::target::{Pid, host, process};
@@ -44,6 +45,8 @@ const SOON: Duration = Duration::from_millis(10);
 const TRIES: u32 = 50;
 /// Shortest time between two looks for new processes.
 const LEAST_SCAN: Duration = Duration::from_millis(100);
+/// Of the heap and of stacks, what is read to find out who can still be woken.
+const MOST_BYTES: u64 = 1 << 30;
 /// Snapshots of a process at a fixed pace that may be on their way to the output.
 const MOST_ON_THE_WAY: usize = 4;
 
@@ -87,6 +90,16 @@ pub(super) struct Taken {
     pub(super) since: Option<MonotonicNs>,
 }
 
+/// Who can still be woken in a process, and who holds which lock.
+pub(super) struct Examined {
+    pub(super) pid: Pid,
+    pub(super) reach: Reach,
+    /// When the snapshot began that it was found after.
+    pub(super) at: MonotonicNs,
+    /// When that snapshot ended.
+    pub(super) ended: MonotonicNs,
+}
+
 /// How often processes are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
@@ -100,15 +113,23 @@ self_cell!(
     struct OwnedReader {
         owner: Arc<Executable>,
         #[not_covariant]
-        dependent: Reader,
+        dependent: Reading,
     }
 );
+
+/// What reads a process.
+struct Reading<'b> {
+    reader: Reader<'b>,
+    known: Known<'b>,
+}
 
 /// What is read of a process, the first time and later.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Looks {
     pub(super) first: Options,
     pub(super) later: Options,
+    /// It is also looked who can still be woken.
+    pub(super) examine: bool,
 }
 
 /// One run of a program in a process: another `exec` is another one.
@@ -134,6 +155,8 @@ struct Looked {
     began: Option<Instant>,
     took: Duration,
     on_the_way: Vec<Weak<Snapshot>>,
+    /// When it is to be looked again who can still be woken; `None` where that cannot be found out.
+    examine_due: Option<Instant>,
     ended: Option<MonotonicNs>,
     /// The run of the program that the last snapshot was of.
     told: Option<Incarnation>,
@@ -280,7 +303,11 @@ impl Snapshots {
                 if let Some(looked) = self.looked.get_mut(&pid) {
                     looked.due = due;
                 }
+                let snapshot = Arc::clone(&taken.snapshot);
                 self.request(Request::Snapshot(*taken));
+                if self.looks.examine {
+                    self.examine(pid, &snapshot);
+                }
             }
             Seen::NotNow => {
                 looked.misses = looked.misses.saturating_add(1);
@@ -294,6 +321,34 @@ impl Snapshots {
                 self.unread.extend(looked.has_told_nothing().then_some(pid));
             }
             Seen::Failed(error) => self.failed(pid, &error, took),
+        }
+    }
+
+    /// Finds out who can still be woken, if that is due: it takes several times as long as a snapshot.
+    fn examine(&mut self, pid: Pid, snapshot: &Snapshot) {
+        let Some(looked) = self.looked.get_mut(&pid) else { return };
+        let began = Instant::now();
+        if looked.examine_due.is_none_or(|due| due > began) {
+            return;
+        }
+        let reach = looked.examine(snapshot, &self.pulse);
+        let (now, took) = (Instant::now(), began.elapsed());
+        looked.examine_due = Some(now + LEAST_INTERVAL.max(took * PART));
+        self.rest_until =
+            self.rest_until.max(now + if self.pace == Pace::Adaptive { took * REST } else { took });
+        match reach {
+            Ok(Some(reach)) => {
+                let (at, ended) = (snapshot.started, snapshot.ended);
+                self.request(Request::Examined(Box::new(Examined { pid, reach, at, ended })));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                looked.examine_due = looked.examine_due.filter(|_| may_pass(&error));
+                let why = error.to_string();
+                if !matches!(error, ReachError::Memory(_)) && self.told.insert(why.clone()) {
+                    tracing::warn!(%pid, "who waits where nobody can come is not found out: {why}");
+                }
+            }
         }
     }
 
@@ -377,6 +432,7 @@ impl Looked {
             began: None,
             took: Duration::ZERO,
             on_the_way: Vec::new(),
+            examine_due: Some(Instant::now()),
             ended: None,
             told: None,
             failures: 0,
@@ -438,21 +494,45 @@ impl Looked {
             LoadBias(0)
         };
         let reader = OwnedReader::try_new(Arc::clone(executable), |executable| {
-            Reader::new(executable.binary(), bias)
+            let known = Known::new(executable.binary(), bias);
+            Reader::new(executable.binary(), bias).map(|reader| Reading { reader, known })
         })?;
         self.reader = Some((incarnation, bias, reader));
         Ok(())
     }
 
+    /// Who can still be woken; `None` where the process is another one by now.
+    fn examine(&mut self, snapshot: &Snapshot, pulse: &Pulse) -> Result<Option<Reach>, ReachError> {
+        let memory = Limited::new(&self.memory, Some(self.wanted.pid), LIMIT, pulse);
+        let Some((incarnation, _, reader)) = &mut self.reader else { return Ok(None) };
+        let limits = Limits { bytes: MOST_BYTES, until: Some(Instant::now() + LIMIT) };
+        let reach = reader.with_dependent_mut(|_, Reading { reader, known }| {
+            Reach::of(reader, &memory, snapshot, known, limits)
+        })?;
+        Ok(Some(reach).filter(|_| Incarnation::of(self.wanted.pid) == Some(*incarnation)))
+    }
+
     fn take(&mut self, options: Options, pulse: &Pulse) -> Result<Option<Snapshot>, SnapshotError> {
         let memory = Limited::new(&self.memory, Some(self.wanted.pid), LIMIT, pulse);
         let Some((_, _, reader)) = &mut self.reader else { return Ok(None) };
-        let snapshot = reader.with_dependent_mut(|_, reader| reader.take(&memory, options))?;
+        let snapshot = reader.with_dependent_mut(|_, reading| reading.reader.take(&memory, options))?;
         if let Some(why) = snapshot.cut_short() {
             return Err(SnapshotError::CutShort(why.to_owned()));
         }
         // A runtime that has not made its first goroutine yet is not one to tell of.
         Ok(Some(snapshot).filter(|snapshot| !snapshot.goroutines.is_empty()))
+    }
+}
+
+/// It may be found out another time.
+fn may_pass(error: &ReachError) -> bool {
+    match error {
+        ReachError::Global(_) | ReachError::NoModule => false,
+        ReachError::Heap(_)
+        | ReachError::List(_)
+        | ReachError::Memory(_)
+        | ReachError::TooLarge(_)
+        | ReachError::TooSlow(_) => true,
     }
 }
 

@@ -3,16 +3,19 @@
 //! In: facts through a [`Feed`]; out, when the feed is gone: what each process that lives was doing in the end. The ingest
 //! thread never waits for this one: events that exceed a bound are not passed on, and the model is told that it lost them.
 
-use super::ingest::Window;
+use super::ingest::{Request, Window};
 use super::names::ProcessStart;
 use crate::binary::addr::RuntimeAddr;
+use crate::detect::{Change, Detection, Rule};
 use crate::ingest::event::{Event, Gap, LossPoint, Lost, MonotonicNs};
 use crate::model::{Limits, Model, Outlook, Overview, Process, Runtime, Waits};
 use crate::probe::catalog::Level;
 use crate::probe::filter::Filter;
-use crate::sink::record::{Coverage, ProcessState};
+use crate::sink::findings::{Described, Namer};
+use crate::sink::record::{Coverage, FindingChange, ProcessState};
 use crate::target::Pid;
 use crate::target::executable::Executable;
+use crate::target::reach::Reach;
 use crate::target::snapshot::{Snapshot, Start};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::collections::HashMap;
@@ -37,6 +40,8 @@ pub(super) enum Fact {
     Gap(Gap),
     Coverage(Vec<Coverage>),
     Snapshot(Pid, Arc<Snapshot>),
+    /// Who can still be woken in a process, as found out after a snapshot that began then.
+    Examined(Pid, Box<Reach>, MonotonicNs),
     /// Why there is none of this process.
     NoSnapshot(Pid, String),
 }
@@ -62,6 +67,10 @@ pub(super) struct State {
     is_thinned: bool,
     model: Model,
     accounts: HashMap<Pid, Account>,
+    /// By which it is told what is wrong.
+    rules: Vec<&'static Rule>,
+    /// To the ingest thread, for the sinks.
+    requests: Sender<Request>,
 }
 
 /// One process, and its snapshots.
@@ -71,10 +80,17 @@ struct Account {
     count: u64,
     took_ns: u64,
     failure: Option<String>,
+    detection: Option<Detection>,
 }
 
 /// Both ends, for a session at this level.
-pub(super) fn pair(level: Level, filter: &Filter, window: Arc<Window>) -> (Feed, State) {
+pub(super) fn pair(
+    level: Level,
+    filter: &Filter,
+    rules: &[&'static Rule],
+    window: Arc<Window>,
+    requests: Sender<Request>,
+) -> (Feed, State) {
     let (sender, facts) = unbounded();
     let on_the_way = Arc::<AtomicUsize>::default();
     let feed = Feed {
@@ -97,6 +113,8 @@ pub(super) fn pair(level: Level, filter: &Filter, window: Arc<Window>) -> (Feed,
             is_thinned: filter.thins(),
             model: Model::new(Limits { retention_ns: RETENTION_NS, ..Limits::default() }),
             accounts: HashMap::new(),
+            rules: rules.to_vec(),
+            requests,
         },
     )
 }
@@ -155,6 +173,11 @@ impl Feed {
         self.tell(Fact::Snapshot(pid, Arc::clone(snapshot)));
     }
 
+    /// What was found out after a snapshot of a process that began at `at`.
+    pub(super) fn examined(&mut self, pid: Pid, reach: Reach, at: MonotonicNs) {
+        self.tell(Fact::Examined(pid, Box::new(reach), at));
+    }
+
     /// There is no snapshot of a process.
     pub(super) fn no_snapshot(&mut self, pid: Pid, why: String) {
         self.tell(Fact::NoSnapshot(pid, why));
@@ -194,6 +217,7 @@ impl State {
         while let Ok(fact) = self.facts.recv() {
             self.take(fact);
         }
+        self.detect_the_last();
         let mut states: Vec<ProcessState> =
             self.model.processes().map(|process| self.state(process)).collect();
         states.sort_unstable_by_key(|state| state.overview.pid);
@@ -203,8 +227,16 @@ impl State {
     fn take(&mut self, fact: Fact) {
         match fact {
             Fact::Started(start, runtime) => {
-                self.model.started(start.pid, runtime);
-                self.accounts.insert(start.pid, Account { start: Some(start), ..Account::default() });
+                let pid = start.pid;
+                self.model.started(pid, runtime);
+                if self.is_thinned {
+                    // Of a channel that is made anew at an address nobody may be told.
+                    self.model.channels_unwatched(MonotonicNs(u64::MAX));
+                }
+                let wanted = |rule| self.rules.contains(&rule);
+                let detection = (!self.rules.is_empty()).then(|| Detection::new(wanted));
+                let account = Account { start: Some(start), detection, ..Account::default() };
+                self.accounts.insert(pid, account);
             }
             Fact::Ended(pid) => {
                 self.model.ended(pid);
@@ -226,14 +258,58 @@ impl State {
                 account.took_ns += snapshot.ended.0 - snapshot.started.0;
                 account.failure = None;
             }
+            Fact::Examined(pid, reach, at) => {
+                self.model.learn(pid, &reach, at, false);
+                self.detect(pid, at);
+            }
             Fact::NoSnapshot(pid, why) => self.accounts.entry(pid).or_default().failure = Some(why),
+        }
+    }
+
+    /// Asks the rules after a look at a process that began at `at`, and tells what has changed.
+    fn detect(&mut self, pid: Pid, at: MonotonicNs) {
+        let (Some(account), Some(process)) = (self.accounts.get_mut(&pid), self.model.process(pid)) else {
+            return;
+        };
+        let (Some(detection), Some(start)) = (&mut account.detection, &account.start) else { return };
+        let namer = Namer::new(start.executable.binary(), start.bias, process, at);
+        let tell = |change| {
+            let (is_open, finding) = match change {
+                Change::Opened(finding) => (true, finding),
+                Change::Resolved(finding) => (false, finding),
+            };
+            FindingChange { pid, t: at, is_open, described: namer.describe(&finding).into_owned() }
+        };
+        let changes: Vec<FindingChange> = detection.look(process).into_iter().map(tell).collect();
+        if !changes.is_empty() {
+            // A thread that is gone says why when it is joined.
+            let _ = self.requests.send(Request::Findings(changes));
+        }
+    }
+
+    /// What is wrong with a process in the end.
+    fn findings(&self, process: &Process) -> Vec<Described<'static>> {
+        let Some(account) = self.accounts.get(&process.pid()) else { return Vec::new() };
+        let (Some(detection), Some(start)) = (&account.detection, &account.start) else { return Vec::new() };
+        let now = process.snapshot().unwrap_or_default();
+        let namer = Namer::new(start.executable.binary(), start.bias, process, now);
+        detection.open().map(|finding| namer.describe(finding).into_owned()).collect()
+    }
+
+    /// Asks the rules that need no look once more: nothing follows.
+    fn detect_the_last(&mut self) {
+        for (pid, account) in &mut self.accounts {
+            if let (Some(detection), Some(process)) = (&mut account.detection, self.model.process(*pid)) {
+                let last = process.misuses().iter().map(|misuse| misuse.at).max();
+                detection.look_at_events(process, last.unwrap_or_default());
+            }
         }
     }
 
     /// While parks or births are not seen, what is known of goroutines is what the last snapshot told.
     fn cover(&mut self, Coverage { level, t, is_watched, mode: _ }: Coverage) {
         if level == Level::Channels {
-            return;
+            return self.model.channels_unwatched(t);
         }
         if level == Level::Blocking {
             self.waits = match (is_watched, self.is_thinned) {
@@ -256,6 +332,7 @@ impl State {
             snapshots: account.map_or(0, |account| account.count),
             snapshots_ns: account.map_or(0, |account| account.took_ns),
             failure: account.and_then(|account| account.failure.clone()),
+            findings: self.findings(process),
             overview,
         }
     }
@@ -275,21 +352,28 @@ mod tests {
         times.map(event).collect()
     }
 
+    fn opened(window: Arc<Window>) -> (Feed, State) {
+        pair(Level::Channels, &Filter::default(), &[], window, unbounded().0)
+    }
+
     fn facts(state: &State) -> Vec<String> {
         let word = |fact| match fact {
             Fact::Events(events) => format!("{} events", events.len()),
             Fact::Lost(lost) => format!("{} lost {}..{}", lost.count, lost.from.0, lost.to.0),
             Fact::Snapshot(..) => "snapshot".to_owned(),
-            Fact::Started(..) | Fact::Ended(_) | Fact::NoSnapshot(..) | Fact::Gap(_) | Fact::Coverage(_) => {
-                "other".to_owned()
-            }
+            Fact::Started(..)
+            | Fact::Ended(_)
+            | Fact::NoSnapshot(..)
+            | Fact::Examined(..)
+            | Fact::Gap(_)
+            | Fact::Coverage(_) => "other".to_owned(),
         };
         state.facts.try_iter().map(word).collect()
     }
 
     #[test]
     fn what_the_model_does_not_get_in_time_it_is_told_to_have_lost() {
-        let (mut feed, state) = pair(Level::Channels, &Filter::default(), Arc::new(Window::open()));
+        let (mut feed, state) = opened(Arc::new(Window::open()));
         let most = MOST_ON_THE_WAY as u64;
         assert!(feed.events(&events(0..most)));
         assert!(!feed.events(&events(most..most + 3)));
@@ -304,7 +388,7 @@ mod tests {
     #[test]
     fn what_happens_after_the_window_is_not_the_models() {
         let window = Arc::new(Window::open());
-        let (mut feed, state) = pair(Level::Channels, &Filter::default(), Arc::clone(&window));
+        let (mut feed, state) = opened(Arc::clone(&window));
         window.close();
         let now = crate::target::host::monotonic_ns();
         assert!(feed.events(&events(now - 1_000_000_000..now - 999_999_998)));

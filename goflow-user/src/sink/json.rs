@@ -81,6 +81,7 @@ impl<W: Write> Sink for Json<W> {
             Record::Totals(totals) => totals::line(&mut self.out, totals, names)?,
             Record::Progress(progress) => documents::progress(&mut self.out, progress)?,
             Record::Control(control) => documents::control(&mut self.out, *control)?,
+            Record::Finding(change) => documents::finding(&mut self.out, change)?,
             Record::Snapshot { pid, snapshot } => documents::snapshot(&mut self.out, *pid, snapshot)?,
             Record::Summary(summary) => documents::summary(&mut self.out, summary, names)?,
         }

@@ -6,6 +6,7 @@
 //! folded ([`fold`]), and what is folded is counted, never dropped.
 
 mod book;
+mod findings;
 mod fold;
 pub(super) mod layout;
 mod report;
@@ -24,7 +25,9 @@ use self::layout::{Line, counted, cut_end, cut_start, grouped, span};
 use self::report::Shown;
 use self::state::Looks;
 use super::printable::printable;
-use super::record::{BinaryName, Control, Coverage, Meta, Names, Progress, Record, Setting, Sink, Totals};
+use super::record::{
+    BinaryName, Control, Coverage, FindingChange, Meta, Names, Progress, Record, Setting, Sink, Totals,
+};
 use super::words;
 use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, Gap, LossPoint, Lost, MonotonicNs, Pid};
 use crate::model::{Change, Inferred};
@@ -736,6 +739,12 @@ impl<W: Write> Pretty<W> {
         self.line(line);
     }
 
+    /// Tells what has turned out to be wrong, which is rare enough for lines of its own at any time.
+    fn finding(&mut self, change: &FindingChange) {
+        let stamp = self.stamp(change.t, Some(change.pid));
+        findings::change(stamp, change).into_iter().for_each(|line| self.line(line));
+    }
+
     /// After the last header.
     fn say_until(&mut self) {
         if std::mem::take(&mut self.is_until_due) {
@@ -838,6 +847,7 @@ impl<W: Write> Sink for Pretty<W> {
             Record::Gap(gap) => self.gap(*gap),
             Record::Coverage(together) => self.coverage(together),
             Record::Control(control) => self.control(*control),
+            Record::Finding(change) => self.finding(change),
             Record::ProcessStart { pid, binary } => self.process(*pid, binary),
             Record::Totals(totals) => self.totals(totals, names),
             Record::Progress(progress) => self.progress(progress),

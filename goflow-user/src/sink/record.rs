@@ -5,6 +5,7 @@ pub use crate::binary::frame::Frame;
 use std::fmt;
 use std::sync::Arc;
 
+use super::findings::Described;
 use crate::ingest::event::{Event, Gap, LossPoint, Lost, MonotonicNs, Pid, WaitReason};
 use crate::model::{Inferred, Overview};
 use crate::probe::budget::Mode;
@@ -59,6 +60,8 @@ pub enum Record {
     Control(Control),
     /// What was counted in the kernel of a process: every ten seconds, and when it or the session ends.
     Totals(Box<Totals>),
+    /// Something has turned out to be wrong, or is right again.
+    Finding(Box<FindingChange>),
     /// How far the session is and what it costs, about once a second, where the output has room for it.
     Progress(Progress),
     /// The end.
@@ -229,6 +232,19 @@ pub struct Totals {
     pub uncounted: u64,
 }
 
+/// A finding opens or resolves.
+#[derive(Clone, Debug)]
+pub struct FindingChange {
+    /// In which process.
+    pub pid: Pid,
+    /// When the look began that found it so.
+    pub t: MonotonicNs,
+    /// It is wrong from here on; else it is right again.
+    pub is_open: bool,
+    /// What, in words.
+    pub described: Described<'static>,
+}
+
 /// How far a session is.
 #[derive(Clone, Debug)]
 pub struct Progress {
@@ -332,6 +348,8 @@ pub struct ProcessState {
     pub snapshots_ns: u64,
     /// Why the last attempt gave no snapshot.
     pub failure: Option<String>,
+    /// What is wrong with it.
+    pub findings: Vec<Described<'static>>,
 }
 
 /// Kernel-side count of one probe.

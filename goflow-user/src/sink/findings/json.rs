@@ -31,8 +31,9 @@ struct Meta<'a> {
     limits: &'a [String],
 }
 
+/// A finding; also in the lines of a session.
 #[derive(serde::Serialize)]
-struct FindingObject<'a> {
+pub(in crate::sink) struct FindingObject<'a> {
     rule: &'a str,
     title: &'a str,
     severity: &'a str,
@@ -97,7 +98,8 @@ pub fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)
 }
 
-fn finding<'a>(described: &'a Described<'_>) -> FindingObject<'a> {
+/// A finding as an object.
+pub(in crate::sink) fn finding<'a>(described: &'a Described<'_>) -> FindingObject<'a> {
     let Described { finding, fingerprint, goroutines, evidence } = described;
     FindingObject {
         rule: finding.rule.id,

@@ -14,9 +14,10 @@ use crate::binary::GoBinary;
 use crate::binary::addr::{LoadBias, RuntimeAddr};
 use crate::binary::frame::Frame;
 use crate::detect::{Evidence, Finding, Involved};
-use crate::model::{Goroutine, Object, Process};
+use crate::model::{Goroutine, MisuseKind, Object, Process};
 use crate::target::id::{Goid, MonotonicNs, SyncPrimitive};
 use crate::target::reach::Hold;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -54,13 +55,22 @@ pub struct Named {
 #[derive(Clone, Debug)]
 pub struct Described<'f> {
     /// What was found.
-    pub finding: &'f Finding,
+    pub finding: Cow<'f, Finding>,
     /// The same for the same fault in every process of the program, 16 hexadecimal digits.
     pub fingerprint: String,
     /// Who is in it.
     pub goroutines: Vec<Named>,
     /// Why, a sentence each, without the full stop.
     pub evidence: Vec<String>,
+}
+
+impl Described<'_> {
+    /// To be kept for longer than what it was found in.
+    #[must_use]
+    pub fn into_owned(self) -> Described<'static> {
+        let Self { finding, fingerprint, goroutines, evidence } = self;
+        Described { finding: Cow::Owned(finding.into_owned()), fingerprint, goroutines, evidence }
+    }
 }
 
 /// Names what findings are about.
@@ -84,7 +94,8 @@ impl<'a> Namer<'a> {
     pub fn describe<'f>(&self, finding: &'f Finding) -> Described<'f> {
         let goroutines: Vec<Named> = finding.goroutines.iter().map(|one| self.named(one)).collect();
         let evidence = finding.evidence.iter().map(|one| self.sentence(one)).collect();
-        Described { finding, fingerprint: fingerprint(finding, &goroutines), goroutines, evidence }
+        let fingerprint = fingerprint(finding, &goroutines);
+        Described { finding: Cow::Borrowed(finding), fingerprint, goroutines, evidence }
     }
 
     fn named(&self, involved: &Involved) -> Named {
@@ -164,6 +175,21 @@ impl<'a> Namer<'a> {
             Evidence::Untaken(goid, looks) => {
                 format!("nobody has come for what goroutine {} sends, in {looks} looks", goid.0)
             }
+            Evidence::Closed(channel, by, site) => {
+                let at = site.map_or_else(String::new, |site| self.at_call(&[site]));
+                format!("{} closed {}{at}", who(*by), self.object(*channel))
+            }
+            Evidence::Misused(kind, by, site, after_ns) => {
+                let (who, at) = (who(*by), self.at_call(site));
+                match kind {
+                    MisuseKind::SendAfterClose => format!("{who} sent on it{at}, {} later", span(*after_ns)),
+                    MisuseKind::CloseUnderSender => format!("{who} was waiting to send on it{at}"),
+                    MisuseKind::DoubleClose => {
+                        format!("{who} closed it again{at}, {} later", span(*after_ns))
+                    }
+                }
+            }
+            Evidence::Times(times) => format!("that has happened {times} times"),
             Evidence::Behind(count) => {
                 format!("{} more wait behind them", counted(*count, "goroutine"))
             }
@@ -190,6 +216,12 @@ impl<'a> Namer<'a> {
             several => _ = write!(text, ", on {} channels", several.len()),
         }
         text
+    }
+
+    /// Where in the program's own code a call is, from its return addresses.
+    fn at_call(&self, stack: &[RuntimeAddr]) -> String {
+        let stack: Vec<Place> = stack.iter().flat_map(|pc| self.frames(*pc)).collect();
+        own(&stack).map_or_else(String::new, |place| format!(" at {}", spot(place)))
     }
 
     fn at(&self, goroutine: &Goroutine) -> Option<Place> {
@@ -232,6 +264,11 @@ impl<'a> Namer<'a> {
             Object::Sync(kind, address) => format!("the {} {address}", words::primitive(kind)),
         }
     }
+}
+
+/// A goroutine whose id may not have been read.
+fn who(goid: Option<Goid>) -> String {
+    goid.map_or_else(|| "a goroutine".to_owned(), |goid| format!("goroutine {}", goid.0))
 }
 
 /// A place on one line.

@@ -12,9 +12,10 @@ use crate::binary::addr::RuntimeAddr;
 use crate::ingest::event::{Gap, LossPoint, Lost, MonotonicNs, Pid};
 use crate::probe::estimate::Estimate;
 use crate::probe::filter::{Filter, Sample};
+use crate::sink::findings::{self, json::FindingObject};
 use crate::sink::record::{
-    BinaryName, Control, Coverage, LevelCoverage, Meta, Names, OwnUse, ProbeHits, ProbeMeta, Progress,
-    Setting, Summary, Unavailable,
+    BinaryName, Control, Coverage, FindingChange, LevelCoverage, Meta, Names, OwnUse, ProbeHits, ProbeMeta,
+    ProcessState, Progress, Setting, Summary, Unavailable,
 };
 use crate::sink::words;
 use crate::target::snapshot::Snapshot;
@@ -166,6 +167,23 @@ enum Change {
 }
 
 #[derive(serde::Serialize)]
+struct FindingLine<'a> {
+    r#type: &'static str,
+    t_ns: u64,
+    pid: u32,
+    change: &'static str,
+    #[serde(flatten)]
+    finding: FindingObject<'a>,
+}
+
+#[derive(serde::Serialize)]
+struct OpenFinding<'a> {
+    pid: u32,
+    #[serde(flatten)]
+    finding: FindingObject<'a>,
+}
+
+#[derive(serde::Serialize)]
 struct SummaryLine<'a> {
     r#type: &'static str,
     ended: &'a str,
@@ -188,6 +206,7 @@ struct SummaryLine<'a> {
     own: OwnFields,
     processes: Vec<u32>,
     state: Vec<StateObject<'a>>,
+    findings: Vec<OpenFinding<'a>>,
 }
 
 #[derive(serde::Serialize)]
@@ -360,6 +379,25 @@ pub(super) fn control(out: &mut Vec<u8>, Control { t, change }: Control) -> io::
     Ok(serde_json::to_writer(out, &line)?)
 }
 
+/// Writes a `finding` line, without its line feed.
+pub(super) fn finding(out: &mut Vec<u8>, change: &FindingChange) -> io::Result<()> {
+    let FindingChange { pid, t, is_open, described } = change;
+    let line = FindingLine {
+        r#type: "finding",
+        t_ns: t.0,
+        pid: pid.0,
+        change: if *is_open { "opened" } else { "resolved" },
+        finding: findings::json::finding(described),
+    };
+    Ok(serde_json::to_writer(out, &line)?)
+}
+
+fn open_findings(summary: &Summary) -> Vec<OpenFinding<'_>> {
+    let of = |state: &'_ ProcessState| state.overview.pid.0;
+    let all = summary.state.iter().flat_map(|state| state.findings.iter().map(move |one| (of(state), one)));
+    all.map(|(pid, described)| OpenFinding { pid, finding: findings::json::finding(described) }).collect()
+}
+
 /// Writes a `summary` line, without its line feed.
 pub(super) fn summary(out: &mut Vec<u8>, summary: &Summary, names: &dyn Names) -> io::Result<()> {
     let lost_at =
@@ -388,6 +426,7 @@ pub(super) fn summary(out: &mut Vec<u8>, summary: &Summary, names: &dyn Names) -
         own: own_fields(&summary.own),
         processes: summary.processes.iter().map(|pid| pid.0).collect(),
         state: state::objects(summary, names),
+        findings: open_findings(summary),
     };
     Ok(serde_json::to_writer(out, &line)?)
 }

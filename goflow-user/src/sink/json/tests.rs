@@ -295,7 +295,7 @@ fn losses_are_lines_of_their_own_and_the_summary_names_every_place() {
             r#"{"type":"coverage","t_ns":6,"level":"blocking","watched":false,"mode":"sampled"}"#,
             "\n",
             r#"{"type":"summary","ended":"interrupted","duration_ns":10,"detach_ns":1,"counts":{"park":3},"#,
-            r#""lost":{"ring":7,"sink":0,"decode":0},"gaps":1,"hits":[],"level":"blocking","budget":0.02,"changes":2,"coverage":[{"level":"channels","mode":"sampled","watched_ns":4,"off_ns":3,"windows":2}],"cost_ns":9,"cost_source":"measured","target_cpu_ns":null,"target_cpu_unknown":"the CPU time of 1 of 1 processes could not be read to their end","goflow_cpu_ns":5,"goflow_displaced_ns":1000000,"goflow_memory_bytes":null,"goflow_memory_peak_bytes":null,"processes":[1],"state":[]}"#,
+            r#""lost":{"ring":7,"sink":0,"decode":0},"gaps":1,"hits":[],"level":"blocking","budget":0.02,"changes":2,"coverage":[{"level":"channels","mode":"sampled","watched_ns":4,"off_ns":3,"windows":2}],"cost_ns":9,"cost_source":"measured","target_cpu_ns":null,"target_cpu_unknown":"the CPU time of 1 of 1 processes could not be read to their end","goflow_cpu_ns":5,"goflow_displaced_ns":1000000,"goflow_memory_bytes":null,"goflow_memory_peak_bytes":null,"processes":[1],"state":[],"findings":[]}"#,
             "\n",
         )
     );

@@ -2,6 +2,7 @@
 //!
 //! In: [`Meta`] and [`Summary`]; out: lines. The summary ends with advice that follows from its own numbers.
 
+use super::findings;
 use super::layout::{Line, counted, grouped, span};
 use super::state::Looks;
 use super::{ALARM, BOLD, DIM, Events, PLAIN};
@@ -141,6 +142,7 @@ pub(super) fn summary(
         lines.push(entry("state").text(DIM, no_state(summary)));
     }
     lines.extend(state);
+    lines.extend(findings::summary(summary));
     match metas.first().and_then(|meta| meta.interval_ns) {
         Some(interval_ns) => lines.extend(looking(looks.apart_ns().max(interval_ns))),
         None => {

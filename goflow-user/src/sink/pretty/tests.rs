@@ -1249,7 +1249,7 @@ fn state(missing: Option<Missing>) -> ProcessState {
         channels: 9,
         missing,
     };
-    ProcessState { overview, snapshots: 2, snapshots_ns: 5, failure: None }
+    ProcessState { overview, snapshots: 2, snapshots_ns: 5, failure: None, findings: Vec::new() }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::binary::addr::{LoadBias, RuntimeAddr};
 use crate::binary::stack_map::StackMap;
 use crate::target::snapshot::Map;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Most frames of a stack.
 const MOST_FRAMES: usize = 1 << 16;
@@ -34,7 +34,7 @@ struct Point {
 pub(super) struct Frames<'b> {
     binary: &'b GoBinary<'b>,
     bias: LoadBias,
-    points: Map<Option<Rc<Point>>>,
+    points: Map<Option<Arc<Point>>>,
 }
 
 /// The words of a stack from `start` up.
@@ -150,9 +150,9 @@ impl<'b> Frames<'b> {
         None
     }
 
-    fn point(&mut self, pc: u64) -> Option<Rc<Point>> {
+    fn point(&mut self, pc: u64) -> Option<Arc<Point>> {
         let (binary, bias) = (self.binary, self.bias);
-        self.points.entry(pc).or_insert_with(|| point(binary, bias, pc).map(Rc::new)).clone()
+        self.points.entry(pc).or_insert_with(|| point(binary, bias, pc).map(Arc::new)).clone()
     }
 }
 
