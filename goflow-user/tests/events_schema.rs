@@ -313,6 +313,7 @@ fn described() -> Described<'static> {
         opened: MonotonicNs(4),
         goroutines: Vec::new(),
         more: 1,
+        functions: Vec::new(),
         objects: vec![Object::Channel(ChanAddr(0xc0)), Object::Sync(SyncPrimitive::Mutex, RuntimeAddr(0xd0))],
         evidence: Vec::new(),
         identity: Vec::new(),
@@ -333,13 +334,14 @@ fn described() -> Described<'static> {
         wait_reason: Some("chan send".to_owned()),
         state: Some("waiting"),
         since: Some(MonotonicNs(3)),
-        stack: vec![place],
+        stack: vec![place.clone()],
         ..unknown.clone()
     };
     Described {
         finding: Cow::Owned(finding),
         fingerprint: "0123456789abcdef".to_owned(),
         goroutines: vec![known, unknown],
+        functions: vec![place],
         evidence: vec!["goroutine 5 waits".to_owned()],
     }
 }

@@ -113,11 +113,12 @@ impl Kernel {
         })
     }
 
-    /// Lines of the kernel's own file at which the goroutines of a finding stand.
+    /// Lines of the kernel's own file at which the goroutines of a finding stand, and those of its functions.
     fn places(&self, finding: &Value) -> BTreeSet<u32> {
         let file = format!("/{}.go", self.name);
         let goroutines = finding["goroutines"].as_array().into_iter().flatten();
         let frames = goroutines.filter_map(|goroutine| goroutine["stack"].as_array()).flatten();
+        let frames = frames.chain(finding["functions"].as_array().into_iter().flatten());
         let own = frames.filter(|frame| frame["file"].as_str().is_some_and(|name| name.ends_with(&file)));
         own.filter_map(|frame| frame["line"].as_u64()?.try_into().ok()).collect()
     }

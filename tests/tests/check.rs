@@ -38,8 +38,26 @@ const FAULTS: [(&str, &str); 14] = [
     ("subscriber-never-unsubscribes", "goroutine-leak"),
 ];
 
+/// With what is to be suspected: it goes on, but badly.
+const STALLS: [(&str, &str); 9] = [
+    ("backlog-growth", "unbounded-growth"),
+    ("bulk-starved", "slow-consumer"),
+    ("lock-convoy", "lock-contention"),
+    ("one-processor-hogs", "long-running"),
+    ("request-timer-leak", "timer-leak"),
+    ("session-ticker-growth", "unbounded-growth"),
+    ("slow-feed", "slow-producer"),
+    ("slow-indexer", "slow-consumer"),
+    ("snapshot-blocks-readers", "lock-contention"),
+];
+
 /// Each looks like one of those.
-const HEALTHY: [&str; 14] = [
+const HEALTHY: [&str; 19] = [
+    "fair-turns",
+    "keyed-expiry",
+    "number-generator",
+    "pool-light-load",
+    "queue-filled-in-bursts",
     "idle-worker-pool",
     "finalizer-closes",
     "held-in-channel-buffer",
@@ -137,6 +155,48 @@ fn nothing_is_found_where_nothing_is_wrong() -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+#[test]
+fn what_goes_badly_is_suspected_at_its_lines_by_every_go() -> Result<()> {
+    for (go, flavour) in
+        [(VERSIONS[0], Flavour::Plain), (VERSIONS[1], Flavour::Plain), (VERSIONS[2], Flavour::Stripped)]
+    {
+        side_by_side(&STALLS, |&(name, rule)| {
+            let what = || format!("{name}, Go {go}, {}", flavour.name());
+            let target = start(name, go, flavour)?;
+            let pid = target.pid().to_string();
+            let report = json(&run(&["check", "--pid", &pid, "--for", "4s", "--format", "json"])?)?;
+            let score = kernel(name)?.score(&report)?;
+            let suspected = (rule.to_owned(), "suspected".to_owned());
+            ensure!(score.rules.contains(&suspected), "{}: {report:#}", what());
+            ensure!(score.found_after_ns.is_some(), "{}: {report:#}", what());
+            ensure!(sure(&report).is_empty(), "{}: {report:#}", what());
+            target.finish()
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_threshold_decides_from_when_on_something_is_told() -> Result<()> {
+    let target = start("lock-convoy", VERSIONS[2], Flavour::Plain)?;
+    let rules = |more: &[&str]| -> Result<usize> {
+        let report =
+            json(&check(&target, &[&["--format", "json", "--rules", "lock-contention"], more].concat())?)?;
+        Ok(report["findings"].as_array().context("findings")?.len())
+    };
+    ensure!(rules(&["--threshold", "looks=2", "--threshold", "waiters=4"])? == 1);
+    ensure!(rules(&["--threshold", "looks=2", "--threshold", "waiters=9"])? == 0);
+    let refused = check(&target, &["--threshold", "waiter=4"])?;
+    ensure!(
+        refused.status.code() == Some(2) && refused.stderr.contains("looks, waiters"),
+        "{}",
+        refused.stderr
+    );
+    // Who waits is seen where nothing else can be found out.
+    ensure!(rules(&["--threshold", "looks=2", "--most-memory", "0"])? == 1);
+    target.finish()
 }
 
 #[test]

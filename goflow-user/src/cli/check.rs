@@ -17,7 +17,7 @@ use super::output::OutputFile;
 use super::snapshot::is_refused;
 use crate::advice::Advise as _;
 use crate::binary::addr::LoadBias;
-use crate::detect::{Confidence, Finding, RULES, Rule};
+use crate::detect::{Confidence, Finding, RULES, Rule, Thresholds};
 use crate::pipeline::examine::{Examination, Moment};
 use crate::sink::findings::{Described, Namer, Report, json, sarif, text};
 use crate::target::Pid;
@@ -94,6 +94,9 @@ pub(super) struct CheckArgs {
     /// Only these rules, separated by commas; `goflow explain` lists them
     #[arg(long, value_name = "RULES", value_delimiter = ',', value_parser = parse_rule)]
     rules: Vec<&'static Rule>,
+    /// Let a rule that counts tell something from this number on, such as `waiters=10`; its page (`goflow explain`) has the names
+    #[arg(long = "threshold", value_name = "NAME=VALUE", value_parser = parse_threshold)]
+    thresholds: Vec<(String, u64)>,
     /// Exit with 1 only where a finding is at least this sure
     #[arg(long, value_enum, value_name = "CONFIDENCE", default_value_t = FailOn::Likely)]
     fail_on: FailOn,
@@ -150,7 +153,21 @@ pub(super) fn parse_rule(text: &str) -> Result<&'static Rule, String> {
     Rule::named(text.trim()).ok_or_else(|| format!("there is no such rule; there are {}", known()))
 }
 
+/// The name is checked here as well, so that what is wrong is told before anything is read.
+fn parse_threshold(text: &str) -> Result<(String, u64), String> {
+    let (name, value) = text.split_once('=').ok_or("it is a name and a number: looks=8")?;
+    let value = value.parse().map_err(|error| format!("{value:?} is no number ({error})"))?;
+    Thresholds::default().set(name, value)?;
+    Ok((name.to_owned(), value))
+}
+
 impl CheckArgs {
+    fn thresholds(&self) -> Result<Thresholds, String> {
+        let mut thresholds = Thresholds::default();
+        self.thresholds.iter().try_for_each(|(name, value)| thresholds.set(name, *value))?;
+        Ok(thresholds)
+    }
+
     fn file(&self) -> Option<&Path> {
         self.output.as_deref().filter(|path| *path != Path::new("-"))
     }
@@ -167,6 +184,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         binary: args.binary.as_deref(),
         duration: args.duration,
         most_bytes: args.most_memory << 20,
+        thresholds: args.thresholds().map_err(|error| anyhow!(error))?,
     };
     let is_bad =
         examine(&subject, |rule| args.wants(rule), |examination, origin| report(args, examination, origin))?;
@@ -182,6 +200,8 @@ pub(super) struct Subject<'a> {
     pub(super) duration: Duration,
     /// Of the heap and of stacks, at each look.
     pub(super) most_bytes: u64,
+    /// From when on rules tell something.
+    pub(super) thresholds: Thresholds,
 }
 
 impl Subject<'_> {
@@ -220,7 +240,7 @@ fn of_process<T>(
     let bias = process::load_bias(pid, lowest)
         .with_context(|| format!("where process {pid} has its program is not known"))
         .or_else(advise)?;
-    let mut examination = Examination::new(executable.binary(), bias, Some(pid), wanted)?;
+    let mut examination = Examination::new(executable.binary(), bias, Some(pid), wanted, subject.thresholds)?;
     let began = Instant::now();
     look_for(subject, &process, &mut examination)?;
     let origin =
@@ -290,7 +310,8 @@ fn of_core<T>(
     let other = || "give the very program that the core file is of with --binary FILE";
     let executable = Executable::open(binary).advise(other)?;
     let memory = core.memory(executable.binary(), executable.path()).advise(other)?;
-    let mut examination = Examination::new(executable.binary(), memory.bias(), core.pid(), wanted)?;
+    let mut examination =
+        Examination::new(executable.binary(), memory.bias(), core.pid(), wanted, subject.thresholds)?;
     let began = Instant::now();
     examination.look(&memory, subject.limits(None), Moment::Still).advise(other)?;
     if core.is_truncated() {

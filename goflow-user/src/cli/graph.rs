@@ -12,6 +12,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 
 use super::check::{Origin, Subject, examine, parse_time};
 use super::output::OutputFile;
+use crate::detect::Thresholds;
 use crate::pipeline::examine::Examination;
 use crate::sink::findings::Namer;
 use crate::sink::graph::WaitFor;
@@ -82,6 +83,7 @@ pub(super) fn run(args: &GraphArgs) -> anyhow::Result<ExitCode> {
         binary: args.binary.as_deref(),
         duration: args.duration,
         most_bytes: args.most_memory << 20,
+        thresholds: Thresholds::default(),
     };
     examine(&subject, |_| true, |examination, origin| write(args, examination, origin))?;
     Ok(ExitCode::SUCCESS)

@@ -68,6 +68,7 @@ fn finding(process: &Process, graph: &Graph, cycle: &[(Goid, Link)]) -> Option<F
         since: since?,
         opened: MonotonicNs::default(),
         goroutines,
+        functions: Vec::new(),
         more: (behind.len().saturating_sub(MOST_BEHIND)) as u64,
         objects: seen.into_iter().collect(),
         evidence,

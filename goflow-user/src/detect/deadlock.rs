@@ -47,6 +47,7 @@ fn finding(graph: &Graph, stuck: &[&Goroutine]) -> Option<Finding> {
         opened: MonotonicNs::default(),
         goroutines: stuck.iter().take(MOST_NAMED).map(|goroutine| Involved::of(goroutine)).collect(),
         more: stuck.len().saturating_sub(MOST_NAMED) as u64,
+        functions: Vec::new(),
         objects: seen.into_iter().collect(),
         evidence,
         identity: Vec::new(),

@@ -118,6 +118,7 @@ fn finding(place: Vec<u64>, mut goroutines: Vec<&Goroutine>) -> Option<Finding> 
         opened: MonotonicNs::default(),
         more: goroutines.len().saturating_sub(MOST_NAMED) as u64,
         goroutines: goroutines.iter().take(MOST_NAMED).map(|goroutine| Involved::of(goroutine)).collect(),
+        functions: Vec::new(),
         objects: awaited,
         evidence,
         identity: place,

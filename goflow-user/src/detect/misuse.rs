@@ -3,7 +3,7 @@
 //! Only events tell, so without probes for channels nothing is found. What has happened stays found.
 
 use super::rule::{DOUBLE_CLOSE_RISK, Rule, SEND_ON_CLOSED_RISK};
-use super::{Confidence, Detector, Evidence, Finding, Graph, Involved};
+use super::{Confidence, Detector, Evidence, Finding, Graph, Involved, Needs};
 use crate::binary::addr::RuntimeAddr;
 use crate::model::{Misuse, MisuseKind, Object, Process};
 use crate::target::id::{Goid, MonotonicNs};
@@ -17,6 +17,10 @@ impl Detector for SendOnClosed {
         &SEND_ON_CLOSED_RISK
     }
 
+    fn needs(&self) -> Needs {
+        Needs::Events
+    }
+
     fn check(&mut self, process: &Process, _graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
         findings(process, self.rule(), |kind| {
             matches!(kind, MisuseKind::SendAfterClose | MisuseKind::CloseUnderSender)
@@ -27,6 +31,10 @@ impl Detector for SendOnClosed {
 impl Detector for DoubleClose {
     fn rule(&self) -> &'static Rule {
         &DOUBLE_CLOSE_RISK
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Events
     }
 
     fn check(&mut self, process: &Process, _graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
@@ -66,6 +74,7 @@ fn finding(process: &Process, rule: &'static Rule, misuse: &Misuse) -> Finding {
         opened: MonotonicNs::default(),
         goroutines: goroutines.into_iter().flatten().collect(),
         more: 0,
+        functions: Vec::new(),
         objects: vec![channel],
         evidence,
         identity: std::iter::once(misuse.kind as u64).chain(places).collect(),

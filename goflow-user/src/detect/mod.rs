@@ -9,20 +9,26 @@
 mod circular;
 mod deadlock;
 mod graph;
+mod growth;
 mod leak;
 mod misuse;
+mod pressure;
+mod recent;
 pub mod rule;
 mod stall;
 #[cfg(test)]
 mod tests;
+mod thresholds;
 
 pub use self::graph::{Graph, Link};
 pub use self::rule::{RULES, Rule, Severity};
+pub use self::thresholds::Thresholds;
 
 use crate::binary::addr::RuntimeAddr;
 use crate::model::{Goroutine, MisuseKind, Object, Process};
 use crate::target::id::{Goid, MonotonicNs};
 use crate::target::reach::Hold;
+use crate::target::snapshot::Direction;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How sure a finding is.
@@ -66,6 +72,8 @@ pub struct Finding {
     pub goroutines: Vec<Involved>,
     /// How many more there are in the same place.
     pub more: u64,
+    /// Entries of functions to look at that no goroutine stands in.
+    pub functions: Vec<RuntimeAddr>,
     /// What they wait for or hold.
     pub objects: Vec<Object>,
     /// Why, in the order in which to tell it.
@@ -89,7 +97,7 @@ impl Involved {
     /// A goroutine as it is now.
     #[must_use]
     pub fn of(goroutine: &Goroutine) -> Self {
-        let stack = goroutine.wait.as_ref().map_or_else(Vec::new, |wait| wait.stack.clone());
+        let stack = goroutine.wait.as_ref().map_or(&goroutine.busy.stack, |wait| &wait.stack).clone();
         Self { goid: goroutine.goid, stack, created_at: goroutine.created_at }
     }
 }
@@ -115,12 +123,38 @@ pub enum Evidence {
     AllAsleep(u64),
     /// So many more wait for those of the circle.
     Behind(u64),
-    /// A goroutine was on a CPU in so many looks in a row.
+    /// A goroutine was on a CPU, or had lost it while it ran, in so many looks in a row.
     Running(Goid, u32),
-    /// So many goroutines were runnable in so many looks in a row.
+    /// So many goroutines from one place were on a CPU, or had lost it while they ran, in so many looks in a row.
+    Computing(u64, u32),
+    /// So many goroutines were runnable in so many looks in a row, and did not run in between.
     Runnable(u64, u32),
-    /// So many goroutines wait for a lock, and did in so many looks in a row.
-    Crowd(Object, u64, u32),
+    /// So many goroutines waited for a lock at the last look that had many, and many did at so many of so many looks.
+    Crowd(Object, u64, u32, u32),
+    /// The one that waited for longest did so for at least so many nanoseconds.
+    Longest(u64),
+    /// A goroutine held a lock at the last look at which many waited for it.
+    Held(Hold),
+    /// So many goroutines waited for one side of a channel at the last look that had many, and many did at so many of so many
+    /// looks, while values went through it.
+    Pressed(Object, Direction, u64, u32, u32),
+    /// A goroutine has a channel on its stack, or one step from there.
+    AtHand(Object, Goid),
+    /// Values in a channel: there were so many, there are so many, after so many nanoseconds.
+    Backlog(Object, u64, u64, u64),
+    /// There were so many timers that call this, there are so many, after so many nanoseconds.
+    Timers {
+        /// What they call.
+        calls: RuntimeAddr,
+        /// Again and again.
+        is_periodic: bool,
+        /// How many there were.
+        before: u64,
+        /// How many there are.
+        now: u64,
+        /// In between.
+        ns: u64,
+    },
     /// They were so many, are so many, after so many nanoseconds.
     Growth(u64, u64, u64),
     /// Nobody takes what a goroutine has been sending since at least so many looks.
@@ -136,31 +170,48 @@ pub enum Evidence {
 /// What makes findings of two looks the same one: the rule, and what the detector says is the same about them.
 type Key = (&'static str, Vec<u64>);
 
+/// What a look has to have found out for a detector to say something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// What the goroutines do.
+    Looks,
+    /// Whom nobody can wake, and who holds which lock, as well.
+    Reachability,
+    /// Nothing: events tell.
+    Events,
+}
+
 /// Finds one kind of fault.
 pub trait Detector {
     /// What it finds.
     fn rule(&self) -> &'static Rule;
+
+    /// What it cannot do without. At a look that lacks it, it is not asked, and what it found before stays.
+    fn needs(&self) -> Needs {
+        Needs::Reachability
+    }
 
     /// Looks at a process; what it returns is found now. `told` are the goroutines that others have found already.
     fn check(&mut self, process: &Process, graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding>;
 }
 
 /// Every detector, in the order in which they are asked: a goroutine that one has in a finding is none of the later ones'.
-fn detectors() -> [Box<dyn Detector + Send>; 7] {
+fn detectors(thresholds: Thresholds) -> [Box<dyn Detector + Send>; 13] {
     [
         Box::new(deadlock::Deadlock),
         Box::new(circular::CircularWait),
         Box::new(leak::Leak),
-        Box::new(stall::LockContention::default()),
-        Box::new(stall::Starvation),
-        Box::new(stall::LongRunning),
-        Box::new(stall::UnboundedGrowth::default()),
+        Box::new(stall::LockContention::new(thresholds)),
+        Box::new(pressure::SlowConsumer::new(thresholds)),
+        Box::new(stall::Starvation(thresholds)),
+        Box::new(stall::LongRunning(thresholds)),
+        Box::new(growth::UnboundedGrowth::new(thresholds)),
+        Box::new(growth::TimerLeak::new(thresholds)),
+        Box::new(pressure::SlowProducer::new(thresholds)),
+        Box::new(stall::LongBlocked(thresholds)),
+        Box::new(misuse::SendOnClosed),
+        Box::new(misuse::DoubleClose),
     ]
-}
-
-/// Those that events tell everything, and looks nothing.
-fn event_detectors() -> [Box<dyn Detector + Send>; 2] {
-    [Box::new(misuse::SendOnClosed), Box::new(misuse::DoubleClose)]
 }
 
 /// A change of what is wrong.
@@ -175,7 +226,6 @@ pub enum Change {
 /// What is wrong with one process, from look to look.
 pub struct Detection {
     detectors: Vec<Box<dyn Detector + Send>>,
-    event_detectors: Vec<Box<dyn Detector + Send>>,
     open: BTreeMap<Key, Finding>,
 }
 
@@ -189,69 +239,67 @@ impl Detection {
     /// By the rules that are wanted.
     #[must_use]
     pub fn new(wanted: impl Fn(&'static Rule) -> bool) -> Self {
-        let is_wanted = |detector: &Box<dyn Detector + Send>| wanted(detector.rule());
-        let detectors = detectors().into_iter().filter(is_wanted).collect();
-        let event_detectors = event_detectors().into_iter().filter(is_wanted).collect();
-        Self { detectors, event_detectors, open: BTreeMap::new() }
+        Self::with(wanted, Thresholds::default())
     }
 
-    /// Takes the model after another look.
+    /// By the rules that are wanted, which tell something from these numbers on.
+    #[must_use]
+    pub fn with(wanted: impl Fn(&'static Rule) -> bool, thresholds: Thresholds) -> Self {
+        let all = detectors(thresholds).into_iter();
+        Self { detectors: all.filter(|detector| wanted(detector.rule())).collect(), open: BTreeMap::new() }
+    }
+
+    /// Takes the model after another look. Where that could not find out whom nobody can wake
+    /// ([`Process::knows_reach`]), only those detectors are asked that do without.
     pub fn look(&mut self, process: &Process) -> Vec<Change> {
         let (graph, at) = (Graph::of(process), process.snapshot().unwrap_or_default());
-        let mut told: BTreeSet<Goid> = BTreeSet::new();
-        let mut found = Vec::new();
-        for detector in &mut self.detectors {
-            let more = detector.check(process, &graph, &told);
-            told.extend(more.iter().flat_map(|finding| &finding.goroutines).map(|one| one.goid));
-            found.extend(more);
-        }
-        found.extend(Self::by_events(&mut self.event_detectors, process));
-        self.replace(found, at, |_| true)
+        self.ask(process, &graph, at, |needs| needs != Needs::Reachability || process.knows_reach())
     }
 
     /// Takes the model after events, and no look, which were told up to `at`.
     pub fn look_at_events(&mut self, process: &Process, at: MonotonicNs) -> Vec<Change> {
-        let found = Self::by_events(&mut self.event_detectors, process);
-        let rules: Vec<&'static Rule> = self.event_detectors.iter().map(|one| one.rule()).collect();
-        self.replace(found, at, |rule| rules.contains(&rule))
+        self.ask(process, &Graph::default(), at, |needs| needs == Needs::Events)
     }
 
-    fn by_events(detectors: &mut [Box<dyn Detector + Send>], process: &Process) -> Vec<Finding> {
-        let (graph, told) = (Graph::default(), BTreeSet::new());
-        detectors.iter_mut().flat_map(|detector| detector.check(process, &graph, &told)).collect()
-    }
-
-    /// What is wrong now by the rules that were asked; by others, it is what it was.
-    fn replace(
+    /// Asks those detectors that have what they need; of the others, what they found stays.
+    fn ask(
         &mut self,
-        found: Vec<Finding>,
+        process: &Process,
+        graph: &Graph,
         at: MonotonicNs,
-        asked: impl Fn(&'static Rule) -> bool,
+        has: impl Fn(Needs) -> bool,
     ) -> Vec<Change> {
         let mut now: BTreeMap<Key, Finding> = BTreeMap::new();
-        for mut finding in found {
-            let key = (finding.rule.id, finding.identity.clone());
-            finding.opened = self.open.get(&key).map_or(at, |before| before.opened);
-            now.insert(key, finding);
-        }
-        let mut changes = Vec::new();
-        self.open.retain(|key, before| {
-            let stays = !asked(before.rule) || now.contains_key(key);
-            if !stays {
-                changes.push(Change::Resolved(before.clone()));
+        let mut told: BTreeSet<Goid> = BTreeSet::new();
+        for detector in &mut self.detectors {
+            let found: Vec<(Key, Finding)> = if has(detector.needs()) {
+                let found = detector.check(process, graph, &told).into_iter();
+                found.map(|finding| opened(finding, &self.open, at)).collect()
+            } else {
+                let stays = self.open.iter().filter(|((rule, _), _)| *rule == detector.rule().id);
+                stays.map(|(key, finding)| (key.clone(), finding.clone())).collect()
+            };
+            if detector.needs() != Needs::Events {
+                told.extend(found.iter().flat_map(|(_, finding)| &finding.goroutines).map(|one| one.goid));
             }
-            stays
-        });
-        for (key, finding) in now {
-            if self.open.insert(key, finding.clone()).is_none() {
-                changes.push(Change::Opened(finding));
-            }
+            now.extend(found);
         }
-        changes
+        let before = std::mem::replace(&mut self.open, now);
+        let resolved = before.iter().filter(|(key, _)| !self.open.contains_key(*key));
+        let opened = self.open.iter().filter(|(key, _)| !before.contains_key(*key));
+        let resolved = resolved.map(|(_, finding)| Change::Resolved(finding.clone()));
+        resolved.chain(opened.map(|(_, finding)| Change::Opened(finding.clone()))).collect()
     }
 
     /// What is wrong now.
     pub fn open(&self) -> impl Iterator<Item = &Finding> {
         self.open.values()
     }
+}
+
+/// A finding with what makes it the same one at the next look, and when it opened.
+fn opened(mut finding: Finding, before: &BTreeMap<Key, Finding>, at: MonotonicNs) -> (Key, Finding) {
+    let key = (finding.rule.id, finding.identity.clone());
+    finding.opened = before.get(&key).map_or(at, |before| before.opened);
+    (key, finding)
 }

@@ -72,14 +72,22 @@ rules! {
     GOROUTINE_LEAK = "goroutine-leak", Warning, Looks, "goroutines wait where nobody can come any more";
     /// Many wait for one lock.
     LOCK_CONTENTION = "lock-contention", Note, Looks, "many goroutines wait for one lock, again and again";
+    /// For long in need of somebody.
+    LONG_BLOCKED = "long-blocked", Note, Looks, "a goroutine has been waiting for long to send, or for a lock";
     /// On a CPU all the time.
-    LONG_RUNNING = "long-running", Note, Looks, "a goroutine was on a CPU at every look";
+    LONG_RUNNING = "long-running", Note, Looks, "a goroutine computes at every look";
     /// Channels that are closed while somebody sends.
     SEND_ON_CLOSED_RISK = "send-on-closed-risk", Warning, Events, "a channel is closed while goroutines still send on it";
+    /// Senders wait all the time.
+    SLOW_CONSUMER = "slow-consumer", Warning, Looks, "goroutines wait to send nearly all the time: who receives is slower";
+    /// Receivers wait all the time.
+    SLOW_PRODUCER = "slow-producer", Note, Looks, "goroutines wait to receive all the time: who sends is slower";
     /// Runnable, and not run.
     STARVATION = "starvation", Warning, Looks, "goroutines are ready to run, and do not get to";
+    /// Timers that nobody stops.
+    TIMER_LEAK = "timer-leak", Warning, Looks, "timers that are set for long become more and more";
     /// More and more of them.
-    UNBOUNDED_GROWTH = "unbounded-growth", Warning, Looks, "goroutines from one place become more and more";
+    UNBOUNDED_GROWTH = "unbounded-growth", Warning, Looks, "goroutines from one place, or values in a channel, become more and more";
 }
 
 impl Rule {

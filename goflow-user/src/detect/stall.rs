@@ -1,49 +1,36 @@
-//! `lock-contention`, `long-running`, `starvation`, `unbounded-growth`: what goes on, but badly.
+//! `lock-contention`, `long-running`, `starvation`, `long-blocked`: what goes on, but badly.
 //!
-//! A look is a moment, so all of these count looks in a row. They are suspicions: a program may mean to compute for long, and a
-//! burst of goroutines looks like the beginning of too many.
+//! A look is a moment, so all of these count looks. They are suspicions: a program may mean to compute for long, or to do things
+//! one by one.
 
-use super::rule::{LOCK_CONTENTION, LONG_RUNNING, Rule, STARVATION, UNBOUNDED_GROWTH};
-use super::{Confidence, Detector, Evidence, Finding, Graph, Involved};
+use super::recent::Recent;
+use super::rule::{LOCK_CONTENTION, LONG_BLOCKED, LONG_RUNNING, Rule, STARVATION};
+use super::{Confidence, Detector, Evidence, Finding, Graph, Involved, Needs, Thresholds};
 use crate::binary::addr::RuntimeAddr;
 use crate::model::{Goroutine, Object, Process, State};
 use crate::target::id::{Goid, MonotonicNs, SyncPrimitive};
+use crate::target::reach::Hold;
+use crate::target::snapshot::{BlockedOn, Direction};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// So many looks in a row.
-const LOOKS: u32 = 5;
-
-/// So many goroutines at one lock are many.
-const CROWD: usize = 3;
-
-/// Goroutines from one place must have become so many more.
-const GROWTH: u64 = 4;
 
 /// Goroutines that are named.
 const MOST_NAMED: usize = 64;
 
-pub(super) struct LongRunning;
-pub(super) struct Starvation;
+pub(super) struct LongRunning(pub(super) Thresholds);
+pub(super) struct Starvation(pub(super) Thresholds);
+pub(super) struct LongBlocked(pub(super) Thresholds);
 
-#[derive(Default)]
 pub(super) struct LockContention {
-    /// In how many looks in a row each lock was crowded.
-    crowded: BTreeMap<Object, (u32, MonotonicNs)>,
+    thresholds: Thresholds,
+    crowds: BTreeMap<Object, Crowd>,
 }
 
-#[derive(Default)]
-pub(super) struct UnboundedGrowth {
-    /// Goroutines by where they were created: at the first look, at the last, and looks in a row at which they were more.
-    seen: BTreeMap<RuntimeAddr, Trend>,
-    looks: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Trend {
-    first: u64,
-    last: u64,
-    risen: u32,
-    since: MonotonicNs,
+/// Who waited for a lock at the last look that had many.
+struct Crowd {
+    recent: Recent,
+    goroutines: Vec<Involved>,
+    longest_ns: u64,
+    holders: Vec<Hold>,
 }
 
 impl Detector for LongRunning {
@@ -51,13 +38,32 @@ impl Detector for LongRunning {
         &LONG_RUNNING
     }
 
-    fn check(&mut self, process: &Process, _graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
-        let busy = users(process).filter(|one| one.busy.running >= LOOKS);
-        busy.map(|one| {
-            finding(&LONG_RUNNING, one.since, &[one], Evidence::Running(one.goid, one.busy.running))
-        })
-        .collect()
+    fn needs(&self) -> Needs {
+        Needs::Looks
     }
+
+    fn check(&mut self, process: &Process, _graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
+        let mut places: BTreeMap<Option<RuntimeAddr>, Vec<&Goroutine>> = BTreeMap::new();
+        for goroutine in users(process).filter(|one| one.busy.running >= self.0.looks) {
+            places.entry(goroutine.created_at).or_default().push(goroutine);
+        }
+        places.into_iter().filter_map(|(created, busy)| computing(created, busy)).collect()
+    }
+}
+
+/// Those that were created at one place; the one first of which it is best known where it stands.
+fn computing(created: Option<RuntimeAddr>, mut busy: Vec<&Goroutine>) -> Option<Finding> {
+    busy.sort_unstable_by_key(|one| one.goid);
+    let looks = busy.iter().map(|one| one.busy.running).min()?;
+    let since = busy.iter().map(|one| one.since).min()?;
+    let evidence = match busy.as_slice() {
+        [one] => Evidence::Running(one.goid, looks),
+        several => Evidence::Computing(several.len() as u64, looks),
+    };
+    let mut goroutines = involved(&busy);
+    goroutines.sort_by_key(|one| one.stack.is_empty());
+    let identity = vec![created.map_or(0, |created| created.0)];
+    Some(Finding { identity, ..finding(&LONG_RUNNING, since, goroutines, evidence) })
 }
 
 impl Detector for Starvation {
@@ -65,17 +71,77 @@ impl Detector for Starvation {
         &STARVATION
     }
 
+    fn needs(&self) -> Needs {
+        Needs::Looks
+    }
+
     fn check(&mut self, process: &Process, _graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
-        let starved: Vec<&Goroutine> = users(process).filter(|one| one.busy.runnable >= LOOKS).collect();
+        let is_starved = |one: &&Goroutine| one.busy.runnable >= self.0.looks;
+        let mut starved: Vec<&Goroutine> = users(process).filter(is_starved).collect();
+        starved.sort_unstable_by_key(|one| one.goid);
         let Some(first) = starved.first() else { return Vec::new() };
         let evidence = Evidence::Runnable(starved.len() as u64, first.busy.runnable);
-        vec![finding(&STARVATION, first.since, &starved, evidence)]
+        vec![finding(&STARVATION, first.since, involved(&starved), evidence)]
+    }
+}
+
+impl LockContention {
+    pub(super) fn new(thresholds: Thresholds) -> Self {
+        Self { thresholds, crowds: BTreeMap::new() }
+    }
+
+    /// Takes who waits for a lock now.
+    fn meet(&mut self, process: &Process, object: Object, waiting: &[&Goroutine], at: MonotonicNs) {
+        let since = waiting.iter().filter_map(|one| one.wait.as_ref()).map(|wait| wait.since).min();
+        let longest_ns = since.map_or(0, |since| at.0.saturating_sub(since.0));
+        let is_of = |hold: &&Hold| matches!(object, Object::Sync(_, address) if address == hold.address);
+        let holders: Vec<Hold> =
+            process.goroutines().flat_map(|one| &one.holds).filter(is_of).copied().collect();
+        let goroutines = involved(waiting);
+        match self.crowds.get_mut(&object) {
+            Some(crowd) => {
+                crowd.recent.look(true);
+                crowd.goroutines = goroutines;
+                crowd.longest_ns = crowd.longest_ns.max(longest_ns);
+                if !holders.is_empty() {
+                    crowd.holders = holders;
+                }
+            }
+            None => {
+                let crowd = Crowd {
+                    recent: Recent::first(at, self.thresholds.looks),
+                    goroutines,
+                    longest_ns,
+                    holders,
+                };
+                self.crowds.insert(object, crowd);
+            }
+        }
+    }
+}
+
+impl Crowd {
+    fn finding(&self, object: Object) -> Finding {
+        let count = self.goroutines.len() as u64;
+        let evidence = Evidence::Crowd(object, count, self.recent.hits(), self.recent.looks());
+        let mut found = finding(&LOCK_CONTENTION, self.recent.since, self.goroutines.clone(), evidence);
+        if self.longest_ns > 0 {
+            found.evidence.push(Evidence::Longest(self.longest_ns));
+        }
+        found.evidence.extend(self.holders.iter().map(|hold| Evidence::Held(*hold)));
+        found.objects = vec![object];
+        found.identity = vec![identity(object)];
+        found
     }
 }
 
 impl Detector for LockContention {
     fn rule(&self) -> &'static Rule {
         &LOCK_CONTENTION
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Looks
     }
 
     fn check(&mut self, process: &Process, _graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
@@ -89,91 +155,96 @@ impl Detector for LockContention {
                 }
             }
         }
-        waiters.retain(|_, waiting| waiting.len() >= CROWD);
-        self.crowded.retain(|object, _| waiters.contains_key(object));
-        let mut findings = Vec::new();
-        for (object, waiting) in waiters {
-            let (looks, since) = self.crowded.entry(object).or_insert((0, at));
-            *looks += 1;
-            if *looks >= LOOKS {
-                let evidence = Evidence::Crowd(object, waiting.len() as u64, *looks);
-                let mut found = finding(&LOCK_CONTENTION, *since, &waiting, evidence);
-                let holders = process.goroutines().flat_map(|one| &one.holds);
-                let address = |hold: &&crate::target::reach::Hold| matches!(object, Object::Sync(_, address) if address == hold.address);
-                found.evidence.extend(holders.filter(address).map(|hold| Evidence::Holds(*hold)));
-                found.objects = vec![object];
-                found.identity = vec![identity(object)];
-                findings.push(found);
+        waiters.retain(|_, waiting| waiting.len() as u64 >= self.thresholds.waiters);
+        for (object, crowd) in &mut self.crowds {
+            if !waiters.contains_key(object) {
+                crowd.recent.look(false);
             }
         }
-        findings
+        for (object, waiting) in waiters {
+            self.meet(process, object, &waiting, at);
+        }
+        self.crowds.retain(|_, crowd| !crowd.recent.is_over());
+        let often = self.crowds.iter().filter(|(_, crowd)| crowd.recent.is_often());
+        often.map(|(object, crowd)| crowd.finding(*object)).collect()
     }
 }
 
-impl Detector for UnboundedGrowth {
+impl Detector for LongBlocked {
     fn rule(&self) -> &'static Rule {
-        &UNBOUNDED_GROWTH
+        &LONG_BLOCKED
     }
 
-    fn check(&mut self, process: &Process, _graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
+    fn needs(&self) -> Needs {
+        Needs::Looks
+    }
+
+    fn check(&mut self, process: &Process, _graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
         let at = process.snapshot().unwrap_or_default();
-        self.looks += 1;
-        let mut now: BTreeMap<RuntimeAddr, Vec<&Goroutine>> = BTreeMap::new();
-        for goroutine in users(process) {
-            if let Some(created) = goroutine.created_at {
-                now.entry(created).or_default().push(goroutine);
+        let mut found = Vec::new();
+        for goroutine in users(process).filter(|one| one.state == State::Waiting && !told.contains(&one.goid))
+        {
+            let Some(wait) = goroutine.wait.as_deref().filter(|wait| wait.looks >= self.0.looks) else {
+                continue;
+            };
+            // To wait for what may come is what many do for all of their lives; to wait to give something away, or for a lock, is not.
+            let [on] = wait.on.as_slice() else { continue };
+            let is_in_need = matches!(on.on, BlockedOn::Sync(SyncPrimitive::Mutex | SyncPrimitive::RwMutex))
+                || on.on == BlockedOn::Channel && on.direction == Some(Direction::Send);
+            let ns = at.0.saturating_sub(wait.since.0);
+            if !is_in_need || ns < self.0.blocked.saturating_mul(1_000_000_000) {
+                continue;
             }
+            let objects = super::graph::objects(goroutine);
+            let evidence = Evidence::Waits(goroutine.goid, objects.clone());
+            let mut one = finding(&LONG_BLOCKED, wait.since, involved(&[goroutine]), evidence);
+            let holds = process.goroutines().flat_map(|one| &one.holds);
+            let of_it = holds.filter(|hold| on.on.is_sync() && on.address == Some(hold.address));
+            one.evidence.extend(of_it.map(|hold| Evidence::Holds(*hold)));
+            one.objects = objects;
+            found.push(one);
         }
-        self.seen.retain(|created, _| now.contains_key(created));
-        let mut findings = Vec::new();
-        for (created, goroutines) in now {
-            let count = goroutines.len() as u64;
-            let new = Trend { first: count, last: count, risen: 0, since: at };
-            let trend = self.seen.entry(created).or_insert(new);
-            if count > trend.last {
-                (trend.risen, trend.last) = (trend.risen + 1, count);
-            } else if count < trend.last {
-                *trend = new;
-            }
-            if trend.risen >= LOOKS - 1 && count - trend.first >= GROWTH {
-                let evidence = Evidence::Growth(trend.first, count, at.0.saturating_sub(trend.since.0));
-                let mut found = finding(&UNBOUNDED_GROWTH, trend.since, &goroutines, evidence);
-                found.identity = vec![created.0];
-                findings.push(found);
-            }
-        }
-        findings
+        found
     }
 }
 
 /// The program's own goroutines that live.
-fn users(process: &Process) -> impl Iterator<Item = &Goroutine> {
+pub(super) fn users(process: &Process) -> impl Iterator<Item = &Goroutine> {
     process.goroutines().filter(|one| one.is_live() && one.system == Some(false))
 }
 
-fn identity(object: Object) -> u64 {
+pub(super) fn identity(object: Object) -> u64 {
     match object {
         Object::Channel(address) => address.0,
         Object::Sync(_, address) => address.0,
     }
 }
 
-fn finding(
+/// By goid.
+pub(super) fn involved(goroutines: &[&Goroutine]) -> Vec<Involved> {
+    let mut involved: Vec<Involved> = goroutines.iter().map(|one| Involved::of(one)).collect();
+    involved.sort_unstable_by_key(|one| one.goid);
+    involved
+}
+
+/// A suspicion about these.
+pub(super) fn finding(
     rule: &'static Rule,
     since: MonotonicNs,
-    goroutines: &[&Goroutine],
+    mut goroutines: Vec<Involved>,
     evidence: Evidence,
 ) -> Finding {
-    let mut goroutines = goroutines.to_vec();
-    goroutines.sort_unstable_by_key(|one| one.goid);
+    let more = goroutines.len().saturating_sub(MOST_NAMED) as u64;
+    goroutines.truncate(MOST_NAMED);
     Finding {
         rule,
         confidence: Confidence::Suspected,
         since,
         opened: MonotonicNs::default(),
-        more: goroutines.len().saturating_sub(MOST_NAMED) as u64,
+        more,
         identity: goroutines.iter().take(1).map(|one| one.goid.0).collect(),
-        goroutines: goroutines.iter().take(MOST_NAMED).map(|one| Involved::of(one)).collect(),
+        goroutines,
+        functions: Vec::new(),
         objects: Vec::new(),
         evidence: vec![evidence],
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::ingest::event::{ChanOp, Event, EventKind};
 use crate::model::{Fields, Limits, Model, Runtime};
 use crate::target::id::{ChanAddr, SyncPrimitive, WaitReason};
-use crate::target::reach::{Reach, Unreachable};
+use crate::target::reach::{Backlog, Reach, Timers, Unreachable};
 use crate::target::snapshot::{self as seen, Blocked, BlockedOn, Direction, Snapshot, Stack, State};
 use crate::target::{Pid, Tid};
 
@@ -20,6 +20,8 @@ struct Watched {
     goroutines: Vec<seen::Goroutine>,
     reach: Reach,
     is_still: bool,
+    /// It cannot be found out whom nobody can wake.
+    is_blind: bool,
 }
 
 impl Watched {
@@ -27,7 +29,7 @@ impl Watched {
         let mut model = Model::new(Limits { settle_ns: 0, ..Limits::default() });
         model.started(PID, Runtime::new(REASONS, Fields::default()));
         let (detection, reach) = (Detection::default(), Reach::default());
-        Self { model, detection, now: 0, goroutines, reach, is_still: false }
+        Self { model, detection, now: 0, goroutines, reach, is_still: false, is_blind: false }
     }
 
     fn unreachable(mut self, of: &[(u64, &[u64])]) -> Self {
@@ -58,8 +60,30 @@ impl Watched {
         let snapshot =
             Snapshot { started, ended, goroutines: self.goroutines.clone(), ..Snapshot::default() };
         self.model.reconcile(PID, &snapshot);
-        self.model.learn(PID, &self.reach, started, self.is_still);
+        if self.is_blind {
+            self.model.learn_nothing(PID, started);
+        } else {
+            self.model.learn(PID, &self.reach, started, self.is_still);
+        }
         self.detection.look(self.model.process(PID).unwrap())
+    }
+
+    /// All of these have run since the look before.
+    fn ran(&mut self, goids: &[u64]) {
+        for goroutine in &mut self.goroutines {
+            if goids.contains(&goroutine.goid.0) {
+                goroutine.tracking_seq = goroutine.tracking_seq.wrapping_add(1);
+            }
+        }
+    }
+
+    /// What is wrong after so many looks between which these run.
+    fn running(&mut self, goids: &[u64], looks: usize) -> Vec<(&'static str, Vec<u64>)> {
+        for _ in 0..looks {
+            self.ran(goids);
+            self.look();
+        }
+        self.after(0)
     }
 
     /// What is wrong after so many looks: rules with the goroutines of each finding.
@@ -78,6 +102,8 @@ fn goroutine(goid: u64, state: State, reason: u8, on: Vec<Blocked>) -> seen::Gor
         goid: Goid(goid),
         state,
         scanned: false,
+        tracking_seq: 0,
+        interrupted: false,
         wait_reason: (state == State::Waiting).then_some(WaitReason(reason)),
         wait_since: None,
         parent: None,
@@ -238,6 +264,36 @@ fn what_is_on_a_cpu_or_not_let_on_one_at_five_looks_is_suspected() {
 }
 
 #[test]
+fn who_is_ready_at_each_look_and_ran_in_between_has_its_turns() {
+    let mut fair = Watched::new(vec![goroutine(5, State::Runnable, 0, Vec::new())]);
+    assert_eq!(fair.running(&[5], 10), NOTHING);
+    // It does not any more.
+    assert_eq!(fair.after(4), [("starvation", vec![5])]);
+}
+
+#[test]
+fn who_loses_its_cpu_again_and_again_computes_all_the_time() {
+    let hog =
+        |goid, state, interrupted| seen::Goroutine { interrupted, ..goroutine(goid, state, 0, Vec::new()) };
+    let mut hogs = Watched::new(vec![hog(5, State::Running, false), hog(6, State::Runnable, true)]);
+    for turn in 0..5 {
+        for (place, one) in hogs.goroutines.iter_mut().enumerate() {
+            let runs = turn % 2 == place;
+            one.state = if runs { State::Running } else { State::Runnable };
+            one.interrupted = !runs;
+        }
+        hogs.ran(&[5, 6]);
+        hogs.look();
+    }
+    assert_eq!(hogs.after(0), [("long-running", vec![5]), ("long-running", vec![6])]);
+    let is_named = |finding: &Finding| !finding.goroutines[0].stack.is_empty();
+    assert!(hogs.detection.open().all(is_named), "where they last lost their CPU is known");
+    // One whose wait is over is in a run queue, too, and does not compute.
+    let mut woken = Watched::new(vec![hog(5, State::Runnable, false)]);
+    assert_eq!(woken.running(&[5], 10), NOTHING);
+}
+
+#[test]
 fn growth_is_more_at_each_of_five_looks_and_never_fewer() {
     let from = |count: u64| -> Vec<seen::Goroutine> {
         let one = |goid| seen::Goroutine { created: Some(RuntimeAddr(PC)), ..receives(goid, 0x10 * goid) };
@@ -261,11 +317,176 @@ fn growth_is_more_at_each_of_five_looks_and_never_fewer() {
 }
 
 #[test]
+fn values_that_become_more_at_each_look_are_a_backlog() {
+    let queue = |len: u64| Backlog { channel: channel(0xc0, len), by: vec![Goid(5)] };
+    let sleeper = || goroutine(5, State::Waiting, 4, vec![blocked(BlockedOn::Timer, 0xe0, None)]);
+    let after = |lens: &[Option<u64>]| {
+        let mut watched = Watched::new(vec![sleeper()]);
+        for len in lens {
+            watched.is_blind = len.is_none();
+            watched.reach.backlogs = len.map(queue).into_iter().collect();
+            watched.look();
+        }
+        watched.after(0)
+    };
+    let found = [("unbounded-growth", vec![5])];
+    assert_eq!(after(&[10, 20, 30, 40, 50, 60].map(Some)), found);
+    // A look that could not tell is no look at which there were fewer.
+    assert_eq!(after(&[Some(10), Some(20), None, Some(30), Some(40), Some(50), Some(60)]), found);
+    assert_eq!(after(&[10, 20, 30, 40, 50].map(Some)), NOTHING);
+    assert_eq!(after(&[10, 20, 30, 5, 15, 25, 35].map(Some)), NOTHING);
+    assert_eq!(after(&[1, 2, 3, 4, 5, 6, 7, 8].map(Some)), NOTHING);
+}
+
+#[test]
+fn timers_that_become_more_at_each_look_are_a_leak_of_what_they_call() {
+    let after = |counts: &[Option<u64>]| {
+        let mut watched = Watched::new(vec![receives(5, 0xc0)]);
+        for count in counts {
+            watched.is_blind = count.is_none();
+            let timers = |count| Timers { calls: RuntimeAddr(0x7000), is_periodic: false, count };
+            watched.reach.timers = count.map(timers).into_iter().collect();
+            watched.look();
+        }
+        let functions = |finding: &Finding| (finding.rule.id, finding.functions.clone());
+        watched.detection.open().map(functions).collect::<Vec<_>>()
+    };
+    let found = [("timer-leak", vec![RuntimeAddr(0x7000)])];
+    assert_eq!(after(&[10, 20, 30, 40, 50].map(Some)), found);
+    assert_eq!(after(&[Some(10), Some(20), None, Some(30), Some(40), Some(50)]), found);
+    // As many as there are keys, and a burst that is over.
+    assert_eq!(after(&[10, 30, 50, 50, 50, 50].map(Some)), []);
+    assert_eq!(after(&[10, 20, 30, 40, 0].map(Some)), []);
+}
+
+#[test]
 fn a_lock_that_three_wait_for_at_five_looks_is_crowded() {
     let mut crowd = Watched::new(vec![locks(5, 0xa0), locks(6, 0xa0), locks(7, 0xa0)]).holding(&[(8, 0xa0)]);
     crowd.goroutines.push(goroutine(8, State::Waiting, 4, vec![blocked(BlockedOn::Timer, 0xe0, None)]));
     assert_eq!(crowd.after(4), NOTHING);
     assert_eq!(crowd.after(1), [("lock-contention", vec![5, 6, 7])]);
+    let finding = crowd.detection.open().next().unwrap();
+    assert!(finding.evidence.iter().any(|one| matches!(one, Evidence::Held(hold) if hold.goid == Goid(8))));
+}
+
+#[test]
+fn a_lock_that_is_free_at_a_lucky_look_is_crowded_all_the_same() {
+    let crowd = || vec![locks(5, 0xa0), locks(6, 0xa0), locks(7, 0xa0)];
+    let after = |looks: &str| {
+        let mut watched = Watched::new(Vec::new());
+        watched.detection = Detection::new(|rule| rule.id == "lock-contention");
+        for look in looks.chars() {
+            watched.goroutines = if look == '.' { vec![locks(5, 0xa0)] } else { crowd() };
+            watched.is_blind = look == '?';
+            watched.look();
+        }
+        watched.after(0)
+    };
+    let found = [("lock-contention", vec![5, 6, 7])];
+    for looks in ["xx..xx.", "..xx..x", ".xx..xx", "x..xx.."] {
+        assert_eq!(after(looks), found, "{looks}");
+    }
+    for looks in ["x......", "xx.....", "xxxx", "x...x...x..."] {
+        assert_eq!(after(looks), NOTHING, "{looks}");
+    }
+    // Who waits is known where nothing else is.
+    assert_eq!(after("x?x?x"), found);
+}
+
+fn channel(address: u64, len: u64) -> seen::Channel {
+    seen::Channel {
+        address: ChanAddr(address),
+        len,
+        cap: 1000,
+        elem_size: 8,
+        elem_type: None,
+        closed: false,
+        sendx: len,
+        recvx: 0,
+        senders: seen::Few::default(),
+        receivers: seen::Few::default(),
+        timer: None,
+    }
+}
+
+#[test]
+fn senders_that_wait_at_each_look_and_are_served_have_a_slow_consumer() {
+    let senders = || vec![sends(5, 0xa0), sends(6, 0xa0)];
+    let mut slow = Watched::new(senders());
+    assert_eq!(slow.running(&[5], 4), NOTHING);
+    assert_eq!(slow.running(&[6], 1), [("slow-consumer", vec![5, 6])]);
+    // Nothing is known of what can be reached: it is still seen.
+    slow.is_blind = true;
+    assert_eq!(slow.running(&[5, 6], 1), [("slow-consumer", vec![5, 6])]);
+    // Nobody is served: that is another fault.
+    assert_eq!(Watched::new(senders()).after(6), [("goroutine-leak", vec![5]), ("goroutine-leak", vec![6])]);
+    // One that hands out what is asked for.
+    assert_eq!(Watched::new(vec![sends(5, 0xa0)]).running(&[5], 10), NOTHING);
+    // A burst.
+    let mut burst = Watched::new(senders());
+    burst.running(&[5, 6], 2);
+    burst.goroutines.clear();
+    assert_eq!(burst.after(4), NOTHING);
+}
+
+#[test]
+fn receivers_none_of_whom_is_ever_at_work_have_a_slow_producer() {
+    let receivers = || vec![receives(5, 0xa0), receives(6, 0xa0), receives(7, 0xa0)];
+    let mut slow = Watched::new(receivers());
+    assert_eq!(slow.running(&[5], 4), NOTHING);
+    assert_eq!(slow.running(&[6], 1), [("slow-producer", vec![5, 6, 7])]);
+    // They are idle: nothing comes, or not any more.
+    assert_eq!(Watched::new(receivers()).after(10), NOTHING);
+    assert_eq!(slow.after(1), NOTHING);
+    // One of them is seen at work now and then.
+    let mut pool = Watched::new(receivers());
+    for at_work in [0, 3, 1, 3, 2, 3, 0, 3, 1] {
+        pool.goroutines = receivers();
+        pool.goroutines.iter_mut().for_each(|one| one.tracking_seq = at_work as u8);
+        pool.goroutines.drain(at_work.min(2)..at_work.min(2) + usize::from(at_work < 3));
+        pool.look();
+    }
+    assert_eq!(pool.after(0), NOTHING);
+}
+
+#[test]
+fn who_waits_for_a_lock_for_a_minute_whose_holder_goes_on_is_told() {
+    let holder = goroutine(8, State::Waiting, 4, vec![blocked(BlockedOn::Timer, 0xe0, None)]);
+    let of = |since: u64, others: Vec<seen::Goroutine>| {
+        let waiter = seen::Goroutine { wait_since: Some(MonotonicNs(since)), ..locks(5, 0xa0) };
+        let mut watched = Watched::new([vec![waiter, holder.clone()], others].concat()).holding(&[(8, 0xa0)]);
+        watched.now = 100_000_000_000;
+        watched
+    };
+    assert_eq!(of(30_000_000_000, Vec::new()).after(5), [("long-blocked", vec![5])]);
+    assert_eq!(of(50_000_000_000, Vec::new()).after(5), NOTHING);
+    // It was served in between.
+    assert_eq!(of(30_000_000_000, Vec::new()).running(&[5], 10), NOTHING);
+    // An idle worker.
+    let idle = seen::Goroutine { wait_since: Some(MonotonicNs(1)), ..receives(6, 0xc0) };
+    assert_eq!(of(50_000_000_000, vec![idle]).after(5), NOTHING);
+}
+
+#[test]
+fn a_look_that_cannot_tell_who_is_reached_leaves_what_was_found() {
+    let mut leaking = Watched::new(vec![receives(5, 0xc0)]).unreachable(&[(5, &[])]);
+    assert_eq!(leaking.after(2), [("goroutine-leak", vec![5])]);
+    leaking.is_blind = true;
+    assert_eq!(leaking.look(), []);
+    assert_eq!(leaking.after(0), [("goroutine-leak", vec![5])]);
+    // And finds what it can see.
+    let mut blind = Watched::new(vec![goroutine(6, State::Running, 0, Vec::new()), receives(5, 0xc0)]);
+    blind.is_blind = true;
+    assert_eq!(blind.after(5), [("long-running", vec![6])]);
+}
+
+#[test]
+fn thresholds_decide_from_when_on_something_is_told() {
+    let thresholds = Thresholds { looks: 2, waiters: 2, ..Thresholds::default() };
+    let mut pair = Watched::new(vec![locks(5, 0xa0), locks(6, 0xa0)]);
+    pair.detection = Detection::with(|_| true, thresholds);
+    assert_eq!(pair.after(1), NOTHING);
+    assert_eq!(pair.after(1), [("lock-contention", vec![5, 6])]);
 }
 
 fn channel_event(t: u64, goid: u64, site: u64, kind: fn(ChanOp) -> EventKind) -> Event {
@@ -300,5 +521,5 @@ fn a_rule_that_is_not_wanted_finds_nothing() {
     for event in [channel_event(1, 5, 0x10, close), channel_event(2, 7, 0x30, close)] {
         watched.model.apply(&event);
     }
-    assert_eq!(watched.after(2), []);
+    assert_eq!(watched.after(2), NOTHING);
 }

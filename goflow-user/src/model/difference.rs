@@ -252,6 +252,8 @@ mod tests {
             goid: Goid(goid),
             state: if wait.is_some() { State::Waiting } else { State::Running },
             scanned: false,
+            tracking_seq: 0,
+            interrupted: false,
             wait_reason: wait.map(|(reason, _)| WaitReason(reason)),
             wait_since: None,
             parent: Some(Goid(1)),

@@ -120,6 +120,8 @@ pub struct Goroutine {
     pub woken: Option<Woken>,
     /// The runtime's word in the last snapshot that had it, and when that was.
     pub seen: Option<(snapshot::State, MonotonicNs)>,
+    /// The runtime's count of how often it left a CPU, modulo 256, in that snapshot.
+    pub(super) tracking_seq: Option<u8>,
     /// In how many looks in a row it was seen runnable, or running.
     pub busy: Busy,
     /// How often it parked.
@@ -147,10 +149,17 @@ pub struct Wait {
     pub on: Vec<Blocked>,
     /// Where: return addresses, innermost first.
     pub stack: Vec<RuntimeAddr>,
-    /// How many looks at the memory in a row found it.
+    /// How many looks at the memory in a row found this very wait.
     pub looks: u32,
     /// What they found of it: nobody could end it.
     pub unreachable: Option<Unreachable>,
+}
+
+impl Wait {
+    /// It had begun when a look at `at` began, as far as is known.
+    pub(super) fn began_before(&self, at: MonotonicNs) -> bool {
+        !self.exact || self.since <= at
+    }
 }
 
 /// A wait that nobody can end, as far as looks at the memory tell (see [`crate::target::reach`]).
@@ -167,12 +176,18 @@ pub struct Unreachable {
 }
 
 /// In how many looks in a row a goroutine was seen to be in a state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Busy {
-    /// In a run queue.
+    /// In a run queue, and it has not run since the first of them.
     pub runnable: u32,
-    /// On a CPU.
+    /// On a CPU, or in a run queue because it had to give up its CPU while it ran.
     pub running: u32,
+    /// Where it stood when it was last seen to have lost its CPU: program counters, innermost first.
+    pub stack: Vec<RuntimeAddr>,
+    /// It was seen on a CPU, or to have lost it, at the last snapshot.
+    pub(super) computes: bool,
+    /// It ran between the last two snapshots that had it.
+    pub(super) has_run: bool,
 }
 
 /// How a wait ended.
@@ -201,6 +216,7 @@ impl Goroutine {
             wait: None,
             woken: None,
             seen: None,
+            tracking_seq: None,
             busy: Busy::default(),
             parks: 0,
             waited_ns: 0,
@@ -216,6 +232,32 @@ impl Goroutine {
         match self.state {
             State::Unknown | State::Awake | State::Waiting => true,
             State::Gone | State::Dead => false,
+        }
+    }
+
+    /// Takes what a snapshot tells of whether it runs. Returns whether it ran since the one before.
+    pub(super) fn saw(&mut self, seen: &snapshot::Goroutine) -> bool {
+        let before = self.tracking_seq.replace(seen.tracking_seq);
+        self.busy.has_run = before.is_some_and(|before| before != seen.tracking_seq);
+        self.busy.computes = seen.state == snapshot::State::Running || seen.interrupted;
+        if seen.interrupted {
+            self.busy.stack.clone_from(&seen.stack.frames);
+        } else if !self.busy.computes {
+            self.busy.stack = Vec::new();
+        }
+        self.busy.has_run
+    }
+
+    /// Counts a look that began at `at`, after its snapshot was taken.
+    pub(super) fn looked_at(&mut self, at: MonotonicNs) {
+        let state = self.seen.filter(|(_, seen)| *seen == at).map(|(state, _)| state);
+        let (is_there, is_runnable) = (state.is_some(), state == Some(snapshot::State::Runnable));
+        let before = if self.busy.has_run { 0 } else { self.busy.runnable };
+        self.busy.runnable = if is_runnable { before.saturating_add(1) } else { 0 };
+        let computes = is_there && self.busy.computes;
+        self.busy.running = if computes { self.busy.running.saturating_add(1) } else { 0 };
+        if let Some(wait) = self.wait.as_deref_mut().filter(|wait| wait.began_before(at)) {
+            wait.looks = wait.looks.saturating_add(1);
         }
     }
 

@@ -125,6 +125,13 @@ impl Model {
         }
     }
 
+    /// Takes that a look at the memory of a process, which began at `at`, could not find out whom nobody can wake.
+    pub fn learn_nothing(&mut self, pid: Pid, at: MonotonicNs) {
+        if let Some(process) = self.processes.get_mut(&pid) {
+            process.learn_nothing(at);
+        }
+    }
+
     /// Events were lost, nobody knows of which process.
     pub fn lose(&mut self, lost: &Lost) {
         match lost.at {

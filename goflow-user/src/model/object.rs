@@ -24,6 +24,12 @@ pub struct Channel {
     pub elem_type: Option<RuntimeAddr>,
     /// Values in the buffer, and when that was read.
     pub len: Option<(u64, MonotonicNs)>,
+    /// Where the next value is sent and received, and how many there are, in the last snapshot.
+    pub(super) position: Option<(u64, u64, u64)>,
+    /// When a snapshot last had values come or go in the buffer since the one before.
+    pub moved: Option<MonotonicNs>,
+    /// Goroutines that had it on their stacks, or one step from there, when it last had values; some if they are many.
+    pub at_hand: Vec<Goid>,
     /// Sends that were called.
     pub sends: Use,
     /// Receives that were called.
@@ -103,6 +109,9 @@ impl Channel {
             elem_size: None,
             elem_type: None,
             len: None,
+            position: None,
+            moved: None,
+            at_hand: Vec::new(),
             sends: Use::default(),
             receives: Use::default(),
             closed: None,

@@ -2,7 +2,7 @@
 
 use super::Limits;
 use super::difference::elsewhere;
-use super::goroutine::{Busy, Cause, Goroutine, Impossible, State, Unreachable, Wait, Woken};
+use super::goroutine::{Cause, Goroutine, Impossible, State, Unreachable, Wait, Woken};
 use super::misuse::{Closed, Misuse, MisuseKind, Misuses};
 use super::object::{Channel, Made, Objects, SyncObject};
 use super::runtime::Runtime;
@@ -10,7 +10,7 @@ use crate::binary::addr::RuntimeAddr;
 use crate::ingest::event::{ChanOp, EndedPark, Event, EventKind};
 use crate::target::Pid;
 use crate::target::id::{ChanAddr, Goid, MonotonicNs, SyncPrimitive, WaitReason};
-use crate::target::reach::{self, Reach};
+use crate::target::reach::{self, Reach, Timers};
 use crate::target::snapshot::{self, Blocked, BlockedOn, Direction, Entity, Reason, Snapshot};
 use foldhash::{HashMap, HashSet};
 use std::collections::VecDeque;
@@ -50,6 +50,10 @@ pub struct Process {
     unread: u64,
     /// At the last look at its memory nothing of the program went on.
     is_asleep: bool,
+    /// That look could find out whom nobody can wake.
+    knows_reach: bool,
+    /// The program's timers that are set for long, as the last look that could tell found them.
+    timers: Vec<Timers>,
     tally: Tally,
     impossible: Vec<Impossible>,
 }
@@ -86,6 +90,8 @@ impl Process {
             snapshot: None,
             unread: 0,
             is_asleep: false,
+            knows_reach: false,
+            timers: Vec::new(),
             tally: Tally::default(),
             impossible: Vec::new(),
         }
@@ -166,6 +172,18 @@ impl Process {
     #[must_use]
     pub fn misuses(&self) -> &[Misuse] {
         self.misuses.all()
+    }
+
+    /// The last look at its memory could find out whom nobody can wake, who holds which lock, and what was at hand.
+    #[must_use]
+    pub fn knows_reach(&self) -> bool {
+        self.knows_reach
+    }
+
+    /// The program's timers that are set for long, by what they call; empty where the last look could not tell.
+    #[must_use]
+    pub fn timers(&self) -> &[Timers] {
+        &self.timers
     }
 
     /// Something was lost up to here.
@@ -605,19 +623,13 @@ impl Process {
             reach.unreachable.iter().map(|one| (one.goid, one)).collect();
         for goroutine in self.goroutines.values_mut() {
             goroutine.holds.clear();
-            let count = |is: bool, before: u32| if is { before.saturating_add(1) } else { 0 };
-            let state = goroutine.seen.filter(|(_, seen)| *seen == at).map(|(state, _)| state);
-            goroutine.busy = Busy {
-                runnable: count(state == Some(snapshot::State::Runnable), goroutine.busy.runnable),
-                running: count(state == Some(snapshot::State::Running), goroutine.busy.running),
-            };
+            goroutine.looked_at(at);
             let Some(wait) = goroutine.wait.as_deref_mut() else { continue };
             let found = unreachable.remove(&goroutine.goid);
             // Who moved since the look began is another story.
-            if wait.exact && wait.since > at {
+            if !wait.began_before(at) {
                 continue;
             }
-            wait.looks = wait.looks.saturating_add(1);
             wait.unreachable = found.map(|found| {
                 let before = wait.unreachable.take();
                 Unreachable {
@@ -629,6 +641,12 @@ impl Process {
             });
         }
         self.is_asleep = reach.is_asleep;
+        self.knows_reach = true;
+        self.timers.clone_from(&reach.timers);
+        for backlog in &reach.backlogs {
+            self.see_channel(&backlog.channel, at);
+            self.channel_entry(backlog.channel.address, at).at_hand.clone_from(&backlog.by);
+        }
         for hold in &reach.holds {
             // Who did something since may have given it back.
             let goroutine = self.goroutines.get_mut(&hold.goid);
@@ -636,6 +654,18 @@ impl Process {
                 goroutine.holds.push(*hold);
             }
         }
+    }
+
+    /// Takes that a look at the memory which began at `at` has the goroutines, and could not find out whom nobody can wake. What
+    /// was found before of waits that go on stays.
+    pub(super) fn learn_nothing(&mut self, at: MonotonicNs) {
+        for goroutine in self.goroutines.values_mut() {
+            goroutine.holds.clear();
+            goroutine.looked_at(at);
+        }
+        self.is_asleep = false;
+        self.knows_reach = false;
+        self.timers.clear();
     }
 
     /// One goroutine of a snapshot. What an event told after the snapshot began is newer than the snapshot.
@@ -652,10 +682,12 @@ impl Process {
             return;
         }
         goroutine.seen = Some((seen.state, began));
+        let has_run = goroutine.saw(seen);
         let cause = if waits { Cause::SeenWaiting } else { Cause::SeenAwake };
         // Waiting again for another reason or thing is another wait, whose beginning and whose predecessor's end were missed.
         let is_another = |wait: &Wait| {
-            wait.reason != seen.wait_reason || !wait.exact && elsewhere(&wait.on, &seen.blocked_on)
+            let is_elsewhere = || has_run || elsewhere(&wait.on, &seen.blocked_on);
+            wait.reason != seen.wait_reason || !wait.exact && is_elsewhere()
         };
         if cause == Cause::SeenWaiting && goroutine.wait.as_deref().is_some_and(is_another) {
             goroutine.wait = None;
@@ -720,6 +752,10 @@ impl Process {
         channel.elem_size = Some(u32::from(seen.elem_size));
         channel.elem_type = channel.elem_type.or(seen.elem_type);
         channel.len = Some((seen.len, at));
+        let position = (seen.sendx, seen.recvx, seen.len);
+        if channel.position.replace(position).is_some_and(|before| before != position) {
+            channel.moved = Some(at);
+        }
         if seen.closed && channel.closed.is_none() {
             channel.closed = Some(Closed { by: None, site: None, at });
         }

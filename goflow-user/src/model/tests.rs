@@ -88,6 +88,8 @@ fn seen_goroutine(goid: u64, state: seen::State, on: Option<u64>) -> seen::Gorou
         goid: Goid(goid),
         state,
         scanned: false,
+        tracking_seq: 0,
+        interrupted: false,
         wait_reason: waits.then_some(RECEIVE),
         wait_since: None,
         parent: None,
@@ -518,6 +520,26 @@ fn a_goroutine_that_waits_on_its_thread_is_not_parked() {
     model.reconcile(PID, &snapshot(100, 101, vec![assists, seen_goroutine(6, seen::State::Waiting, None)]));
     let overview = Overview::of(process(&model), 9, &ALL);
     assert_eq!((overview.awake, overview.waiting), (1, 1));
+}
+
+#[test]
+fn who_has_run_in_between_waits_anew_for_the_same_thing() {
+    let waits = |tracking_seq, since| seen::Goroutine {
+        tracking_seq,
+        wait_since: Some(MonotonicNs(since)),
+        ..seen_goroutine(5, seen::State::Waiting, Some(0xc0))
+    };
+    let mut model = model();
+    // Where only the goroutines are known, and where it is known what they reach.
+    model.reconcile(PID, &snapshot(100, 101, vec![waits(255, 50)]));
+    model.learn_nothing(PID, MonotonicNs(100));
+    model.reconcile(PID, &snapshot(200, 201, vec![waits(255, 50)]));
+    model.learn(PID, &Reach::default(), MonotonicNs(200), false);
+    let wait = |model: &Model| goroutine(model, 5).wait.as_deref().map(|wait| (wait.looks, wait.since.0));
+    assert_eq!(wait(&model), Some((2, 50)));
+    model.reconcile(PID, &snapshot(300, 301, vec![waits(0, 250)]));
+    model.learn(PID, &Reach::default(), MonotonicNs(300), false);
+    assert_eq!(wait(&model), Some((1, 250)));
 }
 
 #[test]

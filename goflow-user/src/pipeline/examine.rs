@@ -5,12 +5,13 @@
 
 use crate::binary::GoBinary;
 use crate::binary::addr::LoadBias;
-use crate::detect::{Change, Detection, Finding, Rule};
+use crate::detect::{Change, Detection, Finding, Rule, Thresholds};
 use crate::model::{Limits as ModelLimits, Model, Process, Runtime};
 use crate::target::Pid;
 use crate::target::id::MonotonicNs;
 use crate::target::memory::Memory;
 use crate::target::reach::{Known, Limits, Reach, ReachError};
+use crate::target::snapshot::Snapshot;
 use crate::target::snapshot::reader::{Options, Reader, SnapshotError};
 use std::collections::BTreeSet;
 
@@ -41,7 +42,7 @@ pub enum Moment {
 }
 
 impl<'b> Examination<'b> {
-    /// Of a process in which `binary` was moved by `bias`.
+    /// Of a process in which `binary` was moved by `bias`, by the rules that are `wanted` with their `thresholds`.
     ///
     /// # Errors
     /// The binary does not tell what is needed.
@@ -50,6 +51,7 @@ impl<'b> Examination<'b> {
         bias: LoadBias,
         pid: Option<Pid>,
         wanted: impl Fn(&'static Rule) -> bool,
+        thresholds: Thresholds,
     ) -> Result<Self, SnapshotError> {
         let pid = pid.unwrap_or(NOBODY);
         let reader = Reader::new(binary, bias)?;
@@ -61,7 +63,7 @@ impl<'b> Examination<'b> {
             known: Known::new(binary, bias),
             pid,
             model,
-            detection: Detection::new(wanted),
+            detection: Detection::with(wanted, thresholds),
             looks: 0,
             started: MonotonicNs(0),
             limits: BTreeSet::new(),
@@ -92,10 +94,11 @@ impl<'b> Examination<'b> {
             Err(ReachError::Memory(error)) => return Err(error.into()),
             Err(ReachError::List(error)) => return Err(error),
             Err(error) => {
-                // Without it a lock has no holder and nobody is unreachable, which would be taken for what was found.
+                // Without it a lock has no holder and nobody is unreachable, which must not be taken for what was found.
                 self.limits.insert(format!("who can still be woken: {error}"));
                 self.model.reconcile(self.pid, &snapshot);
-                return Ok(Vec::new());
+                self.model.learn_nothing(self.pid, snapshot.started);
+                return Ok(self.detect(&snapshot));
             }
         };
         tracing::debug!(
@@ -107,9 +110,13 @@ impl<'b> Examination<'b> {
         let at = snapshot.started;
         self.model.reconcile(self.pid, &snapshot);
         self.model.learn(self.pid, &reach, at, moment == Moment::Still);
+        Ok(self.detect(&snapshot))
+    }
+
+    fn detect(&mut self, snapshot: &Snapshot) -> Vec<Change> {
         self.model.expire(snapshot.ended);
         let changes = self.model.process(self.pid).map(|process| self.detection.look(process));
-        Ok(changes.unwrap_or_default())
+        changes.unwrap_or_default()
     }
 
     /// What is wrong now.

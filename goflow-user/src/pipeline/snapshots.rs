@@ -93,7 +93,8 @@ pub(super) struct Taken {
 /// Who can still be woken in a process, and who holds which lock.
 pub(super) struct Examined {
     pub(super) pid: Pid,
-    pub(super) reach: Reach,
+    /// `None` where that could not be found out.
+    pub(super) reach: Option<Reach>,
     /// When the snapshot began that it was found after.
     pub(super) at: MonotonicNs,
     /// When that snapshot ended.
@@ -336,20 +337,21 @@ impl Snapshots {
         looked.examine_due = Some(now + LEAST_INTERVAL.max(took * PART));
         self.rest_until =
             self.rest_until.max(now + if self.pace == Pace::Adaptive { took * REST } else { took });
-        match reach {
-            Ok(Some(reach)) => {
-                let (at, ended) = (snapshot.started, snapshot.ended);
-                self.request(Request::Examined(Box::new(Examined { pid, reach, at, ended })));
-            }
-            Ok(None) => {}
+        let reach = match reach {
+            Ok(Some(reach)) => Some(reach),
+            // Of a process that is another one by now, or has ended, it is no matter.
+            Ok(None) | Err(ReachError::Memory(_)) => return,
             Err(error) => {
                 looked.examine_due = looked.examine_due.filter(|_| may_pass(&error));
                 let why = error.to_string();
-                if !matches!(error, ReachError::Memory(_)) && self.told.insert(why.clone()) {
+                if self.told.insert(why.clone()) {
                     tracing::warn!(%pid, "who waits where nobody can come is not found out: {why}");
                 }
+                None
             }
-        }
+        };
+        let (at, ended) = (snapshot.started, snapshot.ended);
+        self.request(Request::Examined(Box::new(Examined { pid, reach, at, ended })));
     }
 
     fn failed(&mut self, pid: Pid, error: &SnapshotError, took: Duration) {

@@ -40,8 +40,8 @@ pub(super) enum Fact {
     Gap(Gap),
     Coverage(Vec<Coverage>),
     Snapshot(Pid, Arc<Snapshot>),
-    /// Who can still be woken in a process, as found out after a snapshot that began then.
-    Examined(Pid, Box<Reach>, MonotonicNs),
+    /// Who can still be woken in a process, as found out after a snapshot that began then; `None` where it could not be.
+    Examined(Pid, Option<Box<Reach>>, MonotonicNs),
     /// Why there is none of this process.
     NoSnapshot(Pid, String),
 }
@@ -174,8 +174,8 @@ impl Feed {
     }
 
     /// What was found out after a snapshot of a process that began at `at`.
-    pub(super) fn examined(&mut self, pid: Pid, reach: Reach, at: MonotonicNs) {
-        self.tell(Fact::Examined(pid, Box::new(reach), at));
+    pub(super) fn examined(&mut self, pid: Pid, reach: Option<Reach>, at: MonotonicNs) {
+        self.tell(Fact::Examined(pid, reach.map(Box::new), at));
     }
 
     /// There is no snapshot of a process.
@@ -259,7 +259,10 @@ impl State {
                 account.failure = None;
             }
             Fact::Examined(pid, reach, at) => {
-                self.model.learn(pid, &reach, at, false);
+                match reach {
+                    Some(reach) => self.model.learn(pid, &reach, at, false),
+                    None => self.model.learn_nothing(pid, at),
+                }
                 self.detect(pid, at);
             }
             Fact::NoSnapshot(pid, why) => self.accounts.entry(pid).or_default().failure = Some(why),

@@ -14,8 +14,9 @@ type watchdog struct {
 	failed  chan error
 }
 
-func (w *watchdog) bark() {
-	w.failed <- errors.New("request hangs")
+// Who set a timer is not noted anywhere, so what can be named is what it calls: where that begins.
+func (w *watchdog) bark() { // here
+	w.failed <- errors.New("request hangs") // here
 }
 
 func handleWatched(request int, failed chan error) int {

@@ -85,6 +85,8 @@ layouts! {
         parking_on_chan: u32 = "parkingOnChan",
         /// The thread it is locked to, as a number the collector does not see.
         lockedm: u32 = "lockedm",
+        /// Counts how often it left a CPU (`uint8`, from a random start).
+        tracking_seq: u32 = "trackingSeq",
         /// Id of the goroutine that created it.
         parent_goid: Option<u32> = "parentGoid",
         /// Return address of the `go` statement that created it.

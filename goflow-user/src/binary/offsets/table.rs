@@ -11,7 +11,7 @@ use crate::binary::elf::Arch;
 #[rustfmt::skip]
 pub(super) const OFFSETS: &[Row<Offsets>] = &[
     Row { minor: 18, patches: 0..=10, arch: Some(Arch::Amd64), value: Offsets {
-        g: G { size: 392, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 232, parent_goid: None, gopc: 296, ancestors: 304, startpc: 312, waiting: 328, labels: 360, timer: 368, sleep_when: None, select_done: 376, coroarg: None, bubble: None },
+        g: G { size: 392, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 232, tracking_seq: 189, parent_goid: None, gopc: 296, ancestors: 304, startpc: 312, waiting: 328, labels: 360, timer: 368, sleep_when: None, select_done: 376, coroarg: None, bubble: None },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 336, lockedg: 352, waitunlockf: 632, waitlock: 640 },
         p: P { id: 0, status: 4, m: 56, runqhead: 400, runqtail: 404, runq: 408, runnext: 2456, timers: 8832 },
         mheap: Mheap { allspans: 65848 },
@@ -34,7 +34,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 18, patches: 0..=10, arch: Some(Arch::Arm64), value: Offsets {
-        g: G { size: 392, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 232, parent_goid: None, gopc: 296, ancestors: 304, startpc: 312, waiting: 328, labels: 360, timer: 368, sleep_when: None, select_done: 376, coroarg: None, bubble: None },
+        g: G { size: 392, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 232, tracking_seq: 189, parent_goid: None, gopc: 296, ancestors: 304, startpc: 312, waiting: 328, labels: 360, timer: 368, sleep_when: None, select_done: 376, coroarg: None, bubble: None },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 336, lockedg: 352, waitunlockf: 632, waitlock: 640 },
         p: P { id: 0, status: 4, m: 56, runqhead: 400, runqtail: 404, runq: 408, runnext: 2456, timers: 8832 },
         mheap: Mheap { allspans: 65848 },
@@ -57,7 +57,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 19, patches: 0..=13, arch: Some(Arch::Amd64), value: Offsets {
-        g: G { size: 392, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 232, parent_goid: None, gopc: 296, ancestors: 304, startpc: 312, waiting: 328, labels: 360, timer: 368, sleep_when: None, select_done: 376, coroarg: None, bubble: None },
+        g: G { size: 392, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 232, tracking_seq: 189, parent_goid: None, gopc: 296, ancestors: 304, startpc: 312, waiting: 328, labels: 360, timer: 368, sleep_when: None, select_done: 376, coroarg: None, bubble: None },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 336, lockedg: 352, waitunlockf: 632, waitlock: 640 },
         p: P { id: 0, status: 4, m: 56, runqhead: 400, runqtail: 404, runq: 408, runnext: 2456, timers: 8840 },
         mheap: Mheap { allspans: 65856 },
@@ -80,7 +80,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 19, patches: 0..=13, arch: Some(Arch::Arm64), value: Offsets {
-        g: G { size: 392, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 232, parent_goid: None, gopc: 296, ancestors: 304, startpc: 312, waiting: 328, labels: 360, timer: 368, sleep_when: None, select_done: 376, coroarg: None, bubble: None },
+        g: G { size: 392, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 232, tracking_seq: 189, parent_goid: None, gopc: 296, ancestors: 304, startpc: 312, waiting: 328, labels: 360, timer: 368, sleep_when: None, select_done: 376, coroarg: None, bubble: None },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 336, lockedg: 352, waitunlockf: 632, waitlock: 640 },
         p: P { id: 0, status: 4, m: 56, runqhead: 400, runqtail: 404, runq: 408, runnext: 2456, timers: 8840 },
         mheap: Mheap { allspans: 65856 },
@@ -103,7 +103,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 20, patches: 0..=14, arch: Some(Arch::Amd64), value: Offsets {
-        g: G { size: 392, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 232, parent_goid: None, gopc: 296, ancestors: 304, startpc: 312, waiting: 328, labels: 360, timer: 368, sleep_when: None, select_done: 376, coroarg: None, bubble: None },
+        g: G { size: 392, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 232, tracking_seq: 189, parent_goid: None, gopc: 296, ancestors: 304, startpc: 312, waiting: 328, labels: 360, timer: 368, sleep_when: None, select_done: 376, coroarg: None, bubble: None },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 336, lockedg: 352, waitunlockf: 632, waitlock: 640 },
         p: P { id: 0, status: 4, m: 56, runqhead: 400, runqtail: 404, runq: 408, runnext: 2456, timers: 8832 },
         mheap: Mheap { allspans: 65824 },
@@ -126,7 +126,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 20, patches: 0..=14, arch: Some(Arch::Arm64), value: Offsets {
-        g: G { size: 392, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 232, parent_goid: None, gopc: 296, ancestors: 304, startpc: 312, waiting: 328, labels: 360, timer: 368, sleep_when: None, select_done: 376, coroarg: None, bubble: None },
+        g: G { size: 392, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 232, tracking_seq: 189, parent_goid: None, gopc: 296, ancestors: 304, startpc: 312, waiting: 328, labels: 360, timer: 368, sleep_when: None, select_done: 376, coroarg: None, bubble: None },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 336, lockedg: 352, waitunlockf: 632, waitlock: 640 },
         p: P { id: 0, status: 4, m: 56, runqhead: 400, runqtail: 404, runq: 408, runnext: 2456, timers: 8832 },
         mheap: Mheap { allspans: 65824 },
@@ -149,7 +149,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 21, patches: 0..=13, arch: Some(Arch::Amd64), value: Offsets {
-        g: G { size: 408, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, parent_goid: Some(272), gopc: 280, ancestors: 288, startpc: 296, waiting: 312, labels: 344, timer: 352, sleep_when: None, select_done: 360, coroarg: None, bubble: None },
+        g: G { size: 408, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, tracking_seq: 188, parent_goid: Some(272), gopc: 280, ancestors: 288, startpc: 296, waiting: 312, labels: 344, timer: 352, sleep_when: None, select_done: 360, coroarg: None, bubble: None },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 336, lockedg: 352, waitunlockf: 632, waitlock: 640 },
         p: P { id: 0, status: 4, m: 56, runqhead: 400, runqtail: 404, runq: 408, runnext: 2456, timers: 8840 },
         mheap: Mheap { allspans: 65864 },
@@ -172,7 +172,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 21, patches: 0..=13, arch: Some(Arch::Arm64), value: Offsets {
-        g: G { size: 408, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, parent_goid: Some(272), gopc: 280, ancestors: 288, startpc: 296, waiting: 312, labels: 344, timer: 352, sleep_when: None, select_done: 360, coroarg: None, bubble: None },
+        g: G { size: 408, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, tracking_seq: 188, parent_goid: Some(272), gopc: 280, ancestors: 288, startpc: 296, waiting: 312, labels: 344, timer: 352, sleep_when: None, select_done: 360, coroarg: None, bubble: None },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 336, lockedg: 352, waitunlockf: 632, waitlock: 640 },
         p: P { id: 0, status: 4, m: 56, runqhead: 400, runqtail: 404, runq: 408, runnext: 2456, timers: 8840 },
         mheap: Mheap { allspans: 65864 },
@@ -195,7 +195,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 22, patches: 0..=12, arch: Some(Arch::Amd64), value: Offsets {
-        g: G { size: 424, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, parent_goid: Some(272), gopc: 280, ancestors: 288, startpc: 296, waiting: 312, labels: 344, timer: 352, sleep_when: None, select_done: 360, coroarg: Some(368), bubble: None },
+        g: G { size: 424, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, tracking_seq: 191, parent_goid: Some(272), gopc: 280, ancestors: 288, startpc: 296, waiting: 312, labels: 344, timer: 352, sleep_when: None, select_done: 360, coroarg: Some(368), bubble: None },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 328, lockedg: 344, waitunlockf: 920, waitlock: 928 },
         p: P { id: 0, status: 4, m: 56, runqhead: 400, runqtail: 404, runq: 408, runnext: 2456, timers: 8872 },
         mheap: Mheap { allspans: 65864 },
@@ -218,7 +218,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 22, patches: 0..=12, arch: Some(Arch::Arm64), value: Offsets {
-        g: G { size: 424, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, parent_goid: Some(272), gopc: 280, ancestors: 288, startpc: 296, waiting: 312, labels: 344, timer: 352, sleep_when: None, select_done: 360, coroarg: Some(368), bubble: None },
+        g: G { size: 424, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: None, stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, tracking_seq: 191, parent_goid: Some(272), gopc: 280, ancestors: 288, startpc: 296, waiting: 312, labels: 344, timer: 352, sleep_when: None, select_done: 360, coroarg: Some(368), bubble: None },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 328, lockedg: 344, waitunlockf: 920, waitlock: 928 },
         p: P { id: 0, status: 4, m: 56, runqhead: 400, runqtail: 404, runq: 408, runnext: 2456, timers: 8872 },
         mheap: Mheap { allspans: 65864 },
@@ -241,7 +241,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 23, patches: 0..=2, arch: Some(Arch::Amd64), value: Offsets {
-        g: G { size: 432, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: None },
+        g: G { size: 432, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, tracking_seq: 199, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: None },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 328, lockedg: 344, waitunlockf: 712, waitlock: 720 },
         p: P { id: 0, status: 4, m: 48, runqhead: 392, runqtail: 396, runq: 400, runnext: 2448, timers: 8848 },
         mheap: Mheap { allspans: 65864 },
@@ -264,7 +264,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 23, patches: 3..=11, arch: Some(Arch::Amd64), value: Offsets {
-        g: G { size: 432, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: None },
+        g: G { size: 432, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, tracking_seq: 199, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: None },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 328, lockedg: 344, waitunlockf: 712, waitlock: 720 },
         p: P { id: 0, status: 4, m: 48, runqhead: 392, runqtail: 396, runq: 400, runnext: 2448, timers: 8848 },
         mheap: Mheap { allspans: 65864 },
@@ -287,7 +287,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 23, patches: 12..=12, arch: Some(Arch::Amd64), value: Offsets {
-        g: G { size: 432, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: None },
+        g: G { size: 432, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, tracking_seq: 199, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: None },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 352, lockedg: 368, waitunlockf: 736, waitlock: 744 },
         p: P { id: 0, status: 4, m: 48, runqhead: 392, runqtail: 396, runq: 400, runnext: 2448, timers: 8848 },
         mheap: Mheap { allspans: 65864 },
@@ -310,7 +310,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 23, patches: 0..=2, arch: Some(Arch::Arm64), value: Offsets {
-        g: G { size: 432, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: None },
+        g: G { size: 432, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, tracking_seq: 199, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: None },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 328, lockedg: 344, waitunlockf: 712, waitlock: 720 },
         p: P { id: 0, status: 4, m: 48, runqhead: 392, runqtail: 396, runq: 400, runnext: 2448, timers: 8848 },
         mheap: Mheap { allspans: 65864 },
@@ -333,7 +333,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 23, patches: 3..=11, arch: Some(Arch::Arm64), value: Offsets {
-        g: G { size: 432, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: None },
+        g: G { size: 432, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, tracking_seq: 199, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: None },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 328, lockedg: 344, waitunlockf: 712, waitlock: 720 },
         p: P { id: 0, status: 4, m: 48, runqhead: 392, runqtail: 396, runq: 400, runnext: 2448, timers: 8848 },
         mheap: Mheap { allspans: 65864 },
@@ -356,7 +356,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 23, patches: 12..=12, arch: Some(Arch::Arm64), value: Offsets {
-        g: G { size: 432, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: None },
+        g: G { size: 432, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, tracking_seq: 199, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: None },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 352, lockedg: 368, waitunlockf: 736, waitlock: 744 },
         p: P { id: 0, status: 4, m: 48, runqhead: 392, runqtail: 396, runq: 400, runnext: 2448, timers: 8848 },
         mheap: Mheap { allspans: 65864 },
@@ -379,7 +379,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 24, patches: 0..=5, arch: Some(Arch::Amd64), value: Offsets {
-        g: G { size: 440, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: Some(392) },
+        g: G { size: 440, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, tracking_seq: 199, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: Some(392) },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 328, lockedg: 344, waitunlockf: 712, waitlock: 720 },
         p: P { id: 0, status: 4, m: 48, runqhead: 392, runqtail: 396, runq: 400, runnext: 2448, timers: 8848 },
         mheap: Mheap { allspans: 65864 },
@@ -402,7 +402,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 24, patches: 6..=13, arch: Some(Arch::Amd64), value: Offsets {
-        g: G { size: 440, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: Some(392) },
+        g: G { size: 440, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, tracking_seq: 199, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: Some(392) },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 352, lockedg: 368, waitunlockf: 736, waitlock: 744 },
         p: P { id: 0, status: 4, m: 48, runqhead: 392, runqtail: 396, runq: 400, runnext: 2448, timers: 8848 },
         mheap: Mheap { allspans: 65864 },
@@ -425,7 +425,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 24, patches: 0..=5, arch: Some(Arch::Arm64), value: Offsets {
-        g: G { size: 440, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: Some(392) },
+        g: G { size: 440, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, tracking_seq: 199, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: Some(392) },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 328, lockedg: 344, waitunlockf: 712, waitlock: 720 },
         p: P { id: 0, status: 4, m: 48, runqhead: 392, runqtail: 396, runq: 400, runnext: 2448, timers: 8848 },
         mheap: Mheap { allspans: 65864 },
@@ -448,7 +448,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 24, patches: 6..=13, arch: Some(Arch::Arm64), value: Offsets {
-        g: G { size: 440, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: Some(392) },
+        g: G { size: 440, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 104, sched_lr: 96, sched_g: 72, syscallsp: 112, syscallpc: 120, syscallbp: Some(128), stktopsp: 136, param: 144, atomicstatus: 152, goid: 160, schedlink: 168, waitsince: 176, waitreason: 184, active_stack_chans: 192, parking_on_chan: 193, lockedm: 216, tracking_seq: 199, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: Some(392) },
         m: M { g0: 0, procid: 72, gsignal: 80, curg: 192, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 352, lockedg: 368, waitunlockf: 736, waitlock: 744 },
         p: P { id: 0, status: 4, m: 48, runqhead: 392, runqtail: 396, runq: 400, runnext: 2448, timers: 8848 },
         mheap: Mheap { allspans: 65864 },
@@ -471,7 +471,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 25, patches: 0..=14, arch: Some(Arch::Amd64), value: Offsets {
-        g: G { size: 440, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 96, sched_lr: 88, sched_g: 72, syscallsp: 104, syscallpc: 112, syscallbp: Some(120), stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, parent_goid: Some(272), gopc: 280, ancestors: 288, startpc: 296, waiting: 312, labels: 344, timer: 352, sleep_when: Some(360), select_done: 368, coroarg: Some(376), bubble: Some(384) },
+        g: G { size: 440, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 96, sched_lr: 88, sched_g: 72, syscallsp: 104, syscallpc: 112, syscallbp: Some(120), stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, tracking_seq: 191, parent_goid: Some(272), gopc: 280, ancestors: 288, startpc: 296, waiting: 312, labels: 344, timer: 352, sleep_when: Some(360), select_done: 368, coroarg: Some(376), bubble: Some(384) },
         m: M { g0: 0, procid: 64, gsignal: 72, curg: 184, p: 200, id: 224, spinning: 268, blocked: 269, incgo: 272, alllink: 344, lockedg: 360, waitunlockf: 728, waitlock: 736 },
         p: P { id: 0, status: 4, m: 48, runqhead: 392, runqtail: 396, runq: 400, runnext: 2448, timers: 9400 },
         mheap: Mheap { allspans: 65864 },
@@ -494,7 +494,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 25, patches: 0..=14, arch: Some(Arch::Arm64), value: Offsets {
-        g: G { size: 440, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 96, sched_lr: 88, sched_g: 72, syscallsp: 104, syscallpc: 112, syscallbp: Some(120), stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, parent_goid: Some(272), gopc: 280, ancestors: 288, startpc: 296, waiting: 312, labels: 344, timer: 352, sleep_when: Some(360), select_done: 368, coroarg: Some(376), bubble: Some(384) },
+        g: G { size: 440, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 96, sched_lr: 88, sched_g: 72, syscallsp: 104, syscallpc: 112, syscallbp: Some(120), stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, tracking_seq: 191, parent_goid: Some(272), gopc: 280, ancestors: 288, startpc: 296, waiting: 312, labels: 344, timer: 352, sleep_when: Some(360), select_done: 368, coroarg: Some(376), bubble: Some(384) },
         m: M { g0: 0, procid: 64, gsignal: 72, curg: 184, p: 200, id: 224, spinning: 268, blocked: 269, incgo: 272, alllink: 344, lockedg: 360, waitunlockf: 728, waitlock: 736 },
         p: P { id: 0, status: 4, m: 48, runqhead: 392, runqtail: 396, runq: 400, runnext: 2448, timers: 9400 },
         mheap: Mheap { allspans: 65864 },
@@ -517,7 +517,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 26, patches: 0..=11, arch: Some(Arch::Amd64), value: Offsets {
-        g: G { size: 456, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 96, sched_lr: 88, sched_g: 72, syscallsp: 104, syscallpc: 112, syscallbp: Some(120), stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: Some(392) },
+        g: G { size: 456, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 96, sched_lr: 88, sched_g: 72, syscallsp: 104, syscallpc: 112, syscallbp: Some(120), stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, tracking_seq: 191, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: Some(392) },
         m: M { g0: 0, procid: 64, gsignal: 72, curg: 184, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 352, lockedg: 384, waitunlockf: 760, waitlock: 768 },
         p: P { id: 0, status: 4, m: 48, runqhead: 400, runqtail: 404, runq: 408, runnext: 2456, timers: 13680 },
         mheap: Mheap { allspans: 65864 },
@@ -540,7 +540,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 26, patches: 0..=11, arch: Some(Arch::Arm64), value: Offsets {
-        g: G { size: 456, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 96, sched_lr: 88, sched_g: 72, syscallsp: 104, syscallpc: 112, syscallbp: Some(120), stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: Some(392) },
+        g: G { size: 456, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 96, sched_lr: 88, sched_g: 72, syscallsp: 104, syscallpc: 112, syscallbp: Some(120), stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, tracking_seq: 191, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: Some(392) },
         m: M { g0: 0, procid: 64, gsignal: 72, curg: 184, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 352, lockedg: 384, waitunlockf: 760, waitlock: 768 },
         p: P { id: 0, status: 4, m: 48, runqhead: 400, runqtail: 404, runq: 408, runnext: 2456, timers: 13680 },
         mheap: Mheap { allspans: 65864 },
@@ -563,7 +563,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 27, patches: 0..=4, arch: Some(Arch::Amd64), value: Offsets {
-        g: G { size: 456, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 96, sched_lr: 88, sched_g: 72, syscallsp: 104, syscallpc: 112, syscallbp: Some(120), stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: Some(392) },
+        g: G { size: 456, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 96, sched_lr: 88, sched_g: 72, syscallsp: 104, syscallpc: 112, syscallbp: Some(120), stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, tracking_seq: 191, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: Some(392) },
         m: M { g0: 0, procid: 64, gsignal: 72, curg: 184, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 352, lockedg: 384, waitunlockf: 760, waitlock: 768 },
         p: P { id: 0, status: 4, m: 48, runqhead: 400, runqtail: 404, runq: 408, runnext: 2456, timers: 13680 },
         mheap: Mheap { allspans: 65864 },
@@ -586,7 +586,7 @@ pub(super) const OFFSETS: &[Row<Offsets>] = &[
         wait_group: Some(WaitGroup { state: 0, sema: 8 }),
         cond: Some(Cond { l: 0, notify: 16 }) } },
     Row { minor: 27, patches: 0..=4, arch: Some(Arch::Arm64), value: Offsets {
-        g: G { size: 456, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 96, sched_lr: 88, sched_g: 72, syscallsp: 104, syscallpc: 112, syscallbp: Some(120), stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: Some(392) },
+        g: G { size: 456, stack_lo: 0, stack_hi: 8, m: 48, sched_sp: 56, sched_pc: 64, sched_bp: 96, sched_lr: 88, sched_g: 72, syscallsp: 104, syscallpc: 112, syscallbp: Some(120), stktopsp: 128, param: 136, atomicstatus: 144, goid: 152, schedlink: 160, waitsince: 168, waitreason: 176, active_stack_chans: 184, parking_on_chan: 185, lockedm: 208, tracking_seq: 191, parent_goid: Some(280), gopc: 288, ancestors: 296, startpc: 304, waiting: 320, labels: 352, timer: 360, sleep_when: Some(368), select_done: 376, coroarg: Some(384), bubble: Some(392) },
         m: M { g0: 0, procid: 64, gsignal: 72, curg: 184, p: 208, id: 232, spinning: 276, blocked: 277, incgo: 280, alllink: 352, lockedg: 384, waitunlockf: 760, waitlock: 768 },
         p: P { id: 0, status: 4, m: 48, runqhead: 400, runqtail: 404, runq: 408, runnext: 2456, timers: 13680 },
         mheap: Mheap { allspans: 65864 },

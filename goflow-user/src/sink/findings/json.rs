@@ -43,6 +43,7 @@ pub(in crate::sink) struct FindingObject<'a> {
     opened_ns: u64,
     goroutines: Vec<GoroutineObject<'a>>,
     more_goroutines: u64,
+    functions: Vec<PlaceObject<'a>>,
     objects: Vec<ObjectObject>,
     evidence: &'a [String],
 }
@@ -100,7 +101,7 @@ pub fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
 
 /// A finding as an object.
 pub(in crate::sink) fn finding<'a>(described: &'a Described<'_>) -> FindingObject<'a> {
-    let Described { finding, fingerprint, goroutines, evidence } = described;
+    let Described { finding, fingerprint, goroutines, functions, evidence } = described;
     FindingObject {
         rule: finding.rule.id,
         title: finding.rule.title,
@@ -111,6 +112,7 @@ pub(in crate::sink) fn finding<'a>(described: &'a Described<'_>) -> FindingObjec
         opened_ns: finding.opened.0,
         goroutines: goroutines.iter().map(goroutine).collect(),
         more_goroutines: finding.more,
+        functions: functions.iter().map(place).collect(),
         objects: finding.objects.iter().map(object).collect(),
         evidence,
     }

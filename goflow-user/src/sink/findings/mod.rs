@@ -17,6 +17,7 @@ use crate::detect::{Evidence, Finding, Involved};
 use crate::model::{Goroutine, MisuseKind, Object, Process};
 use crate::target::id::{Goid, MonotonicNs, SyncPrimitive};
 use crate::target::reach::Hold;
+use crate::target::snapshot::Direction;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -60,6 +61,8 @@ pub struct Described<'f> {
     pub fingerprint: String,
     /// Who is in it.
     pub goroutines: Vec<Named>,
+    /// Functions to look at that no goroutine stands in.
+    pub functions: Vec<Place>,
     /// Why, a sentence each, without the full stop.
     pub evidence: Vec<String>,
 }
@@ -68,8 +71,8 @@ impl Described<'_> {
     /// To be kept for longer than what it was found in.
     #[must_use]
     pub fn into_owned(self) -> Described<'static> {
-        let Self { finding, fingerprint, goroutines, evidence } = self;
-        Described { finding: Cow::Owned(finding.into_owned()), fingerprint, goroutines, evidence }
+        let Self { finding, fingerprint, goroutines, functions, evidence } = self;
+        Described { finding: Cow::Owned(finding.into_owned()), fingerprint, goroutines, functions, evidence }
     }
 }
 
@@ -94,8 +97,10 @@ impl<'a> Namer<'a> {
     pub fn describe<'f>(&self, finding: &'f Finding) -> Described<'f> {
         let goroutines: Vec<Named> = finding.goroutines.iter().map(|one| self.named(one)).collect();
         let evidence = finding.evidence.iter().map(|one| self.sentence(one)).collect();
-        let fingerprint = fingerprint(finding, &goroutines);
-        Described { finding: Cow::Borrowed(finding), fingerprint, goroutines, evidence }
+        let functions: Vec<Place> =
+            finding.functions.iter().filter_map(|entry| self.function(*entry)).collect();
+        let fingerprint = fingerprint(finding, &goroutines, &functions);
+        Described { finding: Cow::Borrowed(finding), fingerprint, goroutines, functions, evidence }
     }
 
     fn named(&self, involved: &Involved) -> Named {
@@ -127,7 +132,7 @@ impl<'a> Namer<'a> {
     fn sentence(&self, evidence: &Evidence) -> String {
         match evidence {
             Evidence::Waits(goid, objects) => self.waits(*goid, objects),
-            Evidence::Holds(hold) => self.holds(hold),
+            Evidence::Holds(hold) => self.holds("holds", hold),
             Evidence::Needs(object, goid) => format!(
                 "only goroutine {} could {}, and it waits itself",
                 goid.0,
@@ -159,18 +164,39 @@ impl<'a> Namer<'a> {
                 if *count == 1 { "s" } else { "" },
             ),
             Evidence::Running(goid, looks) => {
-                format!("goroutine {} was on a CPU at each of {looks} looks", goid.0)
+                format!("goroutine {} was on a CPU, or had just lost it, at each of {looks} looks", goid.0)
             }
+            Evidence::Computing(count, looks) => format!(
+                "{count} goroutines from the same place were on a CPU, or had just lost it, at each of {looks} looks"
+            ),
             Evidence::Runnable(count, looks) => format!(
-                "{} ready to run, and did not, at each of {looks} looks",
+                "{} ready to run at each of {looks} looks, and did not run in between",
                 if *count == 1 { "1 goroutine was".to_owned() } else { format!("{count} goroutines were") },
             ),
-            Evidence::Crowd(object, count, looks) => format!(
-                "{count} goroutines wait for {}, and several did at each of {looks} looks",
+            Evidence::Crowd(object, count, hits, looks) => format!(
+                "{} waited for {}, and many did at {hits} of {looks} looks",
+                counted(*count, "goroutine"),
                 self.object(*object)
             ),
+            Evidence::Longest(ns) => format!("one of them had been waiting for at least {}", span(*ns)),
+            Evidence::Held(hold) => self.holds("held", hold),
+            Evidence::Pressed(object, direction, count, hits, looks) => {
+                self.pressed(*object, *direction, *count, (*hits, *looks))
+            }
+            Evidence::AtHand(object, goid) => self.at_hand(*object, *goid),
+            Evidence::Backlog(object, before, now, ns) => format!(
+                "{} had {before} values {} before, and never fewer from look to look until it had {now}",
+                self.object(*object),
+                span(*ns)
+            ),
+            Evidence::Timers { calls, is_periodic, before, now, ns } => format!(
+                "there were {before} {} that call {}, and {now} after {}, never fewer",
+                if *is_periodic { "tickers" } else { "timers" },
+                self.function(*calls).map_or_else(|| calls.to_string(), |place| spot(&place)),
+                span(*ns)
+            ),
             Evidence::Growth(before, now, ns) => {
-                format!("they were {before}, and {now} after {}, more at each look", span(*ns))
+                format!("they were {before}, and {now} after {}, never fewer", span(*ns))
             }
             Evidence::Untaken(goid, looks) => {
                 format!("nobody has come for what goroutine {} sends, in {looks} looks", goid.0)
@@ -230,10 +256,41 @@ impl<'a> Namer<'a> {
         own(&stack).cloned()
     }
 
-    fn holds(&self, hold: &Hold) -> String {
+    /// The function that begins at an address; where the compiler made that, the one it calls.
+    fn function(&self, entry: RuntimeAddr) -> Option<Place> {
+        self.binary.started_function(self.bias.to_link(entry)).as_ref().map(place)
+    }
+
+    fn pressed(&self, object: Object, direction: Direction, count: u64, (hits, looks): (u32, u32)) -> String {
+        let verb = if direction == Direction::Send { "send to" } else { "receive from" };
+        format!(
+            "{} waited to {verb} {}, and several did at {hits} of {looks} looks, while values went through it",
+            counted(count, "goroutine"),
+            self.object(object)
+        )
+    }
+
+    fn at_hand(&self, object: Object, goid: Goid) -> String {
+        let goroutine = self.process.goroutine(goid);
+        let wait = goroutine.and_then(|goroutine| goroutine.wait.as_deref());
+        let reason = wait.and_then(|wait| wait.reason).and_then(|reason| self.binary.wait_reason(reason.0));
+        let mut text = format!("goroutine {} has {} at hand", goid.0, self.object(object));
+        if let Some(reason) = reason {
+            let _ = write!(text, ", and is in {reason}");
+        }
+        if let Some(at) = goroutine.and_then(|goroutine| self.at(goroutine)) {
+            let _ = write!(text, " at {}", spot(&at));
+        }
+        text
+    }
+
+    fn holds(&self, verb: &str, hold: &Hold) -> String {
         let taken = self.frames(hold.taken_at);
-        let mut text =
-            format!("goroutine {} holds {}", hold.goid.0, self.object(Object::Sync(hold.kind, hold.address)));
+        let mut text = format!(
+            "goroutine {} {verb} {}",
+            hold.goid.0,
+            self.object(Object::Sync(hold.kind, hold.address))
+        );
         if hold.is_shared {
             text.push_str(" for reading");
         }
@@ -351,11 +408,13 @@ fn own(stack: &[Place]) -> Option<&Place> {
 }
 
 /// FNV-1a over what does not depend on the process.
-fn fingerprint(finding: &Finding, goroutines: &[Named]) -> String {
-    let mut places: BTreeSet<String> = BTreeSet::new();
+fn fingerprint(finding: &Finding, goroutines: &[Named], functions: &[Place]) -> String {
+    let mut places: BTreeSet<String> = functions.iter().map(spot).collect();
     for goroutine in goroutines {
         let text = |place: &Option<Place>| place.as_ref().map_or_else(String::new, spot);
-        places.insert(format!("{}\n{}", text(&goroutine.place), text(&goroutine.created)));
+        // Where one stands that does not wait is another place each time.
+        let place = goroutine.place.clone().filter(|_| goroutine.wait_reason.is_some());
+        places.insert(format!("{}\n{}", text(&place), text(&goroutine.created)));
     }
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     let mut add = |text: &str| {

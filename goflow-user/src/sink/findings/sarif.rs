@@ -3,7 +3,7 @@
 //! A finding is a result at the line at which its first goroutine waits; the lines of the others are related locations, and the
 //! evidence is the message. Paths are as the binary spells them, relative where they lie under `root`.
 
-use super::{Described, Place, Report};
+use super::{Described, Named, Place, Report};
 use crate::detect::{Confidence, RULES, Severity};
 use std::io::{self, Write};
 
@@ -141,14 +141,19 @@ fn level(severity: Severity) -> &'static str {
 }
 
 fn outcome<'a>(described: &'a Described<'_>, root: &str) -> Outcome<'a> {
-    let Described { finding, fingerprint, goroutines, evidence } = described;
-    let mut places: Vec<(&Place, u64)> =
-        goroutines.iter().filter_map(|named| Some((named.place.as_ref()?, named.goid.0))).collect();
+    let Described { finding, fingerprint, goroutines, functions, evidence } = described;
+    let of_goroutine = |named: &'a Named| {
+        let waits = named.place.as_ref().map(|place| (place, "waits"));
+        let (place, what) = waits.or(named.created.as_ref().map(|place| (place, "was created")))?;
+        Some((place, format!("goroutine {} {what} here", named.goid.0)))
+    };
+    let functions = functions.iter().map(|place| (place, "this is called".to_owned()));
+    let mut places: Vec<(&Place, String)> =
+        goroutines.iter().filter_map(of_goroutine).chain(functions).collect();
     places.dedup_by_key(|(place, _)| (place.file.clone(), place.line));
-    let mut locations = places.iter().filter_map(|(place, goid)| {
-        let message = Text { text: format!("goroutine {goid} waits here").into() };
-        location(place, root, Some(message))
-    });
+    let mut locations = places
+        .into_iter()
+        .filter_map(|(place, message)| location(place, root, Some(Text { text: message.into() })));
     let first = locations.next().map(|first| Location { message: None, ..first });
     Outcome {
         rule_id: finding.rule.id,

@@ -58,7 +58,7 @@ pub fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn finding(described: &Described<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let Described { finding, fingerprint, goroutines, evidence } = described;
+    let Described { finding, fingerprint, goroutines, functions, evidence } = described;
     let (rule, colour) = (finding.rule, style(finding.rule.severity));
     writeln!(
         out,
@@ -70,6 +70,9 @@ fn finding(described: &Described<'_>, out: &mut dyn Write) -> io::Result<()> {
     )?;
     for sentence in evidence {
         writeln!(out, "  - {}", printable(sentence))?;
+    }
+    for function in functions {
+        writeln!(out, "  {BOLD}function{BOLD:#} {}", printable(&spot(function)))?;
     }
     for goroutine in goroutines.iter().take(LISTED) {
         writeln!(

@@ -1132,6 +1132,8 @@ fn seen(goid: u64, created: u64) -> seen::Goroutine {
         goid: Goid(goid),
         state: seen::State::Running,
         scanned: false,
+        tracking_seq: 0,
+        interrupted: false,
         wait_reason: None,
         wait_since: None,
         parent: None,

@@ -12,14 +12,18 @@
 //! read: a pointer can move from where the look has not been to where it was. What nobody can reach stays so, hence whoever
 //! acts on this looks twice: a goroutine that is found in both is found.
 
+mod backlog;
 mod holds;
 mod mark;
 mod spans;
 mod stack;
 mod timers;
 
+pub use self::backlog::Backlog;
 pub use self::mark::Limits;
+pub use self::timers::Timers;
 
+use self::backlog::Starts;
 use self::mark::Marker;
 use self::spans::Spans;
 use self::stack::{Frames, Words};
@@ -84,6 +88,10 @@ pub struct Reach {
     pub is_asleep: bool,
     /// Who may hold which lock that somebody waits for.
     pub holds: Vec<Hold>,
+    /// Channels with values in their buffers that goroutines have at hand.
+    pub backlogs: Vec<Backlog>,
+    /// The program's timers that are set for long, by what they call.
+    pub timers: Vec<Timers>,
     /// Bytes that were read.
     pub bytes: u64,
     /// Objects that were reached.
@@ -168,7 +176,10 @@ impl Reach {
         let processors = processors(memory, global(Global::Allp)?)?;
         let opaque = opaque(reader, memory, &spans, &processors, global(Global::Allm)?)?;
         let mut marker = Marker::new(memory, &spans, &opaque, limits);
-        timers::mark(memory, reader.offsets(), &processors, &mut marker)?;
+        let entry = |name| Some(reader.bias().to_runtime(reader.binary().function(name)?.range.start).0);
+        let functions = (entry("time.goFunc"), entry("time.sendTime"));
+        let timers =
+            timers::mark(memory, reader.offsets(), &processors, &mut marker, functions, snapshot.ended)?;
         specials(reader, memory, &spans, &mut marker)?;
         let Known { frames, sections } = known;
         let mut stacks = Stacks::new(reader, memory, frames);
@@ -183,10 +194,11 @@ impl Reach {
             settle(&mut marker, &mut stands, &mut stacks, |_| true)?;
         }
         let (bytes, objects) = (marker.bytes, marker.objects);
+        let backlogs = backlog::find(reader, memory, &spans, std::mem::take(&mut stacks.starts))?;
         let holds = self::held(&mut stacks, sections, reader, snapshot, &stands)?;
         let stranded = still(reader, memory, stands)?;
         let unreachable = lead(&mut stacks, &spans, &opaque, &stranded)?;
-        Ok(Self { unreachable, is_asleep, holds, bytes, objects })
+        Ok(Self { unreachable, is_asleep, holds, backlogs, timers, bytes, objects })
     }
 }
 
@@ -407,14 +419,14 @@ fn settle(
             };
             if goes_on {
                 (stand.is_live, has_new) = (true, true);
-                woken.push(stand.raw);
+                woken.push((stand.raw, stand.is_user));
             }
         }
         if !has_new {
             return Ok(());
         }
-        for raw in woken {
-            stacks.mark(marker, &raw)?;
+        for (raw, is_user) in woken {
+            stacks.mark(marker, &raw, is_user)?;
         }
     }
 }
@@ -426,20 +438,31 @@ struct Stacks<'r, 'b> {
     g_size: usize,
     /// From the start of a `g` to `_panic` and `_defer`, which stand in front of `m` in every Go.
     records: u64,
+    /// What goroutines of the program have on their stacks.
+    starts: Starts,
 }
 
 impl<'r, 'b> Stacks<'r, 'b> {
     fn new(reader: &Reader<'_>, memory: &'r dyn Memory, frames: &'r mut Frames<'b>) -> Self {
         let g = &reader.offsets().g;
-        Self { memory, frames, g_size: g.size as usize, records: u64::from(g.m.saturating_sub(16)) }
+        Self {
+            memory,
+            frames,
+            g_size: g.size as usize,
+            records: u64::from(g.m.saturating_sub(16)),
+            starts: Starts::default(),
+        }
     }
 
     /// What a goroutine has on its stack and in its `g` is reached.
-    fn mark(&mut self, marker: &mut Marker<'_>, raw: &Raw) -> Result<(), ReachError> {
+    fn mark(&mut self, marker: &mut Marker<'_>, raw: &Raw, is_user: bool) -> Result<(), ReachError> {
         marker.range(raw.addr, raw.addr.saturating_add(self.g_size as u64));
         match self.live(raw)? {
             Some(live) => {
                 marker.bytes += 8 * live.len() as u64;
+                if is_user {
+                    self.starts.add(Goid(raw.goid), &live);
+                }
                 live.into_iter().for_each(|word| marker.word(word));
             }
             None => {

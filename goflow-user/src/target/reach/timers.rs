@@ -1,14 +1,17 @@
 //! The timers that will fire: what they hold is reached by whatever they call.
 //!
-//! In: the processors. Out: marks. A timer that was stopped stays in the heap of its processor until that is cleaned up, and
-//! the room behind the last has timers of before; neither wakes anybody (src/runtime/time.go).
+//! In: the processors. Out: marks, and how many timers the program has set by what they call. A timer that was stopped stays
+//! in the heap of its processor until that is cleaned up, and the room behind the last has timers of before; neither wakes
+//! anybody (src/runtime/time.go).
 
 use super::mark::Marker;
 use super::{ReachError, words};
 use crate::binary::addr::RuntimeAddr;
 use crate::binary::offsets::{Offsets, Timer};
 use crate::binary::read::{u8_at, u32_at, u64_at};
+use crate::target::id::MonotonicNs;
 use crate::target::memory::{Memory, read_each};
+use std::collections::BTreeMap;
 
 /// Most timers of one processor.
 const MOST: u64 = 1 << 24;
@@ -19,13 +22,85 @@ const ZOMBIE: u8 = 4;
 /// `timerNoStatus`, `timerDeleted`, `timerRemoving` and `timerRemoved`, up to Go 1.22.
 const OUT_OF_USE: [u32; 4] = [0, 3, 4, 5];
 
-/// Marks what timers hold.
+/// A timer that fires sooner than this comes and goes while it is looked: a deadline of what goes on just now.
+const FAR_NS: u64 = 10_000_000_000;
+
+/// Timers that are set for long, and call the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timers {
+    /// Entry of the function that `time.AfterFunc` was given, or of `time.sendTime`, which sends to the timer's channel.
+    pub calls: RuntimeAddr,
+    /// They fire again and again: tickers.
+    pub is_periodic: bool,
+    /// How many there are.
+    pub count: u64,
+}
+
+/// What is called, and what with.
+#[derive(Clone, Copy)]
+struct Call {
+    function: u64,
+    argument: u64,
+    is_periodic: bool,
+}
+
+impl Call {
+    /// Of a timer that outlasts the look by far.
+    fn of(bytes: &[u8], timer: &Timer, now: MonotonicNs) -> Option<Self> {
+        let word = |offset: u32| u64_at(bytes, offset as usize);
+        let (when, period) = (word(timer.when)?, word(timer.period)?);
+        let is_far = period != 0 || when > now.0.saturating_add(FAR_NS);
+        // The argument is an `any`: its type, then what it points to.
+        let call = || {
+            Some(Self { function: word(timer.f)?, argument: word(timer.arg + 8)?, is_periodic: period != 0 })
+        };
+        if is_far { call() } else { None }
+    }
+}
+
+/// Counts timers by what they call. Those of the runtime itself, such as the deadlines of descriptors, are not counted: whoever
+/// has those has something else as well that grows.
+///
+/// `after_func` and `send_time` are the entries of what `time.AfterFunc` and the timers with a channel have called.
+fn count(
+    memory: &dyn Memory,
+    calls: &[Call],
+    (after_func, send_time): (Option<u64>, Option<u64>),
+) -> Result<Vec<Timers>, ReachError> {
+    let code = |closures: Vec<u64>| -> Result<Vec<Option<u64>>, ReachError> {
+        let mut code = vec![None; closures.len()];
+        read_each(memory, &closures, 8, |index, bytes| {
+            code[index] = bytes.and_then(|bytes| u64_at(bytes, 0));
+        })?;
+        Ok(code)
+    };
+    let called = code(calls.iter().map(|call| call.function).collect())?;
+    let given = code(calls.iter().map(|call| call.argument).collect())?;
+    let mut counts: BTreeMap<(u64, bool), u64> = BTreeMap::new();
+    for ((call, called), given) in calls.iter().zip(called).zip(given) {
+        let calls = if called.is_some() && called == after_func {
+            given
+        } else {
+            called.filter(|_| called == send_time)
+        };
+        if let Some(calls) = calls {
+            *counts.entry((calls, call.is_periodic)).or_default() += 1;
+        }
+    }
+    let timers = |((calls, is_periodic), count)| Timers { calls: RuntimeAddr(calls), is_periodic, count };
+    Ok(counts.into_iter().map(timers).collect())
+}
+
+/// Marks what timers hold, and counts them.
 pub(super) fn mark(
     memory: &dyn Memory,
     offsets: &Offsets,
     processors: &[u64],
     marker: &mut Marker<'_>,
-) -> Result<(), ReachError> {
+    functions: (Option<u64>, Option<u64>),
+    now: MonotonicNs,
+) -> Result<Vec<Timers>, ReachError> {
+    let mut calls = Vec::new();
     for processor in processors {
         let mut slice = [0; 16];
         let at = processor.wrapping_add(u64::from(offsets.p.timers));
@@ -44,12 +119,13 @@ pub(super) fn mark(
             None => words(memory, list, len)?.unwrap_or_default(),
         };
         read_each(memory, &timers, offsets.timer.size as usize, |index, bytes| {
-            if bytes.is_some_and(|bytes| fires(bytes, &offsets.timer)) {
+            if let Some(bytes) = bytes.filter(|bytes| fires(bytes, &offsets.timer)) {
                 marker.word(timers[index]);
+                calls.extend(Call::of(bytes, &offsets.timer, now));
             }
         })?;
     }
-    Ok(())
+    count(memory, &calls, functions)
 }
 
 fn fires(bytes: &[u8], timer: &Timer) -> bool {

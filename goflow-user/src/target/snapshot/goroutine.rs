@@ -15,6 +15,11 @@ pub struct Goroutine {
     pub state: State,
     /// The collector is scanning its stack.
     pub scanned: bool,
+    /// How often it has left a CPU, modulo 256 from a random start (`trackingSeq`, counted in `casgstatus` of
+    /// src/runtime/proc.go): where two snapshots have another number, it ran in between, whatever else looks the same.
+    pub tracking_seq: u8,
+    /// It is runnable, and not because it waited, made a system call or is new: it lost its CPU while it ran.
+    pub interrupted: bool,
     /// Why it waits; `None` unless the state is [`State::Waiting`].
     pub wait_reason: Option<WaitReason>,
     /// When the collector first found it waiting or in a system call, so at the latest since when it waits; `None` until

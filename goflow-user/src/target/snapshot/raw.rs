@@ -38,6 +38,8 @@ pub(in crate::target) struct Raw {
     pub(in crate::target) sleep_when: Option<u64>,
     pub(in crate::target) m: u64,
     pub(in crate::target) locked: bool,
+    /// How often it left a CPU, modulo 256 from a random start.
+    pub(in crate::target) tracking_seq: u8,
     pub(in crate::target) stack: (u64, u64),
     pub(in crate::target) sp: u64,
     pub(in crate::target) pc: u64,
@@ -99,6 +101,7 @@ impl Raw {
             sleep_when: optional(g.sleep_when),
             m: word(g.m)?,
             locked: word(g.lockedm)? != 0,
+            tracking_seq: u8_at(bytes, g.tracking_seq as usize)?,
             stack: (word(g.stack_lo)?, word(g.stack_hi)?),
             sp,
             pc,

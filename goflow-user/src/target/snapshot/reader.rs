@@ -106,6 +106,8 @@ pub struct Reader<'b> {
     goexit: Range<u64>,
     /// Functions that interrupted code seems to have called.
     injected: Vec<Range<u64>>,
+    /// Functions from which a goroutine goes on that was not interrupted.
+    parked: Vec<Range<u64>>,
     /// Kinds of start functions and of call sites, which are asked for again and again.
     starts: Map<Start>,
     calls: Map<Option<Call>>,
@@ -155,6 +157,7 @@ impl<'b> Reader<'b> {
                 .into_iter()
                 .filter_map(instructions)
                 .collect(),
+            parked: ["runtime.gopark", "runtime.exitsyscall"].into_iter().filter_map(instructions).collect(),
             binary,
             bias,
             offsets,

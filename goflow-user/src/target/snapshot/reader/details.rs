@@ -278,6 +278,7 @@ mod tests {
             sleep_when: None,
             m: 0,
             locked: false,
+            tracking_seq: 0,
             stack: (0, 0),
             sp: 0,
             pc: 0,

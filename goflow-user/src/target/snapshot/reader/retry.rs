@@ -289,6 +289,8 @@ impl Reader<'_> {
             goid,
             state: raw.state,
             scanned: raw.scanned,
+            tracking_seq: raw.tracking_seq,
+            interrupted: raw.state == State::Runnable && !self.came_by_itself(raw),
             wait_reason: waits.then_some(WaitReason(raw.reason)),
             wait_since: (waits || raw.state == State::Syscall)
                 .then_some(raw.wait_since)
@@ -306,6 +308,11 @@ impl Reader<'_> {
             labels: std::mem::take(&mut details.labels),
             stack: std::mem::take(&mut details.stack),
         });
+    }
+
+    /// A goroutine that is runnable became so because its wait or its system call ended, or it has not begun.
+    fn came_by_itself(&self, raw: &Raw) -> bool {
+        raw.pc == raw.startpc || self.parked.iter().any(|range| range.contains(&raw.pc))
     }
 
     /// As `isSystemGoroutine` has it. Its flags for finalizers and cleanups are on while one of the user's runs, that is
