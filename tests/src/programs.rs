@@ -250,7 +250,10 @@ pub fn trace_in_words(recording: &Path) -> Result<String> {
 }
 
 /// A `go` that can fetch the others: `$GOFLOW_GO`, the one in `PATH`, Go's own place, or the one that setup unpacked.
-fn go_command() -> Result<PathBuf> {
+///
+/// # Errors
+/// There is none.
+pub fn go_command() -> Result<PathBuf> {
     if let Some(go) = std::env::var_os("GOFLOW_GO") {
         return Ok(PathBuf::from(go));
     }

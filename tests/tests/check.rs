@@ -1,9 +1,12 @@
 //! `goflow check` on programs whose faults are known: what it finds, where, how sure, what it leaves alone, and what it says
 //! where it cannot know.
 //!
+//! What it prints as JSON is held against docs/check.schema.json and docs/graph.schema.json.
+//!
 //! A part of the corpus of `cargo xtask bench detect`, one of each kind, on the oldest, a middle and the newest Go.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -12,6 +15,7 @@ use anyhow::{Context, Result, ensure};
 use goflow_tests::corpus::Kernel;
 use goflow_tests::goflow::{Finished, run};
 use goflow_tests::programs::{Flavour, Program};
+use goflow_tests::repository;
 use goflow_tests::target::Target;
 use serde_json::Value;
 
@@ -91,6 +95,20 @@ fn json(finished: &Finished) -> Result<Value> {
     Ok(serde_json::from_slice(&finished.stdout)?)
 }
 
+/// A report, as its schema says.
+fn report(finished: &Finished) -> Result<Value> {
+    valid("check", json(finished)?)
+}
+
+fn valid(schema: &str, value: Value) -> Result<Value> {
+    let schema = fs::read_to_string(repository().join(format!("docs/{schema}.schema.json")))?;
+    let validator = jsonschema::validator_for(&serde_json::from_str(&schema)?)?;
+    let errors = validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path()));
+    let errors: Vec<String> = errors.take(5).collect();
+    ensure!(errors.is_empty(), "{errors:#?}\n{value:#}");
+    Ok(value)
+}
+
 fn kernel(name: &str) -> Result<Kernel> {
     Kernel::all()?.into_iter().find(|kernel| kernel.name == name).with_context(|| name.to_owned())
 }
@@ -128,7 +146,7 @@ fn each_fault_is_found_at_its_lines_by_every_go_and_without_symbols() -> Result<
             let what = || format!("{name}, Go {go}, {}", flavour.name());
             let target = start(name, go, flavour)?;
             let finished = check(&target, &["--format", "json"])?;
-            let report = json(&finished)?;
+            let report = report(&finished)?;
             let score = kernel(name)?.score(&report)?;
             ensure!(finished.status.code() == Some(1), "{}: {}", what(), finished.status);
             ensure!(sure(&report).contains(rule), "{}: {report:#}", what());
@@ -148,7 +166,7 @@ fn nothing_is_found_where_nothing_is_wrong() -> Result<()> {
         side_by_side(&HEALTHY, |name| {
             let target = start(name, go, Flavour::Plain)?;
             let finished = check(&target, &["--format", "json"])?;
-            let report = json(&finished)?;
+            let report = report(&finished)?;
             ensure!(sure(&report).is_empty(), "{name}, Go {go}: {report:#}");
             ensure!(finished.status.success(), "{name}, Go {go}: {}", finished.status);
             target.finish()
@@ -203,7 +221,7 @@ fn a_threshold_decides_from_when_on_something_is_told() -> Result<()> {
 fn what_cannot_be_read_is_told_and_nothing_is_sure_without_it() -> Result<()> {
     let target = start("range-never-closed", VERSIONS[2], Flavour::Plain)?;
     let finished = check(&target, &["--format", "json", "--most-memory", "0"])?;
-    let report = json(&finished)?;
+    let report = report(&finished)?;
     ensure!(sure(&report).is_empty() && finished.status.success(), "{report:#}");
     ensure!(report["meta"]["limits"].to_string().contains("more than 0 MB"), "{report:#}");
     target.finish()
@@ -216,10 +234,10 @@ fn a_core_file_proves_what_a_process_only_makes_likely() -> Result<()> {
     let prefix = directory.path().join("core");
     let gcore = Command::new("gcore").arg("-o").arg(&prefix).arg(target.pid().to_string()).output()?;
     ensure!(gcore.status.success(), "{}", String::from_utf8_lossy(&gcore.stderr));
-    let live = json(&check(&target, &["--format", "json"])?)?;
+    let live = report(&check(&target, &["--format", "json"])?)?;
     let core = format!("{}.{}", prefix.display(), target.pid());
     let finished = run(&["check", "--core", &core, "--format", "json"])?;
-    let report = json(&finished)?;
+    let report = report(&finished)?;
     let of = |report: &Value, key: &str| report["findings"][0][key].as_str().map(str::to_owned);
     ensure!(of(&report, "rule").as_deref() == Some("circular-wait"), "{report:#}");
     ensure!(of(&report, "confidence").as_deref() == Some("proven"), "{report:#}");
@@ -257,7 +275,7 @@ fn a_person_is_told_who_waits_for_whom_and_where_the_lock_was_taken() -> Result<
 #[test]
 fn code_scanning_is_told_the_line_and_a_fingerprint() -> Result<()> {
     let target = start("account-transfer", VERSIONS[2], Flavour::Plain)?;
-    let report = json(&check(&target, &["--format", "json"])?)?;
+    let report = report(&check(&target, &["--format", "json"])?)?;
     let log = json(&check(&target, &["--format", "sarif"])?)?;
     let run = &log["runs"][0];
     ensure!(log["version"] == "2.1.0" && run["tool"]["driver"]["name"] == "goflow", "{log:#}");
@@ -273,11 +291,50 @@ fn code_scanning_is_told_the_line_and_a_fingerprint() -> Result<()> {
 }
 
 #[test]
+fn ci_is_shown_each_rule_as_a_test_that_passes_or_fails_at_its_line() -> Result<()> {
+    let target = start("account-transfer", VERSIONS[2], Flavour::Plain)?;
+    let finished = check(&target, &["--format", "junit"])?;
+    ensure!(finished.status.code() == Some(1), "{}: {}", finished.status, finished.stderr);
+    let text = String::from_utf8(finished.stdout)?;
+    let document = roxmltree::Document::parse(&text)?;
+    let named =
+        |name: &str| document.descendants().filter(|node| node.has_tag_name(name)).collect::<Vec<_>>();
+    let (suites, tests) = (named("testsuite"), named("testcase"));
+    let rules = String::from_utf8(run(&["explain"])?.stdout)?;
+    let rules: Vec<_> = rules.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let names: Vec<_> = tests.iter().filter_map(|test| test.attribute("name")).collect();
+    ensure!(names == rules, "{names:?} are not the rules {rules:?}");
+    let [suite] = suites.as_slice() else { anyhow::bail!("{text}") };
+    let count = |name| suite.attribute(name).and_then(|count| count.parse::<usize>().ok());
+    ensure!(
+        (count("tests"), count("failures"), count("errors")) == (Some(rules.len()), Some(1), Some(0)),
+        "{text}"
+    );
+    ensure!(suite.attribute("timestamp").is_some() && suite.attribute("time").is_some(), "{text}");
+
+    let failures = named("failure");
+    let [failure] = failures.as_slice() else { anyhow::bail!("{text}") };
+    let test = failure.parent().context("a failure is of a test")?;
+    ensure!(test.attribute("name") == Some("circular-wait"), "{text}");
+    ensure!(test.attribute("line") == Some("23"), "{text}");
+    let file = test.attribute("file").unwrap_or_default();
+    ensure!(file.ends_with("kernels/account-transfer.go"), "{text}");
+    let said = failure.text().unwrap_or_default();
+    ensure!(said.contains("which it locked at main.transfer (") && !said.contains('\x1b'), "{said}");
+
+    let passed = check(&target, &["--format", "junit", "--fail-on", "never"])?;
+    let text = String::from_utf8(passed.stdout)?;
+    ensure!(passed.status.success() && !text.contains("<failure"), "{}: {text}", passed.status);
+    ensure!(text.contains("which it locked at"), "what was found is told all the same: {text}");
+    target.finish()
+}
+
+#[test]
 fn a_circle_is_marked_in_the_graph() -> Result<()> {
     let target = start("account-transfer", VERSIONS[2], Flavour::Plain)?;
     let pid = target.pid().to_string();
     let graph = |format| run(&["graph", "--pid", &pid, "--format", format]);
-    let drawn = json(&graph("json")?)?;
+    let drawn = valid("graph", json(&graph("json")?)?)?;
     let list = |key: &str| drawn[key].as_array().cloned().unwrap_or_default();
     let circle = |key: &str| list(key).into_iter().filter(|one| one["circle"] == true).collect::<Vec<_>>();
     ensure!(
@@ -304,6 +361,11 @@ fn a_circle_is_marked_in_the_graph() -> Result<()> {
 fn bad_input_is_refused_with_what_to_do() -> Result<()> {
     for (arguments, part) in [
         (&["check"][..], "--pid"),
+        (&["check", "./svc"], "-- ./svc"),
+        (&["check", "1"], "--pid 1"),
+        (&["check", "--pid", "1", "--", "true"], "cannot be used with"),
+        (&["check", "--pid", "1", "--end-hung", "10s"], "cannot be used with"),
+        (&["check", "--end-hung", "soon", "--", "true"], "or never"),
         (&["check", "--pid", "1", "--for", "1ms"], "too short for two looks"),
         (&["check", "--pid", "1", "--rules", "nonsense"], "there is no such rule; there are circular-wait"),
         (&["check", "--pid", "4194305"], "there is no process 4194305"),

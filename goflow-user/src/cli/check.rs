@@ -1,51 +1,37 @@
-//! `goflow check`: what is wrong with a process, or was with one that left a core file.
+//! `goflow check`: what is wrong with a process, or was with one that left a core file, or with each of a command.
 //!
 //! In: arguments; out: findings, and an exit status that tells whether there are any. The target is read, never stopped, and
 //! no probe is placed. A process is looked at again and again for a time, since what one look finds may be a coincidence.
 
-use std::collections::BTreeMap;
+mod command;
+mod follow;
+
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{ExitCode, ExitStatus};
+use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
-use clap::{ArgGroup, Args, ValueEnum};
+use anyhow::{Context as _, anyhow};
+use clap::{Args, ValueEnum};
 
+use self::command::Checked;
+use self::follow::Plan;
+use super::looks::{How, Judged, examine, parse_time};
 use super::output::OutputFile;
-use super::snapshot::is_refused;
-use crate::advice::Advise as _;
-use crate::binary::addr::LoadBias;
-use crate::detect::{Confidence, Finding, RULES, Rule, Thresholds};
-use crate::pipeline::examine::{Examination, Moment};
-use crate::sink::findings::{Described, Namer, Report, json, sarif, text};
-use crate::target::Pid;
-use crate::target::core::CoreFile;
-use crate::target::executable::Executable;
-use crate::target::id::MonotonicNs;
-use crate::target::memory::{Limited, ProcessMemory, Pulse};
-use crate::target::process::{self, Process};
-use crate::target::reach::Limits;
-use crate::target::refusal::Refusal;
-
-/// From the start of one look to that of the next.
-const PACE: Duration = Duration::from_millis(500);
-
-/// Of the time, what looking may take.
-const PART: u32 = 4;
-
-/// Between the end of a look and the start of the next there is at least this.
-const LEAST_PAUSE: Duration = Duration::from_millis(100);
-
-/// How long a process that could not be read is given to end.
-const TO_END: Duration = Duration::from_millis(100);
-
-/// One look at a process takes no longer.
-const LONGEST_LOOK: Duration = Duration::from_secs(60);
+use super::source::SourceArgs;
+use super::trace::exit_code;
+use crate::detect::{Confidence, RULES, Rule, Thresholds};
+use crate::sink::findings::{Of, Report, json, junit, sarif, text};
+use crate::target::host::wall_clock_offset_ns;
 
 /// Exit status where something was found.
 const EXIT_FINDINGS: u8 = 1;
+
+/// How long a process is looked at unless another time is given.
+const DEFAULT_DURATION: Duration = Duration::from_secs(3);
+
+const USAGE: &str = "goflow check [OPTIONS] <--pid PID | --core FILE | -- CMD ARGS…>";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,34 +43,52 @@ Examples:
       Only these rules, and an exit status of 1 only where it cannot be otherwise.
   sudo goflow check --pid 1234 --format sarif --output findings.sarif
       For code scanning, which shows each finding at its line.
+  sudo goflow check --pid 1234 --format junit --output goflow.xml
+      For CI: each rule is a test, and fails with the evidence.
+  goflow check -- go test ./...
+      Each test program that `go test` starts; needs no privilege. A test that hangs is ended after ten seconds.
+  goflow check --format junit --output goflow.xml -- go test ./...
+      The same for CI: standard output has what `go test` prints, the file the findings.
+  goflow check --for 1m -- ./svc --port 8080
+      A service, which is ended after a minute.
   goflow check --core core.1234 --binary ./svc
       Of a process that is gone.
   goflow explain circular-wait
       What a rule finds, how to mend it, and when it is a false alarm.
 
-Exit status: 0 nothing was found, 1 findings, 2 error.";
+Exit status: 0 nothing was found, 1 findings, 2 error. Where nothing was found, that of the command is passed on.";
 
 /// Find deadlocks and leaked goroutines, with the evidence
 ///
 /// Reads the goroutines of a process and what they can reach, several times within a few seconds, and tells who waits in a
 /// circle and who waits where nobody can come any more. The process is not stopped and not written to, and no probe is
 /// placed, so it costs the process nothing.
+///
+/// With a command, each Go program among the processes that it starts is looked at for as long as it lives, but for Go's own
+/// tools: with `go test ./...` those are the test programs. What is told is what was wrong at the last look at each.
 #[derive(Args, Clone)]
-#[command(after_long_help = EXAMPLES)]
-#[command(group = ArgGroup::new("source").args(["pid", "core"]).required(true))]
+#[command(after_long_help = EXAMPLES, override_usage = USAGE)]
 pub(super) struct CheckArgs {
-    /// Check this process
-    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
-    pid: Option<u32>,
-    /// Check the process that left this core file
-    #[arg(long, value_name = "FILE")]
-    core: Option<PathBuf>,
-    /// The executable that the core file is of; without it, the one that the core file names
-    #[arg(long, value_name = "FILE", requires = "core", conflicts_with = "pid")]
-    binary: Option<PathBuf>,
-    /// Look for this time, such as 3s or 1m
-    #[arg(long = "for", value_name = "TIME", default_value = "3s", value_parser = parse_time, conflicts_with = "core")]
-    duration: Duration,
+    #[command(flatten)]
+    source: SourceArgs,
+    /// Start this command and check its processes until it ends
+    ///
+    /// Under sudo it runs as the user who called sudo. It keeps the terminal, and goflow reports once it has ended: on standard output,
+    /// behind what it has printed itself, or in --output. Interrupts are passed on; a second one, or SIGTERM, ends the command and
+    /// all that it has started.
+    #[arg(last = true, value_name = "CMD", group = "source")]
+    command: Vec<OsString>,
+    /// Look for this time, such as 3s or 1m [default: 3s, and at a command until it ends]
+    ///
+    /// A command is ended then, with all that it has started: by SIGTERM, and five seconds later by SIGKILL.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_time, conflicts_with = "core")]
+    duration: Option<Duration>,
+    /// End a process of the command that has been unable to go on for this time, such as 30s; never: wait for it
+    ///
+    /// That is one whose first goroutine is in a finding that is likely or proven, and which uses no CPU: it would never end. It is
+    /// ended as `go test` ends a test that takes too long, by SIGQUIT, for which Go prints all goroutines; its parent goes on.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_end_hung, conflicts_with_all = ["pid", "core"])]
+    end_hung: EndHung,
     /// How to write the findings
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     format: Format,
@@ -114,6 +118,8 @@ enum Format {
     Json,
     /// SARIF 2.1.0, which code scanning shows at the lines; files under the working directory are named from there
     Sarif,
+    /// JUnit XML, in which each rule is a test that CI shows, also those that pass
+    Junit,
 }
 
 /// What a finding has to be.
@@ -140,12 +146,15 @@ impl FailOn {
     }
 }
 
-pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(time) if time < PACE => Err("that is too short for two looks; give 500ms or more".to_owned()),
-        Ok(time) => Ok(time),
-        Err(error) => Err(format!("{error}; it is a number with a unit: 500ms, 10s, 2m")),
+/// When a process that hangs is ended, if ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct EndHung(Option<Duration>);
+
+fn parse_end_hung(text: &str) -> Result<EndHung, String> {
+    if text == "never" {
+        return Ok(EndHung(None));
     }
+    parse_time(text).map(Some).map(EndHung).map_err(|error| format!("{error}, or never"))
 }
 
 pub(super) fn parse_rule(text: &str) -> Result<&'static Rule, String> {
@@ -162,9 +171,10 @@ fn parse_threshold(text: &str) -> Result<(String, u64), String> {
 }
 
 impl CheckArgs {
-    fn thresholds(&self) -> Result<Thresholds, String> {
+    fn thresholds(&self) -> anyhow::Result<Thresholds> {
         let mut thresholds = Thresholds::default();
-        self.thresholds.iter().try_for_each(|(name, value)| thresholds.set(name, *value))?;
+        let set = self.thresholds.iter().try_for_each(|(name, value)| thresholds.set(name, *value));
+        set.map_err(|error| anyhow!(error))?;
         Ok(thresholds)
     }
 
@@ -175,244 +185,112 @@ impl CheckArgs {
     fn wants(&self, rule: &'static Rule) -> bool {
         self.rules.is_empty() || self.rules.contains(&rule)
     }
+
+    fn rules(&self) -> Vec<&'static Rule> {
+        RULES.iter().copied().filter(|rule| self.wants(rule)).collect()
+    }
+}
+
+/// How a command is given that begins with `word`, which was given without a word on what it is.
+pub(super) fn suggestion(word: &str) -> String {
+    match word.parse::<u32>() {
+        Ok(pid) => format!("did you mean '--pid {pid}'?"),
+        Err(_) => format!("did you mean '-- {word}' (to start it and check it)?"),
+    }
 }
 
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let subject = Subject {
-        pid: args.pid.map(Pid),
-        core: args.core.as_deref(),
-        binary: args.binary.as_deref(),
-        duration: args.duration,
+    // Whoever waits for a command for long is to know at once that its report has no place.
+    let inputs = args.source.inputs();
+    let file = args.file().map(|path| OutputFile::open(path, &inputs)).transpose()?;
+    let (is_bad, status) =
+        if args.command.is_empty() { (of_source(args, file)?, None) } else { of_command(args, file)? };
+    Ok(match status {
+        _ if is_bad => ExitCode::from(EXIT_FINDINGS),
+        Some(status) => exit_code(status),
+        None => ExitCode::SUCCESS,
+    })
+}
+
+fn of_source(args: &CheckArgs, file: Option<OutputFile>) -> anyhow::Result<bool> {
+    let duration = args.duration.unwrap_or(DEFAULT_DURATION);
+    let how = How { duration, most_bytes: args.most_memory << 20, thresholds: args.thresholds()? };
+    let wanted = |rule| args.wants(rule);
+    examine(args.source.source()?, how, wanted, |examination, origin| {
+        let Judged { subject, limits, findings } =
+            Judged::of(examination, origin).context("nothing was read")?;
+        let mut report = Report::new(origin.core.clone().map_or(Of::Process, Of::Core));
+        report.add(subject, limits, findings);
+        write(args, file, &report)
+    })
+}
+
+/// And how the command ended, where goflow did not end it.
+fn of_command(args: &CheckArgs, file: Option<OutputFile>) -> anyhow::Result<(bool, Option<ExitStatus>)> {
+    if file.is_none() && args.format != Format::Text {
+        tracing::warn!(
+            "the command prints to standard output as well; --output FILE keeps the findings apart"
+        );
+    }
+    let plan = Plan {
+        rules: args.rules(),
+        thresholds: args.thresholds()?,
         most_bytes: args.most_memory << 20,
-        thresholds: args.thresholds().map_err(|error| anyhow!(error))?,
+        end_hung: args.end_hung.0,
     };
-    let is_bad =
-        examine(&subject, |rule| args.wants(rule), |examination, origin| report(args, examination, origin))?;
-    Ok(if is_bad { ExitCode::from(EXIT_FINDINGS) } else { ExitCode::SUCCESS })
-}
-
-/// What is to be looked at, and how.
-pub(super) struct Subject<'a> {
-    pub(super) pid: Option<Pid>,
-    pub(super) core: Option<&'a Path>,
-    pub(super) binary: Option<&'a Path>,
-    /// A process is looked at for so long.
-    pub(super) duration: Duration,
-    /// Of the heap and of stacks, at each look.
-    pub(super) most_bytes: u64,
-    /// From when on rules tell something.
-    pub(super) thresholds: Thresholds,
-}
-
-impl Subject<'_> {
-    fn limits(&self, until: Option<Instant>) -> Limits {
-        Limits { bytes: self.most_bytes, until }
-    }
-}
-
-/// Looks at a process or a core file, and hands on what was seen.
-pub(super) fn examine<T>(
-    subject: &Subject<'_>,
-    wanted: impl Fn(&'static Rule) -> bool,
-    then: impl FnOnce(&Examination<'_>, &Origin<'_>) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
-    match (subject.pid, subject.core) {
-        (Some(pid), _) => of_process(subject, pid, wanted, then),
-        (None, Some(core)) => of_core(subject, core, wanted, then),
-        (None, None) => bail!("nothing to look at: give --pid PID or --core FILE"),
-    }
-}
-
-fn of_process<T>(
-    subject: &Subject<'_>,
-    pid: Pid,
-    wanted: impl Fn(&'static Rule) -> bool,
-    then: impl FnOnce(&Examination<'_>, &Origin<'_>) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
-    let process = Process::open(pid)
-        .map_err(|error| match error.raw_os_error() {
-            Some(libc::ESRCH) => anyhow!("there is no process {pid}"),
-            _ => anyhow!(error).context(format!("process {pid} cannot be opened")),
-        })
-        .advise(|| "`pgrep -l NAME` finds the pid of a program")?;
-    let executable = Executable::of_process(pid).map_err(anyhow::Error::from).or_else(advise)?;
-    let lowest = executable.binary().image().lowest_address();
-    let bias = process::load_bias(pid, lowest)
-        .with_context(|| format!("where process {pid} has its program is not known"))
-        .or_else(advise)?;
-    let mut examination = Examination::new(executable.binary(), bias, Some(pid), wanted, subject.thresholds)?;
-    let began = Instant::now();
-    look_for(subject, &process, &mut examination)?;
-    let origin =
-        Origin { pid: Some(pid.0), core: None, executable: &executable, bias, duration: began.elapsed() };
-    then(&examination, &origin)
-}
-
-/// Looks at a process again and again, until the time is over or the process is.
-fn look_for(
-    subject: &Subject<'_>,
-    process: &Process,
-    examination: &mut Examination<'_>,
-) -> anyhow::Result<()> {
-    let (memory, pid) = (ProcessMemory::of(process.pid()), process.pid());
-    let began = Instant::now();
-    let mut quiet = Quiet::default();
-    loop {
-        let start = Instant::now();
-        let pulse = Pulse::default();
-        let limited = Limited::new(&memory, Some(pid), LONGEST_LOOK, &pulse);
-        let moment = quiet.moment(process);
-        let looked = examination.look(&limited, subject.limits(Some(start + LONGEST_LOOK)), moment);
-        if let Err(error) = looked {
-            if process.ends_within(TO_END) && examination.looks() > 0 {
-                tracing::warn!("process {pid} ended while it was looked at");
-                return Ok(());
-            }
-            return advise(error.into());
-        }
-        let (took, left) = (start.elapsed(), subject.duration.saturating_sub(began.elapsed()));
-        if left.is_zero() && examination.looks() >= 2 {
-            return Ok(());
-        }
-        // The last look is one at the end of the time.
-        thread::sleep(PACE.saturating_sub(took).max(took * (PART - 1)).min(left.max(LEAST_PAUSE)));
-    }
-}
-
-/// Whether a process has done nothing at all from before a look to after the one before.
-#[derive(Default)]
-struct Quiet {
-    cpu_ns: Option<u64>,
-}
-
-impl Quiet {
-    /// What the look that begins now is of: nothing can have moved where no CPU time has been used since the look before
-    /// began.
-    fn moment(&mut self, process: &Process) -> Moment {
-        let now = process.cpu_ns();
-        let before = std::mem::replace(&mut self.cpu_ns, now);
-        if now.is_some() && now == before { Moment::Still } else { Moment::Moving }
-    }
-}
-
-fn of_core<T>(
-    subject: &Subject<'_>,
-    path: &Path,
-    wanted: impl Fn(&'static Rule) -> bool,
-    then: impl FnOnce(&Examination<'_>, &Origin<'_>) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
-    let core = CoreFile::open(path)
-        .advise(|| "give --core the file that the kernel, gcore or systemd-coredump wrote")?;
-    let binary = subject.binary.or(core.executable());
-    let binary = binary
-        .with_context(|| format!("{} does not name its program", path.display()))
-        .advise(|| "give the program with --binary FILE")?;
-    let other = || "give the very program that the core file is of with --binary FILE";
-    let executable = Executable::open(binary).advise(other)?;
-    let memory = core.memory(executable.binary(), executable.path()).advise(other)?;
-    let mut examination =
-        Examination::new(executable.binary(), memory.bias(), core.pid(), wanted, subject.thresholds)?;
-    let began = Instant::now();
-    examination.look(&memory, subject.limits(None), Moment::Still).advise(other)?;
-    if core.is_truncated() {
-        tracing::warn!("{} is cut short; what depends on what it lacks is not found", path.display());
-    }
-    let origin = Origin {
-        pid: core.pid().map(|pid| pid.0),
-        core: Some(path.display().to_string()),
-        executable: &executable,
-        bias: memory.bias(),
-        duration: began.elapsed(),
-    };
-    then(&examination, &origin)
-}
-
-/// Where what was seen comes from.
-pub(super) struct Origin<'e> {
-    pub(super) pid: Option<u32>,
-    pub(super) core: Option<String>,
-    pub(super) executable: &'e Executable,
-    pub(super) bias: LoadBias,
-    duration: Duration,
-}
-
-impl Origin<'_> {
-    /// When it is; of a core file it is not known when it was made.
-    pub(super) fn now(&self, examination: &Examination<'_>) -> MonotonicNs {
-        if self.core.is_some() { MonotonicNs(0) } else { examination.last_look().unwrap_or_default() }
-    }
+    let Checked { report, status } = command::check(&args.command, plan, args.duration)?;
+    Ok((write(args, file, &report)?, status))
 }
 
 /// Writes what was found; returns whether there is something that is to be failed on.
-fn report(args: &CheckArgs, examination: &Examination<'_>, origin: &Origin<'_>) -> anyhow::Result<bool> {
-    let process = examination.process().context("nothing was read")?;
-    let binary = origin.executable.binary();
-    let namer = Namer::new(binary, origin.bias, process, origin.now(examination));
-    let mut findings: Vec<&Finding> = examination.findings().collect();
-    findings.sort_by_key(|finding| std::cmp::Reverse((finding.confidence, finding.rule.severity)));
-    let findings = same(findings.into_iter().map(|finding| namer.describe(finding)).collect());
-    let is_bad = findings.iter().any(|one| args.fail_on.includes(one.finding.confidence));
-    let report = Report {
-        pid: origin.pid,
-        core: origin.core.clone(),
-        binary: origin.executable.path().display().to_string(),
-        go_version: binary.go_version().map(ToString::to_string),
-        started: examination.started(),
-        looks: examination.looks(),
-        duration_ns: origin.duration.as_nanos() as u64,
-        goroutines: process.goroutines().filter(|one| one.is_live() && one.system == Some(false)).count()
-            as u64,
-        limits: examination.limits(),
-        findings,
-    };
-    let inputs: Vec<PathBuf> = args.core.iter().chain(&args.binary).cloned().collect();
+fn write(args: &CheckArgs, file: Option<OutputFile>, report: &Report<'_>) -> anyhow::Result<bool> {
+    let root = std::env::current_dir().map_or_else(|_| String::new(), |root| root.display().to_string());
     let mut bytes = Vec::new();
     match args.format {
-        Format::Text => text::write(&report, &mut bytes)?,
-        Format::Json => json::write(&report, &mut bytes)?,
-        Format::Sarif => {
-            let root =
-                std::env::current_dir().map_or_else(|_| String::new(), |root| root.display().to_string());
-            sarif::write(&report, &root, &mut bytes)?;
+        Format::Text => text::write(report, &mut bytes)?,
+        Format::Json => json::write(report, &mut bytes)?,
+        Format::Sarif => sarif::write(report, &root, &mut bytes)?,
+        Format::Junit => {
+            let rules = args.rules();
+            let asked = junit::Asked {
+                rules: &rules,
+                is_failure: &|confidence| args.fail_on.includes(confidence),
+                wall_clock_offset_ns: (!matches!(report.of, Of::Core(_))).then(wall_clock_offset_ns),
+            };
+            junit::write(report, &asked, &root, &mut bytes)?;
         }
     }
-    let written = match (args.file(), args.format) {
-        (Some(path), Format::Text) => {
-            let plain = anstream::adapter::strip_bytes(&bytes).into_vec();
-            write_whole(OutputFile::open(path, &inputs)?, &plain)
-        }
-        (Some(path), Format::Json | Format::Sarif) => write_whole(OutputFile::open(path, &inputs)?, &bytes),
+    let written = match (file, args.format) {
+        (Some(file), Format::Text) => write_whole(file, &anstream::adapter::strip_bytes(&bytes).into_vec()),
+        (Some(file), _) => write_whole(file, &bytes),
         (None, Format::Text) => write_whole(anstream::stdout().lock(), &bytes),
-        (None, Format::Json | Format::Sarif) => write_whole(io::stdout().lock(), &bytes),
+        (None, _) => write_whole(io::stdout().lock(), &bytes),
     };
     written.context("the findings could not be written")?;
-    Ok(is_bad)
+    let mut confidences = report.findings.iter().map(|found| found.described.finding.confidence);
+    Ok(confidences.any(|confidence| args.fail_on.includes(confidence)))
 }
 
 fn write_whole(mut out: impl Write, bytes: &[u8]) -> io::Result<()> {
     out.write_all(bytes).and_then(|()| out.flush())
 }
 
-/// Leaves one of several with the same fingerprint, which are the same fault: the first, which is the surest.
-fn same<'f>(findings: Vec<Described<'f>>) -> Vec<Described<'f>> {
-    let mut known: BTreeMap<String, usize> = BTreeMap::new();
-    let mut kept: Vec<Described<'f>> = Vec::new();
-    for finding in findings {
-        match known.get(&finding.fingerprint) {
-            Some(&at) => kept[at].goroutines.extend(finding.goroutines),
-            None => {
-                known.insert(finding.fingerprint.clone(), kept.len());
-                kept.push(finding);
-            }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_hangs_is_ended_after_a_time_or_never() {
+        assert_eq!(parse_end_hung("never"), Ok(EndHung(None)));
+        assert_eq!(parse_end_hung("30s"), Ok(EndHung(Some(Duration::from_secs(30)))));
+        for wrong in ["", "soon", "0s", "30"] {
+            assert!(parse_end_hung(wrong).is_err_and(|error| error.ends_with(", or never")), "{wrong}");
         }
     }
-    kept
-}
 
-/// Adds what helps against the failures that have one remedy.
-fn advise<T>(error: anyhow::Error) -> anyhow::Result<T> {
-    if is_refused(&error) {
-        return Err(error).advise(|| Refusal::detect().advice_to_read());
+    #[test]
+    fn a_word_too_many_is_a_process_or_a_command() {
+        assert_eq!(suggestion("1234"), "did you mean '--pid 1234'?");
+        assert!(suggestion("./svc").contains("'-- ./svc'"));
     }
-    Err(error)
 }

@@ -3,20 +3,20 @@
 //! In: arguments; out: the graph in one of three forms. It looks as `goflow check` does, twice at least.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{ArgGroup, Args, ValueEnum};
+use clap::{Args, ValueEnum};
 
-use super::check::{Origin, Subject, examine, parse_time};
+use super::looks::{How, Origin, examine, parse_time};
 use super::output::OutputFile;
+use super::source::SourceArgs;
 use crate::detect::Thresholds;
 use crate::pipeline::examine::Examination;
 use crate::sink::findings::Namer;
 use crate::sink::graph::WaitFor;
-use crate::target::Pid;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,17 +37,9 @@ Exit status: 0 done, 2 error.";
 /// end which wait. What lies in a circle is marked. The process is read, not stopped, and no probe is placed.
 #[derive(Args, Clone)]
 #[command(after_long_help = EXAMPLES)]
-#[command(group = ArgGroup::new("source").args(["pid", "core"]).required(true))]
 pub(super) struct GraphArgs {
-    /// Look at this process
-    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
-    pid: Option<u32>,
-    /// Look at the process that left this core file
-    #[arg(long, value_name = "FILE")]
-    core: Option<PathBuf>,
-    /// The executable that the core file is of; without it, the one that the core file names
-    #[arg(long, value_name = "FILE", requires = "core", conflicts_with = "pid")]
-    binary: Option<PathBuf>,
+    #[command(flatten)]
+    source: SourceArgs,
     /// Look for this time, such as 1s or 10s
     #[arg(long = "for", value_name = "TIME", default_value = "500ms", value_parser = parse_time, conflicts_with = "core")]
     duration: Duration,
@@ -77,15 +69,12 @@ enum Format {
 }
 
 pub(super) fn run(args: &GraphArgs) -> anyhow::Result<ExitCode> {
-    let subject = Subject {
-        pid: args.pid.map(Pid),
-        core: args.core.as_deref(),
-        binary: args.binary.as_deref(),
+    let how = How {
         duration: args.duration,
         most_bytes: args.most_memory << 20,
         thresholds: Thresholds::default(),
     };
-    examine(&subject, |_| true, |examination, origin| write(args, examination, origin))?;
+    examine(args.source.source()?, how, |_| true, |examination, origin| write(args, examination, origin))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -102,10 +91,9 @@ fn write(args: &GraphArgs, examination: &Examination<'_>, origin: &Origin<'_>) -
     if graph.is_empty() && args.format != Format::Json {
         tracing::warn!("nobody is seen to wait for another; --all has everybody who waits");
     }
-    let inputs: Vec<PathBuf> = args.core.iter().chain(&args.binary).cloned().collect();
-    let written = match args.output.as_deref().filter(|path| *path != std::path::Path::new("-")) {
+    let written = match args.output.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => {
-            let mut file = OutputFile::open(path, &inputs)?;
+            let mut file = OutputFile::open(path, &args.source.inputs())?;
             file.write_all(&bytes).and_then(|()| file.flush())
         }
         None => io::stdout().lock().write_all(&bytes),

@@ -10,10 +10,12 @@ mod doctor;
 mod explain;
 mod graph;
 mod inspect;
+mod looks;
 pub mod out_of_memory;
 mod output;
 pub mod reference;
 mod snapshot;
+mod source;
 mod trace;
 
 use std::ffi::OsString;
@@ -52,11 +54,13 @@ Examples:
                                             only who blocks and who wakes whom: cheaper
   sudo goflow snapshot --pid 1234           what every goroutine is doing now
   sudo goflow check --pid 1234              what is wrong: deadlocks, leaked goroutines
+  goflow check -- go test ./...             the same of each test program
   sudo goflow ctl level blocking            a trace that runs is to see less from now on
   goflow inspect ./svc                      what is known of a program, and where probes would go
   goflow doctor                             whether this machine can trace, and how to mend it
 
-Exit status: 0 done, 1 findings of `goflow check`, 2 error. `goflow trace -- CMD` passes on the status of CMD.";
+Exit status: 0 done, 1 findings of `goflow check`, 2 error. `goflow trace -- CMD` passes on the status of CMD, \
+and so does `goflow check -- CMD` where it finds nothing.";
 
 /// See every goroutine and channel of a running Go program.
 ///
@@ -194,6 +198,7 @@ fn with_suggestion(mut error: clap::Error, arguments: &[OsString]) -> clap::Erro
     let tip = words[..at].iter().find_map(|word| match *word {
         "trace" => trace::suggestion(&words[at..]),
         "snapshot" => snapshot::suggestion(first),
+        "check" => Some(check::suggestion(first)),
         _ => None,
     });
     if let Some(tip) = tip {

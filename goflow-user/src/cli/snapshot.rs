@@ -13,10 +13,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
-use clap::{ArgGroup, Args, ValueEnum};
+use clap::{Args, ValueEnum};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
 use super::output::OutputFile;
+use super::source::{self, OpenedCore, Source, SourceArgs, advise_other_program, open_process, program_of};
 use crate::advice::Advise as _;
 use crate::binary::GoBinary;
 use crate::binary::addr::LoadBias;
@@ -24,12 +25,10 @@ use crate::sink::printable::printable;
 use crate::sink::snapshot::group::{By, groups};
 use crate::sink::snapshot::{Origin, View, folded, json, pprof, text};
 use crate::target::Pid;
-use crate::target::core::CoreFile;
 use crate::target::executable::Executable;
 use crate::target::host::{NoTask, wall_clock_offset_ns};
 use crate::target::memory::{Limited, Memory, MemoryError, ProcessMemory, Pulse, WHY_NO_ANSWER};
-use crate::target::process::{self, Process};
-use crate::target::refusal::Refusal;
+use crate::target::process;
 use crate::target::snapshot::reader::{Options, Reader, SnapshotError};
 use crate::target::snapshot::{Entity, Snapshot};
 
@@ -69,17 +68,9 @@ Exit status: 0 done, 2 error. Reading a process needs the right to trace it: the
 /// many those were.
 #[derive(Args, Clone)]
 #[command(after_long_help = EXAMPLES)]
-#[command(group = ArgGroup::new("source").args(["pid", "core"]).required(true))]
 pub(super) struct SnapshotArgs {
-    /// Read this process
-    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
-    pid: Option<u32>,
-    /// Read this core file
-    #[arg(long, value_name = "FILE")]
-    core: Option<PathBuf>,
-    /// The executable that the core file is of; without it, the one that the core file names
-    #[arg(long, value_name = "FILE", requires = "core", conflicts_with = "pid")]
-    binary: Option<PathBuf>,
+    #[command(flatten)]
+    source: SourceArgs,
     /// How to write the goroutines
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     format: Format,
@@ -172,21 +163,15 @@ pub(super) fn run(args: &SnapshotArgs) -> anyhow::Result<ExitCode> {
         return Err(anyhow!("--group-by stack needs the stacks that --no-stacks leaves out"))
             .advise(|| "leave one of the two out");
     }
-    match (args.pid, &args.core) {
-        (Some(pid), _) => of_process(args, Pid(pid))?,
-        (None, Some(core)) => of_core(args, core)?,
-        (None, None) => bail!("nothing to read: give --pid PID or --core FILE"),
+    match args.source.source()? {
+        Source::Process(pid) => of_process(args, pid)?,
+        Source::Core(core, binary) => of_core(args, core, binary)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn of_process(args: &SnapshotArgs, pid: Pid) -> anyhow::Result<()> {
-    let process = Process::open(pid)
-        .map_err(|error| match error.raw_os_error() {
-            Some(libc::ESRCH) => anyhow!("there is no process {pid}"),
-            _ => anyhow!(error).context(format!("process {pid} cannot be opened")),
-        })
-        .advise(|| "`pgrep -l NAME` finds the pid of a program")?;
+    let process = open_process(pid)?;
     let read = process::despite_exec(|| read_watched(args, pid), |error| is_of_absence(error).then_some(pid));
     // Whatever fails when the process is about to end fails for that reason.
     let patience = if read.is_err() { TO_END } else { Duration::ZERO };
@@ -282,28 +267,16 @@ fn read_process(
     pid: Pid,
     pulse: &Pulse,
 ) -> anyhow::Result<(Executable, LoadBias, Snapshot)> {
-    let executable = Executable::of_process(pid).map_err(anyhow::Error::from).or_else(advise)?;
-    let lowest = executable.binary().image().lowest_address();
-    let bias = process::load_bias(pid, lowest)
-        .with_context(|| format!("where process {pid} has its program is not known"))
-        .or_else(advise)?;
+    let (executable, bias) = program_of(pid)?;
     let memory = ProcessMemory::of(pid);
     let memory = Limited::new(&memory, Some(pid), args.timeout, pulse);
     let snapshot = take(args, executable.binary(), bias, &memory).or_else(advise)?;
     Ok((executable, bias, snapshot))
 }
 
-fn of_core(args: &SnapshotArgs, path: &Path) -> anyhow::Result<()> {
-    let core = CoreFile::open(path)
-        .advise(|| "give --core the file that the kernel, gcore or systemd-coredump wrote")?;
-    let binary = args.binary.as_deref().or(core.executable());
-    let binary = binary
-        .with_context(|| format!("{} does not name its program", path.display()))
-        .advise(|| "give the program with --binary FILE")?;
-    let executable = Executable::open(binary)
-        .advise(|| "give the very program that the core file is of with --binary FILE")?;
-    let other = || "give the very program that the core file is of with --binary FILE";
-    let memory = core.memory(executable.binary(), executable.path()).advise(other)?;
+fn of_core(args: &SnapshotArgs, path: &Path, binary: Option<&Path>) -> anyhow::Result<()> {
+    let opened = OpenedCore::open(path, binary)?;
+    let (memory, OpenedCore { core, executable }) = (opened.memory()?, &opened);
     let pulse = Pulse::default();
     let limited = Limited::new(&memory, None, args.timeout, &pulse);
     let taken = take(args, executable.binary(), memory.bias(), &limited);
@@ -315,7 +288,7 @@ fn of_core(args: &SnapshotArgs, path: &Path) -> anyhow::Result<()> {
         // Of a program whose layout is not known another copy would not help.
         Err(error) if !is_of_memory(&error) => return Err(error),
         Err(error) if is_out_of_time(&error) => return advise(error),
-        taken => taken.advise(other)?,
+        taken => advise_other_program(taken)?,
     };
     if core.is_truncated() {
         tracing::warn!("{} is cut short; what it lacks is told as unknown", path.display());
@@ -358,27 +331,12 @@ fn take(
     Ok(snapshot)
 }
 
-/// The kernel does not let this user read the process.
-pub(super) fn is_refused(error: &anyhow::Error) -> bool {
-    error.chain().any(|link| {
-        let io = link.downcast_ref::<io::Error>().map(io::Error::kind);
-        let memory = match link.downcast_ref::<SnapshotError>() {
-            Some(SnapshotError::Memory(memory)) => Some(memory),
-            _ => link.downcast_ref::<MemoryError>(),
-        };
-        io == Some(io::ErrorKind::PermissionDenied) || matches!(memory, Some(MemoryError::Refused { .. }))
-    })
-}
-
 /// Adds what helps against the failures that have one remedy.
 fn advise<T>(error: anyhow::Error) -> anyhow::Result<T> {
-    if is_refused(&error) {
-        return Err(error).advise(|| Refusal::detect().advice_to_read());
-    }
     if is_out_of_time(&error) {
         return Err(error).advise(|| "--timeout gives it longer");
     }
-    Err(error)
+    source::advise(error)
 }
 
 fn is_out_of_time(error: &anyhow::Error) -> bool {
@@ -422,7 +380,7 @@ fn write(
         view.chosen.truncate(top.get());
         tell_of_unknown_waits(&view)?;
     }
-    let inputs: Vec<PathBuf> = args.core.iter().chain(&args.binary).cloned().collect();
+    let inputs = args.source.inputs();
     let destination: Box<dyn Write> = match args.file() {
         Some(path) => Box::new(OutputFile::open(path, &inputs)?),
         None => Box::new(io::stdout().lock()),

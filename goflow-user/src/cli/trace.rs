@@ -470,7 +470,7 @@ fn is_permission(error: &anyhow::Error) -> bool {
 }
 
 /// As a shell tells it: 128 and the signal for a command that a signal ended.
-fn exit_code(status: ExitStatus) -> ExitCode {
+pub(super) fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(super::EXIT_ERROR))
 }

@@ -6,6 +6,7 @@
 
 pub mod core;
 pub mod executable;
+pub mod family;
 pub mod host;
 pub mod id;
 pub mod lease;

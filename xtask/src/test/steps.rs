@@ -50,6 +50,7 @@ const SUITES: &[Suite] = &[
     suite("budget", true, false),
     suite("command", true, true),
     suite("check", true, false),
+    suite("check_command", true, true),
     suite("ctl", true, true),
     suite("doctor", true, true),
     suite("filters", true, false),

@@ -1,6 +1,6 @@
 //! Findings as one JSON object. The structs are the schema, docs/check.md explains them; keys are a contract.
 
-use super::{Described, Named, Place, Report};
+use super::{Described, Found, Named, Of, Place, Report, Subject};
 use crate::model::Object;
 use crate::sink::json::Hex;
 use crate::sink::words;
@@ -12,7 +12,7 @@ const SCHEMA: u32 = 1;
 #[derive(serde::Serialize)]
 struct Document<'a> {
     meta: Meta<'a>,
-    findings: Vec<FindingObject<'a>>,
+    findings: Vec<FoundObject<'a>>,
 }
 
 #[derive(serde::Serialize)]
@@ -22,13 +22,37 @@ struct Meta<'a> {
     pid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     core: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<&'a [String]>,
+    binary: Option<&'a str>,
+    go_version: Option<&'a str>,
+    started_ns: u64,
+    looks: u64,
+    duration_ns: u64,
+    goroutines: u64,
+    processes: Vec<ProcessObject<'a>>,
+    limits: &'a [String],
+}
+
+#[derive(serde::Serialize)]
+struct ProcessObject<'a> {
+    pid: Option<u32>,
     binary: &'a str,
     go_version: Option<&'a str>,
     started_ns: u64,
     looks: u32,
     duration_ns: u64,
     goroutines: u64,
-    limits: &'a [String],
+}
+
+/// A finding, and who has it.
+#[derive(serde::Serialize)]
+struct FoundObject<'a> {
+    #[serde(flatten)]
+    finding: FindingObject<'a>,
+    pid: Option<u32>,
+    binary: Option<&'a str>,
+    other_pids: Vec<u32>,
 }
 
 /// A finding; also in the lines of a session.
@@ -79,24 +103,49 @@ struct ObjectObject {
 /// # Errors
 /// `out` takes no more.
 pub fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let only = report.only();
     let document = Document {
         meta: Meta {
             schema: SCHEMA,
             goflow: env!("CARGO_PKG_VERSION"),
-            pid: report.pid,
-            core: report.core.as_deref(),
-            binary: &report.binary,
-            go_version: report.go_version.as_deref(),
+            pid: only.and_then(|one| one.pid),
+            core: if let Of::Core(core) = &report.of { Some(core) } else { None },
+            command: if let Of::Command(words) = &report.of { Some(words) } else { None },
+            binary: only.map(|one| one.binary.as_str()),
+            go_version: only.and_then(|one| one.go_version.as_deref()),
             started_ns: report.started.0,
-            looks: report.looks,
+            looks: report.looks(),
             duration_ns: report.duration_ns,
-            goroutines: report.goroutines,
+            goroutines: report.goroutines(),
+            processes: report.processes.iter().map(process).collect(),
             limits: &report.limits,
         },
-        findings: report.findings.iter().map(finding).collect(),
+        findings: report.findings.iter().map(|one| found(report, one)).collect(),
     };
     serde_json::to_writer(&mut *out, &document)?;
     writeln!(out)
+}
+
+fn process(process: &Subject) -> ProcessObject<'_> {
+    ProcessObject {
+        pid: process.pid,
+        binary: &process.binary,
+        go_version: process.go_version.as_deref(),
+        started_ns: process.started.0,
+        looks: process.looks,
+        duration_ns: process.duration_ns,
+        goroutines: process.goroutines,
+    }
+}
+
+fn found<'a>(report: &'a Report<'_>, found: &'a Found<'_>) -> FoundObject<'a> {
+    let process = report.process_of(found);
+    FoundObject {
+        finding: finding(&found.described),
+        pid: process.and_then(|process| process.pid),
+        binary: process.map(|process| process.binary.as_str()),
+        other_pids: report.others(found).collect(),
+    }
 }
 
 /// A finding as an object.

@@ -1,12 +1,17 @@
-//! Findings for a person or a program: as text ([`text`]) or as one JSON object ([`json`]).
+//! Findings for a person or a program: as text ([`text`]), as one JSON object ([`json`]), for code scanning ([`sarif`]), or as
+//! tests ([`junit`]).
 //!
 //! In: findings, the model they were found in, and the binary that names their addresses. Out: [`Described`], sentences and
 //! places in source, and from those bytes. What makes a finding the same one tomorrow and in another process is its
 //! fingerprint: the rule, and the functions and lines, without any number that only this process has.
 
 pub mod json;
+pub mod junit;
+mod report;
 pub mod sarif;
 pub mod text;
+
+pub use self::report::{Found, Of, Report, Subject};
 
 use super::pretty::layout::{counted, span};
 use super::words;
@@ -21,6 +26,7 @@ use crate::target::snapshot::Direction;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// A place in the source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -328,6 +334,11 @@ fn who(goid: Option<Goid>) -> String {
     goid.map_or_else(|| "a goroutine".to_owned(), |goid| format!("goroutine {}", goid.0))
 }
 
+/// A file from the directory `root`, where it lies under it.
+fn relative<'f>(file: &'f str, root: &str) -> &'f str {
+    Path::new(file).strip_prefix(root).ok().and_then(Path::to_str).unwrap_or(file)
+}
+
 /// A place on one line.
 fn spot(place: &Place) -> String {
     match (&place.file, place.line) {
@@ -425,29 +436,4 @@ fn fingerprint(finding: &Finding, goroutines: &[Named], functions: &[Place]) -> 
     add(finding.rule.id);
     places.iter().for_each(|place| add(place));
     format!("{hash:016x}")
-}
-
-/// What was checked, and what was found.
-#[derive(Debug)]
-pub struct Report<'f> {
-    /// The process; `None` for a core file that does not tell.
-    pub pid: Option<u32>,
-    /// The core file.
-    pub core: Option<String>,
-    /// Path of the binary.
-    pub binary: String,
-    /// Its Go version.
-    pub go_version: Option<String>,
-    /// When the first look began.
-    pub started: MonotonicNs,
-    /// How often it was looked.
-    pub looks: u32,
-    /// From the first look to the last, nanoseconds.
-    pub duration_ns: u64,
-    /// Goroutines at the last look, without the runtime's own.
-    pub goroutines: u64,
-    /// What could not be found out, a sentence each, without the full stop.
-    pub limits: Vec<String>,
-    /// What was found.
-    pub findings: Vec<Described<'f>>,
 }

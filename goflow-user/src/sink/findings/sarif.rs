@@ -3,7 +3,7 @@
 //! A finding is a result at the line at which its first goroutine waits; the lines of the others are related locations, and the
 //! evidence is the message. Paths are as the binary spells them, relative where they lie under `root`.
 
-use super::{Described, Named, Place, Report};
+use super::{Described, Found, Named, Place, Report, relative};
 use crate::detect::{Confidence, RULES, Severity};
 use std::io::{self, Write};
 
@@ -69,6 +69,15 @@ struct Outcome<'a> {
     related_locations: Vec<Location<'a>>,
     partial_fingerprints: Fingerprints<'a>,
     rank: f64,
+    properties: Properties<'a>,
+}
+
+/// What the standard has no place for.
+#[derive(serde::Serialize)]
+struct Properties<'a> {
+    pid: Option<u32>,
+    binary: Option<&'a str>,
+    other_pids: Vec<u32>,
 }
 
 #[derive(serde::Serialize)]
@@ -125,7 +134,7 @@ pub fn write(report: &Report<'_>, root: &str, out: &mut dyn Write) -> io::Result
                     rules: rules.collect(),
                 },
             },
-            results: report.findings.iter().map(|described| outcome(described, root)).collect(),
+            results: report.findings.iter().map(|found| outcome(report, found, root)).collect(),
         }],
     };
     serde_json::to_writer(&mut *out, &log)?;
@@ -140,8 +149,9 @@ fn level(severity: Severity) -> &'static str {
     }
 }
 
-fn outcome<'a>(described: &'a Described<'_>, root: &str) -> Outcome<'a> {
-    let Described { finding, fingerprint, goroutines, functions, evidence } = described;
+fn outcome<'a>(report: &'a Report<'_>, found: &'a Found<'_>, root: &str) -> Outcome<'a> {
+    let Described { finding, fingerprint, goroutines, functions, evidence } = &found.described;
+    let process = report.process_of(found);
     let of_goroutine = |named: &'a Named| {
         let waits = named.place.as_ref().map(|place| (place, "waits"));
         let (place, what) = waits.or(named.created.as_ref().map(|place| (place, "was created")))?;
@@ -167,12 +177,17 @@ fn outcome<'a>(described: &'a Described<'_>, root: &str) -> Outcome<'a> {
             Confidence::Likely => 80.0,
             Confidence::Proven => 100.0,
         },
+        properties: Properties {
+            pid: process.and_then(|process| process.pid),
+            binary: process.map(|process| process.binary.as_str()),
+            other_pids: report.others(found).collect(),
+        },
     }
 }
 
 fn location<'a>(place: &'a Place, root: &str, message: Option<Text<'a>>) -> Option<Location<'a>> {
     let file = place.file.as_deref()?;
-    let uri = file.strip_prefix(root).map_or(file, |rest| rest.trim_start_matches('/'));
+    let uri = relative(file, root);
     let region = place.line.map(|start_line| Region { start_line });
     Some(Location { physical_location: Physical { artifact_location: Artifact { uri }, region }, message })
 }

@@ -1,6 +1,6 @@
 //! Findings for a person: each with what it is, the evidence in sentences, and where the goroutines stand.
 
-use super::{Described, Report, spot};
+use super::{Described, Found, Report, spot};
 use crate::detect::Severity;
 use crate::sink::pretty::layout::{counted, span};
 use crate::sink::printable::printable;
@@ -30,25 +30,21 @@ fn style(severity: Severity) -> Style {
 /// # Errors
 /// `out` takes no more.
 pub fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
-    for described in &report.findings {
-        finding(described, out)?;
+    for found in &report.findings {
+        finding(report, found, out)?;
         writeln!(out)?;
     }
-    let of = match (report.pid, &report.core) {
-        (_, Some(core)) => format!("core file {}", printable(core)),
-        (Some(pid), None) => format!("process {pid}"),
-        (None, None) => "the process".to_owned(),
-    };
     let found = match report.findings.len() {
+        _ if report.processes.is_empty() => "nothing looked at".to_owned(),
         0 => "nothing found".to_owned(),
         count => counted(count as u64, "finding"),
     };
     writeln!(
         out,
-        "{BOLD}{found}{BOLD:#} in {of} ({}), {}, {} in {}",
-        printable(&report.binary),
-        counted(report.goroutines, "goroutine"),
-        counted(u64::from(report.looks), "look"),
+        "{BOLD}{found}{BOLD:#} in {}, {}, {} in {}",
+        printable(&report.name()),
+        counted(report.goroutines(), "goroutine"),
+        counted(report.looks(), "look"),
         span(report.duration_ns),
     )?;
     for limit in &report.limits {
@@ -57,8 +53,12 @@ pub fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn finding(described: &Described<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let Described { finding, fingerprint, goroutines, functions, evidence } = described;
+/// Writes one finding.
+///
+/// # Errors
+/// `out` takes no more.
+pub(super) fn finding(report: &Report<'_>, found: &Found<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let Described { finding, fingerprint, goroutines, functions, evidence } = &found.described;
     let (rule, colour) = (finding.rule, style(finding.rule.severity));
     writeln!(
         out,
@@ -68,6 +68,9 @@ fn finding(described: &Described<'_>, out: &mut dyn Write) -> io::Result<()> {
         finding.confidence.name(),
         rule.id
     )?;
+    if let Some(whose) = whose(report, found) {
+        writeln!(out, "  {DIM}{}{DIM:#}", printable(&whose))?;
+    }
     for sentence in evidence {
         writeln!(out, "  - {}", printable(sentence))?;
     }
@@ -93,4 +96,15 @@ fn finding(described: &Described<'_>, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "  {DIM}and {} more{DIM:#}", counted(left, "goroutine"))?;
     }
     Ok(())
+}
+
+/// Which process has it, where that is not the only one.
+fn whose(report: &Report<'_>, found: &Found<'_>) -> Option<String> {
+    let process = report.process_of(found).filter(|_| report.only().is_none())?;
+    let pid = process.pid.map_or_else(String::new, |pid| format!(" {pid}"));
+    let others = match report.others(found).count() {
+        0 => String::new(),
+        count => format!(", and in {count} more"),
+    };
+    Some(format!("in process{pid} ({}){others}", process.binary))
 }

@@ -1,0 +1,236 @@
+//! Looks at a process again and again, or at a core file once, for `goflow check` and `goflow graph`.
+//!
+//! In: what to look at, for how long; out: an [`Examination`] and where it comes from. The target is read, never stopped. Looking
+//! takes a fourth of the time at most, however large the process is.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::source::{self, OpenedCore, Source, advise_other_program, open_process, program_of};
+use crate::binary::addr::LoadBias;
+use crate::detect::{Finding, Rule, Thresholds};
+use crate::pipeline::examine::{Examination, Moment};
+use crate::sink::findings::{Described, Namer, Subject};
+use crate::target::Pid;
+use crate::target::executable::Executable;
+use crate::target::id::MonotonicNs;
+use crate::target::memory::{Limited, ProcessMemory, Pulse};
+use crate::target::process::Process;
+use crate::target::reach::Limits;
+use crate::target::snapshot::reader::SnapshotError;
+
+/// From the start of one look to that of the next.
+pub(super) const PACE: Duration = Duration::from_millis(500);
+
+/// Of the time, what looking may take.
+const PART: u32 = 4;
+
+/// Between the end of a look and the start of the next there is at least this.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a process that could not be read is given to end.
+pub(super) const TO_END: Duration = Duration::from_millis(100);
+
+/// One look at a process takes no longer.
+const LONGEST_LOOK: Duration = Duration::from_secs(60);
+
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time < PACE => Err("that is too short for two looks; give 500ms or more".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(format!("{error}; it is a number with a unit: 500ms, 10s, 2m")),
+    }
+}
+
+/// How to look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    /// A process is looked at for so long.
+    pub(super) duration: Duration,
+    /// Of the heap and of stacks, at each look.
+    pub(super) most_bytes: u64,
+    /// From when on rules tell something.
+    pub(super) thresholds: Thresholds,
+}
+
+/// Where what was seen comes from.
+pub(super) struct Origin<'e> {
+    pub(super) pid: Option<u32>,
+    pub(super) core: Option<String>,
+    pub(super) executable: &'e Executable,
+    pub(super) bias: LoadBias,
+    pub(super) duration: Duration,
+}
+
+impl Origin<'_> {
+    /// When it is; of a core file it is not known when it was made.
+    pub(super) fn now(&self, examination: &Examination<'_>) -> MonotonicNs {
+        if self.core.is_some() { MonotonicNs(0) } else { examination.last_look().unwrap_or_default() }
+    }
+}
+
+/// What is wrong with a process, in words.
+pub(super) struct Judged<'f> {
+    pub(super) subject: Subject,
+    pub(super) limits: Vec<String>,
+    pub(super) findings: Vec<Described<'f>>,
+}
+
+impl<'f> Judged<'f> {
+    /// By the looks at it so far, of which there was one at least.
+    pub(super) fn of(examination: &'f Examination<'_>, origin: &Origin<'_>) -> Option<Self> {
+        let process = examination.process()?;
+        let binary = origin.executable.binary();
+        let namer = Namer::new(binary, origin.bias, process, origin.now(examination));
+        let mut findings: Vec<&Finding> = examination.findings().collect();
+        findings.sort_by_key(|finding| std::cmp::Reverse((finding.confidence, finding.rule.severity)));
+        let users = process.goroutines().filter(|one| one.is_live() && one.system == Some(false));
+        Some(Self {
+            subject: Subject {
+                pid: origin.pid,
+                binary: origin.executable.path().display().to_string(),
+                go_version: binary.go_version().map(ToString::to_string),
+                started: examination.started(),
+                looks: examination.looks(),
+                duration_ns: origin.duration.as_nanos() as u64,
+                goroutines: users.count() as u64,
+            },
+            limits: examination.limits(),
+            findings: findings.into_iter().map(|finding| namer.describe(finding)).collect(),
+        })
+    }
+}
+
+impl Judged<'_> {
+    /// The same, for longer than there is a model of the process.
+    pub(super) fn into_owned(self) -> Judged<'static> {
+        let findings = self.findings.into_iter().map(Described::into_owned).collect();
+        Judged { subject: self.subject, limits: self.limits, findings }
+    }
+}
+
+/// Looks at a process or a core file, and hands on what was seen.
+pub(super) fn examine<T>(
+    source: Source<'_>,
+    how: How,
+    wanted: impl Fn(&'static Rule) -> bool,
+    then: impl FnOnce(&Examination<'_>, &Origin<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    match source {
+        Source::Process(pid) => of_process(pid, how, wanted, then),
+        Source::Core(core, binary) => of_core(core, binary, how, wanted, then),
+    }
+}
+
+fn of_process<T>(
+    pid: Pid,
+    how: How,
+    wanted: impl Fn(&'static Rule) -> bool,
+    then: impl FnOnce(&Examination<'_>, &Origin<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let process = open_process(pid)?;
+    let (executable, bias) = program_of(pid)?;
+    let mut examination = Examination::new(executable.binary(), bias, Some(pid), wanted, how.thresholds)?;
+    let began = Instant::now();
+    look_for(how, &process, &mut examination)?;
+    let origin =
+        Origin { pid: Some(pid.0), core: None, executable: &executable, bias, duration: began.elapsed() };
+    then(&examination, &origin)
+}
+
+/// Looks at a process again and again, until the time is over or the process is.
+fn look_for(how: How, process: &Process, examination: &mut Examination<'_>) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let mut looker = Looker::at(process, how.most_bytes);
+    loop {
+        if let Err(error) = looker.look(examination) {
+            if process.ends_within(TO_END) && examination.looks() > 0 {
+                tracing::warn!("process {} ended while it was looked at", process.pid());
+                return Ok(());
+            }
+            return source::advise(error.into());
+        }
+        let left = how.duration.saturating_sub(began.elapsed());
+        if left.is_zero() && examination.looks() >= 2 {
+            return Ok(());
+        }
+        // The last look is one at the end of the time.
+        thread::sleep(looker.pause(PACE).min(left.max(LEAST_PAUSE)));
+    }
+}
+
+/// Whoever looks at a process.
+pub(super) struct Looker<'p> {
+    process: &'p Process,
+    memory: ProcessMemory,
+    most_bytes: u64,
+    quiet: Quiet,
+    /// The last look.
+    took: Duration,
+}
+
+impl<'p> Looker<'p> {
+    pub(super) fn at(process: &'p Process, most_bytes: u64) -> Self {
+        let memory = ProcessMemory::of(process.pid());
+        Self { process, memory, most_bytes, quiet: Quiet::default(), took: Duration::ZERO }
+    }
+
+    pub(super) fn look(&mut self, examination: &mut Examination<'_>) -> Result<(), SnapshotError> {
+        let start = Instant::now();
+        let pulse = Pulse::default();
+        let limited = Limited::new(&self.memory, Some(self.process.pid()), LONGEST_LOOK, &pulse);
+        let limits = Limits { bytes: self.most_bytes, until: Some(start + LONGEST_LOOK) };
+        let looked = examination.look(&limited, limits, self.quiet.moment(self.process));
+        self.took = start.elapsed();
+        looked.map(drop)
+    }
+
+    /// How long to wait for the next look.
+    pub(super) fn pause(&self, pace: Duration) -> Duration {
+        pace.saturating_sub(self.took).max(self.took * (PART - 1))
+    }
+}
+
+/// Whether a process has done nothing at all from before a look to after the one before.
+#[derive(Default)]
+struct Quiet {
+    cpu_ns: Option<u64>,
+}
+
+impl Quiet {
+    /// What the look that begins now is of: nothing can have moved where no CPU time has been used since the look before
+    /// began.
+    fn moment(&mut self, process: &Process) -> Moment {
+        let now = process.cpu_ns();
+        let before = std::mem::replace(&mut self.cpu_ns, now);
+        if now.is_some() && now == before { Moment::Still } else { Moment::Moving }
+    }
+}
+
+fn of_core<T>(
+    path: &Path,
+    binary: Option<&Path>,
+    how: How,
+    wanted: impl Fn(&'static Rule) -> bool,
+    then: impl FnOnce(&Examination<'_>, &Origin<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let opened = OpenedCore::open(path, binary)?;
+    let (memory, OpenedCore { core, executable }) = (opened.memory()?, &opened);
+    let mut examination =
+        Examination::new(executable.binary(), memory.bias(), core.pid(), wanted, how.thresholds)?;
+    let began = Instant::now();
+    let limits = Limits { bytes: how.most_bytes, until: None };
+    advise_other_program(examination.look(&memory, limits, Moment::Still))?;
+    if core.is_truncated() {
+        tracing::warn!("{} is cut short; what depends on what it lacks is not found", path.display());
+    }
+    let origin = Origin {
+        pid: core.pid().map(|pid| pid.0),
+        core: Some(path.display().to_string()),
+        executable,
+        bias: memory.bias(),
+        duration: began.elapsed(),
+    };
+    then(&examination, &origin)
+}

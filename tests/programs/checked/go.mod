@@ -1,0 +1,3 @@
+module goflow.test/checked
+
+go 1.18
