@@ -12,10 +12,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use goflow_tests::repository;
 use goflow_user::target::memory::{Memory, MemoryError, Registers, Run};
+use goflow_user::target::reach::{Hold, Known, Limits, Reach};
 use goflow_user::target::snapshot::reader::{Reader, SnapshotError};
 use goflow_user::target::snapshot::{BlockedOn, Entity, Snapshot, StackEnd, Unknown};
 
-use fuzz::process::{BIAS, Process, VERSIONS};
+use fuzz::process::{BIAS, Process, VARIABLE, VERSIONS};
 
 #[path = "../fuzz/src/lib.rs"]
 #[expect(dead_code, unreachable_pub, reason = "a library of the fuzz targets, of which a part is used here")]
@@ -107,12 +108,48 @@ fn the_memory_of_a_process() -> Result<()> {
     withstands("snapshot")
 }
 
-fn snapshot_of_seed(name: &str) -> Result<Snapshot> {
-    let seed = repository().join("tests/fuzz/seeds/snapshot").join(name);
+#[test]
+fn the_heap_and_the_stacks_of_a_process() -> Result<()> {
+    withstands("reach")
+}
+
+fn process_of_seed(target: &str, name: &str) -> Result<Process> {
+    let seed = repository().join("tests/fuzz/seeds").join(target).join(name);
     let seed = std::fs::read(&seed).with_context(|| seed.display().to_string())?;
     ensure!(seed.len() <= LONGEST, "{} bytes, and the fuzzer takes {LONGEST}", seed.len());
-    let process = Process::of(&seed).context("too short")?;
+    Process::of(&seed).context("too short")
+}
+
+fn snapshot_of_seed(name: &str) -> Result<Snapshot> {
+    let process = process_of_seed("snapshot", name)?;
     Ok(Reader::new(process.binary, BIAS)?.take(&process.memory, process.options)?)
+}
+
+/// Spans, stacks by the compiler's maps, a variable, a timer, a finalizer and held locks: what is wrong about one of them makes
+/// another goroutine one that nobody can wake, or one that somebody can.
+#[test]
+fn the_seeds_of_reach_lead_to_everything_by_which_somebody_is_reached() -> Result<()> {
+    for version in VERSIONS {
+        let process = process_of_seed("reach", version)?;
+        let mut reader = Reader::new(process.binary, BIAS)?;
+        let snapshot = reader.take(&process.memory, process.options)?;
+        let limits = Limits { bytes: 1 << 20, until: None };
+        let mut known = Known::new(process.binary, BIAS);
+        let reach = Reach::of(&reader, &process.memory, &snapshot, &mut known, limits);
+        let reach = reach.with_context(|| version.to_owned())?;
+        let said = || format!("{version}: {reach:#?}\n{snapshot:#?}");
+        ensure!(snapshot.goroutines.len() == 9 && snapshot.dead == 1, "{}", said());
+        let stranded: Vec<u64> = reach.unreachable.iter().map(|one| one.goid.0).collect();
+        ensure!(stranded == [2, 5], "{}", said());
+        ensure!(!reach.is_asleep && reach.objects > 0, "{}", said());
+        // The first of them has the lock that the second waits for, and the variable that one waits for who can be reached.
+        ensure!(reach.unreachable[0].leads_to.len() == 1, "{}", said());
+        let lock = reach.unreachable[0].leads_to[0];
+        let has = |hold: &Hold, certain| hold.goid.0 == 2 && hold.is_certain == certain && !hold.is_shared;
+        ensure!(reach.holds.iter().any(|hold| has(hold, false) && hold.address == lock), "{}", said());
+        ensure!(reach.holds.iter().any(|hold| has(hold, true) && hold.address.0 == VARIABLE), "{}", said());
+    }
+    Ok(())
 }
 
 /// The seeds have one goroutine that runs, whose thread has registers that lead nowhere.

@@ -10,7 +10,7 @@ use super::GoBinary;
 use super::addr::LinkAddr;
 use super::frame::Frame;
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Most bytes of a body that are decoded.
@@ -156,6 +156,7 @@ impl<'b> Sections<'b> {
         let code = code.get(..LONGEST_BODY).unwrap_or(code);
         let decoder = Decoder::with_ip(64, code, range.start.0, DecoderOptions::NONE);
         let mut body = Body { instructions: decoder.into_iter().collect(), ..Body::default() };
+        let mut closures = HashSet::new();
         for at in 0..body.instructions.len() {
             let instruction = body.instructions[at];
             if instruction.is_invalid() {
@@ -164,7 +165,8 @@ impl<'b> Sections<'b> {
             if let Some(event) = self.event(&mut body, at) {
                 body.events.insert(at, event);
             }
-            if let Some(closure) = taken_code(&instruction).filter(|target| !range.contains(target)) {
+            let closure = taken_code(&instruction).filter(|target| !range.contains(target));
+            if let Some(closure) = closure.filter(|&closure| closures.insert(closure)) {
                 self.note_deferred(&mut body, name, closure);
             }
         }
@@ -182,14 +184,16 @@ impl<'b> Sections<'b> {
             return;
         };
         let Some(code) = self.binary.code(&range) else { return };
+        let code = code.get(..LONGEST_BODY).unwrap_or(code);
         let decoder = Decoder::with_ip(64, code, range.start.0, DecoderOptions::NONE);
-        for instruction in decoder {
-            let called = self.callee(&instruction);
-            let released = match called {
+        let instructions: Vec<Instruction> = decoder.into_iter().collect();
+        for (at, instruction) in instructions.iter().enumerate() {
+            let released = match self.callee(instruction) {
                 Some(callee) => self.name(callee).and_then(released_by),
-                None => released_in(&self.binary.frames(LinkAddr(instruction.ip()))),
+                None if instruction.has_lock_prefix() => self.around(&instructions, at, released_in),
+                None => None,
             };
-            body.deferred.extend(released);
+            body.deferred.extend(released.filter(|lock| !body.deferred.contains(lock)));
         }
     }
 
@@ -276,6 +280,8 @@ impl<'b> Sections<'b> {
             (vec![0; body.instructions.len()], vec![false; body.instructions.len()]);
         let mut effect = Effect::default();
         let mut todo = vec![(0, 0_u64)];
+        // What one may hold that jumps somewhere else, wherever it does; nothing before one does.
+        let mut anywhere = None;
         while let Some((at, held)) = todo.pop() {
             let Some(instruction) = body.instructions.get(at) else { continue };
             if known[at] && before[at] | held == before[at] {
@@ -303,8 +309,14 @@ impl<'b> Sections<'b> {
                     todo.extend(target(instruction, &by_address).map(|at| (at, held)));
                     todo.push((at + 1, held));
                 }
-                // A switch: any block may be next.
-                FlowControl::IndirectBranch => todo.extend(starts.iter().map(|&at| (at, held))),
+                // A switch: any block may be next. Only what is new is passed on: a body of nothing but such jumps has as many
+                // blocks as instructions.
+                FlowControl::IndirectBranch => {
+                    let all = anywhere.unwrap_or(0) | held;
+                    if anywhere.replace(all) != Some(all) {
+                        todo.extend(starts.iter().map(|&at| (at, all)));
+                    }
+                }
                 FlowControl::Exception | FlowControl::Interrupt => {}
                 FlowControl::Next
                 | FlowControl::Call
@@ -493,3 +505,8 @@ fn same_call(one: &[Frame<'_>], other: &[Frame<'_>]) -> bool {
     };
     around(one) == around(other)
 }
+
+#[cfg(test)]
+mod listings;
+#[cfg(test)]
+mod tests;

@@ -167,6 +167,12 @@ pub(super) struct Func {
     pub(super) inlined: Vec<(i32, u32)>,
     /// The inline tree: name, and the offset in the function at which it is called.
     pub(super) tree: Vec<(&'static str, i32)>,
+    /// Which of its stack maps holds (−1: that of its entry) and bytes of code, run by run.
+    pub(super) stack_maps: Vec<(i32, u32)>,
+    /// What the compiler notes of pointers: of arguments, of locals, of variables on the stack.
+    pub(super) pointers: [Option<Vec<u8>>; 3],
+    /// Bytes of arguments on the stack.
+    pub(super) args_size: u32,
 }
 
 /// The files that functions number.
@@ -216,13 +222,14 @@ impl Table {
             let file = values_at(&mut values, &function.files);
             let line = values_at(&mut values, &function.lines);
             let inlined = values_at(&mut values, &function.inlined);
-            records.extend(words32(&[entry, name, 0, 0, stack, file, line, 3, 0]));
+            let stack_maps = values_at(&mut values, &function.stack_maps);
+            records.extend(words32(&[entry, name, function.args_size, 0, stack, file, line, 3, 0]));
             if !is_old {
                 records.extend(function.lines.first().map_or([0; 4], |(line, _)| line.to_le_bytes()));
             }
             records.extend([0, 0, 0, 4]);
             let tree = if function.tree.is_empty() { u32::MAX } else { u32::try_from(trees.len()).unwrap() };
-            records.extend(words32(&[0, 0, inlined, u32::MAX, u32::MAX, u32::MAX, tree]));
+            records.extend(words32(&[0, stack_maps, inlined]));
             for (name, call) in &function.tree {
                 let name = name_at(name);
                 let call = call.cast_unsigned();
@@ -232,6 +239,12 @@ impl Table {
                     vec![0, name, call, 0]
                 }));
             }
+            for notes in &function.pointers {
+                let at = notes.as_ref().map(|_| u32::try_from(trees.len()).unwrap());
+                records.extend(words32(&[at.unwrap_or(u32::MAX)]));
+                trees.extend(notes.iter().flatten());
+            }
+            records.extend(words32(&[tree]));
             entry += function.padded;
         }
         index.extend(words32(&[entry, 0]));

@@ -106,3 +106,236 @@ impl Pclntab<'_> {
         (0..count).map_while(record).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::elf::Image;
+    use super::super::fixture::{Func, GoFile, TEXT, words, words32};
+    use super::super::moduledata::ModuleData;
+    use super::super::pclntab::Generation;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Bytes of code of the function under test, which comes first.
+    const SIZE: u32 = 32;
+
+    /// Where the first notes are among those of all functions: behind a word that nothing points to.
+    const FIRST_NOTE: usize = 8;
+
+    /// What a compiler would note.
+    #[derive(Clone, Debug)]
+    struct Notes {
+        /// Each of as many bits.
+        locals: Vec<Vec<bool>>,
+        args: Vec<Vec<bool>>,
+        objects: Vec<(i32, u32)>,
+        args_size: u32,
+        /// Which map holds, and for how many bytes of code.
+        runs: Vec<(i32, u32)>,
+    }
+
+    impl Notes {
+        fn file(&self, generation: Generation) -> GoFile {
+            let mut file = GoFile::default();
+            file.table.generation = generation;
+            if generation == Generation::Go118 {
+                file.layout = [35, 36, 37, 38];
+                file.version = Some("go1.18.10");
+            }
+            let pointers =
+                [Some(bitmaps(&self.args)), Some(bitmaps(&self.locals)), Some(records(&self.objects))];
+            let stack_maps = self.runs.clone();
+            file.table.functions[0] = Func {
+                stack_maps,
+                pointers,
+                args_size: self.args_size,
+                ..Func::plain("main.first", SIZE, 0, 1)
+            };
+            file
+        }
+
+        /// Which map holds where a call returns to that many bytes behind the entry.
+        fn index(&self, offset: u32) -> usize {
+            let mut end = 0;
+            let holds = self.runs.iter().find(|(_, length)| {
+                end += length;
+                offset.checked_sub(1).is_some_and(|call| call < end)
+            });
+            holds.and_then(|(index, _)| usize::try_from(*index).ok()).unwrap_or(0)
+        }
+
+        fn expected(&self, offset: u32) -> StackMap {
+            let index = self.index(offset);
+            let set = |bits: &[bool]| -> Vec<i32> {
+                (0..).zip(bits).filter(|(_, bit)| **bit).map(|(n, _)| n).collect()
+            };
+            let count = |bits: &[bool]| i32::try_from(bits.len()).unwrap();
+            StackMap {
+                locals: self
+                    .locals
+                    .get(index)
+                    .map(|bits| set(bits).iter().map(|n| 8 * (n - count(bits))).collect()),
+                args: self.args.get(index).map(|bits| set(bits).iter().map(|n| 8 * n).collect()),
+                args_size: self.args_size,
+                objects: self.objects.iter().map(|&(offset, size)| StackObject { offset, size }).collect(),
+            }
+        }
+    }
+
+    /// A `stackmap` (src/runtime/symtab.go): how many, of how many bits, and then those, lowest first, from byte to byte.
+    fn bitmaps(maps: &[Vec<bool>]) -> Vec<u8> {
+        let bits = maps.first().map_or(0, Vec::len);
+        let mut bytes = words32(&[u32::try_from(maps.len()).unwrap(), u32::try_from(bits).unwrap()]);
+        for map in maps {
+            bytes.extend(
+                map.chunks(8).map(|byte| (0..8).zip(byte).map(|(n, bit)| u8::from(*bit) << n).sum::<u8>()),
+            );
+        }
+        bytes
+    }
+
+    /// `stackObjectRecord`s (src/runtime/stack.go) behind their number.
+    fn records(objects: &[(i32, u32)]) -> Vec<u8> {
+        let mut bytes = words(&[objects.len() as u64]);
+        bytes.extend(
+            objects.iter().flat_map(|&(offset, size)| words32(&[offset.cast_unsigned(), size, size, 0x99])),
+        );
+        bytes
+    }
+
+    fn with_table<T>(file: &GoFile, check: impl FnOnce(Pclntab<'_>) -> T) -> T {
+        let data = file.build();
+        let image = Image::parse(&data).unwrap();
+        let table = Pclntab::find(&image).unwrap();
+        let module = ModuleData::find(&image, table.addr, None).unwrap();
+        check(table.with_module(&image, &module))
+    }
+
+    fn with_notes<'d>(mut table: Pclntab<'d>, notes: &'d [u8]) -> Pclntab<'d> {
+        table.inline_trees = Some(notes);
+        table
+    }
+
+    fn maps() -> impl Strategy<Value = Vec<Vec<bool>>> {
+        (0_usize..70, 1_usize..5).prop_flat_map(|(bits, count)| {
+            prop::collection::vec(prop::collection::vec(any::<bool>(), bits), count)
+        })
+    }
+
+    fn notes() -> impl Strategy<Value = Notes> {
+        let objects = prop::collection::vec((any::<i32>(), 0..1_u32 << 31), 0..6);
+        // Up to one more than there are maps: a number that leads nowhere is none.
+        let runs = prop::collection::vec((-1..5, 1..12_u32), 0..6).prop_map(|mut runs| {
+            // No change of the value ends a table.
+            runs.dedup_by_key(|run| run.0);
+            runs
+        });
+        (maps(), maps(), objects, 0..1_u32 << 31, runs).prop_map(
+            |(locals, args, objects, args_size, runs)| Notes { locals, args, objects, args_size, runs },
+        )
+    }
+
+    fn generation() -> impl Strategy<Value = Generation> {
+        prop_oneof![Just(Generation::Go118), Just(Generation::Go120)]
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_compiler_noted_is_what_is_read(notes in notes(), generation in generation()) {
+            with_table(&notes.file(generation), |table| {
+                for offset in 0..SIZE {
+                    let map = table.stack_map(LinkAddr(TEXT + u64::from(offset)));
+                    prop_assert_eq!(map, Some(notes.expected(offset)), "at {}", offset);
+                }
+                Ok(())
+            })?;
+        }
+
+        #[test]
+        fn a_map_of_which_a_part_is_missing_is_none(
+            notes in notes(),
+            generation in generation(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            // The last of the locals' maps is the one that holds.
+            let last = i32::try_from(notes.locals.len()).unwrap() - 1;
+            let notes = Notes { runs: vec![(last, SIZE)], ..notes };
+            let file = notes.file(generation);
+            let (_, data) = file.table.build();
+            let (start, len) = (FIRST_NOTE + bitmaps(&notes.args).len(), bitmaps(&notes.locals).len());
+            with_table(&file, |table| {
+                let locals = |end: usize| {
+                    with_notes(table, &data[..end]).stack_map(LinkAddr(TEXT + 4)).unwrap().locals
+                };
+                prop_assert_eq!(locals(start + len), notes.expected(4).locals);
+                let end = start + cut.index(len);
+                prop_assert_eq!(locals(end), None, "{} of {} bytes", end - start, len);
+                Ok(())
+            })?;
+        }
+
+        #[test]
+        fn of_a_list_of_variables_that_is_cut_short_the_first_are_known(
+            notes in notes(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let file = notes.file(Generation::Go120);
+            let (_, data) = file.table.build();
+            let start = FIRST_NOTE + bitmaps(&notes.args).len() + bitmaps(&notes.locals).len();
+            let len = cut.index(records(&notes.objects).len() + 1);
+            with_table(&file, |table| {
+                let cut = with_notes(table, &data[..start + len]);
+                let objects = cut.stack_map(LinkAddr(TEXT + 4)).unwrap().objects;
+                // The first is behind a word, and half of each is read.
+                let whole = (len / OBJECT_RECORD).min(notes.objects.len());
+                prop_assert_eq!(&objects[..], &notes.expected(4).objects[..whole]);
+                Ok(())
+            })?;
+        }
+
+        #[test]
+        fn arbitrary_notes_never_panic_and_are_bounded(
+            notes in notes(),
+            generation in generation(),
+            garbage in prop::collection::vec(any::<u8>(), 0..200),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), prop_oneof![Just(0), Just(0xff), any::<u8>()]), 0..20),
+        ) {
+            let mut data = notes.file(generation).build();
+            let magic = memchr::memmem::find(&data, b"\xff\xff\xff\0\0\x01\x08").unwrap() + 7;
+            for (at, byte) in damage {
+                let at = magic + at.index(data.len() - magic);
+                data[at] = byte;
+            }
+            let image = Image::parse(&data).unwrap();
+            let Ok(table) = Pclntab::find(&image) else { return Ok(()) };
+            let module = ModuleData::find(&image, table.addr, None);
+            let table = module.map_or(table, |module| table.with_module(&image, &module));
+            for table in [table, with_notes(table, &garbage)] {
+                for pc in (TEXT..TEXT + 0x100).chain([0, u64::MAX]) {
+                    let Some(map) = table.stack_map(LinkAddr(pc)) else { continue };
+                    for places in [map.locals, map.args].into_iter().flatten() {
+                        prop_assert!(places.len() <= MOST, "{}", places.len());
+                    }
+                    prop_assert!(map.objects.len() <= data.len() / OBJECT_RECORD, "{}", map.objects.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_map_of_more_words_than_any_frame_has_is_none() {
+        let notes = |bits: usize| Notes {
+            locals: vec![vec![true; bits]],
+            args: Vec::new(),
+            objects: Vec::new(),
+            args_size: 0,
+            runs: Vec::new(),
+        };
+        for (bits, is_read) in [(MOST, true), (MOST + 1, false)] {
+            with_table(&notes(bits).file(Generation::Go120), |table| {
+                let map = table.stack_map(LinkAddr(TEXT)).unwrap();
+                assert_eq!(map.locals.map(|places| places.len()), is_read.then_some(bits));
+            });
+        }
+    }
+}

@@ -181,8 +181,12 @@ fn exercise(data: &[u8]) {
             let _ = (binary.code(&function.range), binary.function_at(function.range.start));
         }
     }
+    let mut sections = critical::Sections::new(&binary);
     for pc in (TEXT..TEXT + 0x100).step_by(3).chain([0, u64::MAX]) {
         let _ = (binary.frames(LinkAddr(pc)), binary.frames_of_call(LinkAddr(pc)));
+        let _ =
+            binary.pclntab().map(|table| (table.stack_map(LinkAddr(pc)), table.stack_depth(LinkAddr(pc))));
+        let _ = sections.held_at(LinkAddr(pc));
     }
     for at in (RODATA..RODATA + 0x100).step_by(8) {
         let _ = (binary.type_name(LinkAddr(at)), binary.image().pointer(LinkAddr(at)));

@@ -17,7 +17,7 @@ use goflow_user::binary::elf::Image;
 use goflow_user::binary::offsets::{DwarfError, Offsets};
 use goflow_user::ingest::decode::decode;
 
-use fuzz::program::{Form, Func, inline_build_info, program, table};
+use fuzz::program::{Data, Form, Func, inline_build_info, program, table};
 use fuzz::{address_of, executable, join};
 
 mod processes;
@@ -38,8 +38,9 @@ fn main() -> Result<()> {
     for (name, form) in [("go1.18", Form::Go118), ("go1.20", Form::Go120), ("go1.26", Form::Go126)] {
         // The second has a call inlined into it.
         let functions = [("runtime.gopark", true), ("main.main", true)];
-        let functions = functions.map(|(name, is_inlined_into)| Func { name, is_inlined_into });
-        let file = program(name, form, &functions, &[]);
+        let functions =
+            functions.map(|(name, is_inlined_into)| Func { name, is_inlined_into, ..Func::default() });
+        let file = program(name, form, &functions, &[], &Data::default());
         is_read(name, &file)?;
         write("pclntab", name, &table(form, &functions))?;
         write("elf", name, &file)?;

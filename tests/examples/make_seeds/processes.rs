@@ -1,15 +1,18 @@
-//! Processes with a goroutine in each kind of wait, for each layout of the runtime's structs.
+//! Processes with a goroutine in each kind of wait, for each layout of the runtime's structs, and processes of whose goroutines
+//! some can be woken and some cannot.
 //!
-//! Out: `tests/fuzz/seeds/snapshot/`. What is where comes from the same offsets by which goflow reads; what a snapshot must
-//! find of it is held by `tests/tests/fuzz.rs`.
+//! Out: `tests/fuzz/seeds/snapshot/` and `tests/fuzz/seeds/reach/`. What is where comes from the same offsets by which goflow
+//! reads; what must be found of it is held by `tests/tests/fuzz.rs`.
 
 use anyhow::{Context, Result};
 use goflow_user::binary::GoBinary;
 use goflow_user::binary::offsets::Offsets;
 
 use crate::fuzz::process::{
-    Change, FEW_FRAMES, FUNCTIONS, HEAP, MIRRORED, NO_STACKS, ROOTS, VERSIONS, input, pc_in, programs,
+    Change, FEW_FRAMES, FUNCTIONS, HEAP, MIRRORED, NO_STACKS, ROOTS, STATE, VARIABLE, VERSIONS, input, pc_in,
+    programs,
 };
+use crate::fuzz::program::DEPTH;
 
 /// Bytes of a goroutine's stack.
 const STACK: u64 = 112;
@@ -21,6 +24,16 @@ const BEFORE: usize = 512;
 const BELOW: u64 = 2;
 
 const WAITING: u32 = 4;
+
+/// Bytes of a page of Go's heap.
+const PAGE: u64 = 8192;
+
+/// Bytes of an object in the processes of pages: no struct but `g` is larger.
+const OBJECT: u64 = 128;
+
+/// Bytes of a frame, return address included, in the processes of pages: as the function table says. In the others, frames have
+/// nothing but what is needed to walk them by frame pointers.
+const FRAME: u64 = DEPTH + 8;
 
 /// Which goroutines of [`full`] receive, receive too, send and select.
 const RECEIVERS_AND_SENDERS: [usize; 4] = [6, 7, 8, 9];
@@ -42,7 +55,22 @@ pub(super) fn write_all() -> Result<()> {
     }
     let newest = VERSIONS.len() as u8 - 1;
     crate::write("snapshot", "one-id-twice", &one_id_twice(newest)?.input(newest, 0, &[]))?;
-    crate::write("snapshot", "cycles", &cycles(newest)?.input(newest, MIRRORED, &[]))
+    crate::write("snapshot", "cycles", &cycles(newest)?.input(newest, MIRRORED, &[]))?;
+    for (index, version) in (0_u8..).zip(VERSIONS) {
+        let process = stranded(index)?;
+        crate::write("reach", version, &process.input(index, 0, &[]))?;
+        if index == newest {
+            let changes = [(30, 0), (38, 1), (44, 0), (60, 2)].map(|(call, kind)| Change {
+                call,
+                kind,
+                offset: if kind == 2 { 12_000 } else { 8 * u32::from(call) },
+                word: HEAP + PAGE + 8,
+            });
+            crate::write("reach", "changing", &process.input(index, 0, &changes))?;
+            crate::write("reach", "mirrored", &process.input(index, MIRRORED, &[]))?;
+        }
+    }
+    Ok(())
 }
 
 /// What a process consists of, under construction.
@@ -55,6 +83,11 @@ struct Process {
     /// `allm`, and the roots of the table of semaphores.
     threads: u64,
     roots: [u64; ROOTS],
+    /// What is taken of the heap starts at multiples of this.
+    align: usize,
+    /// Up to where the first page, which holds no objects, is taken; `None` where there are no pages.
+    low: Option<usize>,
+    state: Option<[u64; STATE]>,
 }
 
 /// A goroutine as it is made.
@@ -76,13 +109,38 @@ impl Process {
             channels: Vec::new(),
             threads: 0,
             roots: [0; ROOTS],
+            align: 8,
+            low: None,
+            state: None,
         })
     }
 
+    /// One whose heap is of pages: the first has stacks and what is the runtime's own, the second has objects of [`OBJECT`] bytes.
+    fn in_pages(version: u8) -> Result<Self> {
+        let heap = vec![0; PAGE as usize];
+        Ok(Self { heap, align: OBJECT as usize, low: Some(BEFORE), ..Self::new(version)? })
+    }
+
     fn take(&mut self, size: u32) -> u64 {
-        let address = HEAP + self.heap.len() as u64;
-        self.heap.resize(self.heap.len() + size.next_multiple_of(8) as usize, 0);
-        address
+        let at = self.heap.len().next_multiple_of(self.align);
+        self.heap.resize(at + size.next_multiple_of(8) as usize, 0);
+        HEAP + at as u64
+    }
+
+    /// As [`Self::take`], of what is no object.
+    fn take_low(&mut self, size: u32) -> u64 {
+        let Some(at) = self.low else { return self.take(size) };
+        self.low = Some(at + size.next_multiple_of(8) as usize);
+        HEAP + at as u64
+    }
+
+    /// A list of words that is no object.
+    fn list(&mut self, words: &[u64]) -> u64 {
+        let list = self.take_low(8 * words.len() as u32);
+        for (at, &word) in (list..).step_by(8).zip(words) {
+            self.put(at, word);
+        }
+        list
     }
 
     fn put(&mut self, address: u64, value: u64) {
@@ -111,13 +169,14 @@ impl Process {
     fn goroutine(&mut self, status: u32, reason: &str, calls: &[&str]) -> Result<Made> {
         let offsets = self.offsets;
         let goid = self.goroutines.len() as u64 + 1;
-        let lo = self.take(STACK as u32);
-        let (words, hi) = (lo + 16, lo + STACK);
+        let (stack, frame) = if self.low.is_some() { (16 + 4 * FRAME, FRAME) } else { (STACK, 16) };
+        let lo = self.take_low(stack as u32);
+        let (words, hi) = (lo + 16, lo + stack);
         // At each frame pointer stands the caller's, above it the return address.
         let mut at = words + 8 * BELOW;
         let first = at;
         for (index, name) in calls.iter().enumerate().skip(1) {
-            let next = at + 16;
+            let next = at + frame;
             self.put(at, if index + 1 == calls.len() { 0 } else { next });
             self.put(at + 8, pc_in(name));
             at = next;
@@ -161,6 +220,14 @@ impl Process {
     /// One that waits, in a function of the program's own.
     fn waiting(&mut self, reason: &str) -> Result<Made> {
         self.goroutine(WAITING, reason, &["runtime.gopark", "main.work", "runtime.goexit"])
+    }
+
+    /// It waits to receive from a channel, alone.
+    fn receives(&mut self, made: &Made, channel: u64) {
+        let Offsets { g, hchan, sudog, .. } = self.offsets;
+        let own = self.sudog(made.g, &[(sudog.c, channel)]);
+        self.put(made.g + u64::from(g.waiting), own);
+        self.queue(channel, hchan.recvq, &[own]);
     }
 
     fn sudog(&mut self, g: u64, fields: &[(u32, u64)]) -> u64 {
@@ -225,12 +292,15 @@ impl Process {
 
     fn input(&self, version: u8, flags: u8, changes: &[Change]) -> Vec<u8> {
         let mut heap = self.heap.clone();
-        let list = HEAP + heap.len() as u64;
-        heap.extend(self.goroutines.iter().flat_map(|g| g.to_le_bytes()));
+        // Behind everything, or where in the first page there is room.
+        let at = self.low.unwrap_or(heap.len());
+        let list: Vec<u8> = self.goroutines.iter().flat_map(|g| g.to_le_bytes()).collect();
+        heap.resize(heap.len().max(at + list.len()), 0);
+        heap[at..at + list.len()].copy_from_slice(&list);
         let mut words = [0; 3 + ROOTS];
-        words[..3].copy_from_slice(&[self.goroutines.len() as u64, list, self.threads]);
+        words[..3].copy_from_slice(&[self.goroutines.len() as u64, HEAP + at as u64, self.threads]);
         words[3..].copy_from_slice(&self.roots);
-        input(version, flags, changes, words, &heap)
+        input((version, flags), changes, words, self.state, &heap)
     }
 }
 
@@ -386,4 +456,87 @@ fn one_id_twice(version: u8) -> Result<Process> {
     }
     process.put(selector + u64::from(g.waiting), 8);
     Ok(process)
+}
+
+/// Goroutines that wait, by their ids: 3, 4, 6, 8 and 9 for what somebody has who goes on, 2 and 5 for what nobody has.
+fn stranded(version: u8) -> Result<Process> {
+    let mut process = Process::in_pages(version)?;
+    let Offsets { g, m, p, timer, special, .. } = process.offsets;
+    let first = process.goroutine(2, "", &["runtime.main", "main.main", "runtime.goexit"])?;
+    let size = [m.procid, m.id, m.p, m.alllink].into_iter().max().unwrap_or(0) + 8;
+    process.threads = process.take_low(size);
+    process.put(process.threads + u64::from(m.procid), 4242);
+    process.put(first.g + u64::from(g.m), process.threads);
+    let [lost, kept, next, fired, finalized] = [(); 5].map(|()| process.channel(0, 0, 0));
+    let lock = process.take(8);
+
+    let calls = ["runtime.gopark", "main.work", "main.main", "runtime.goexit"];
+    let holder = process.goroutine(WAITING, "chan receive", &calls)?;
+    process.receives(&holder, lost);
+    // It holds that lock, and the variable.
+    process.put(frame(&holder, 1), lock);
+    let reader = process.waiting("chan receive")?;
+    process.receives(&reader, kept);
+    process.put(frame(&reader, 1), next);
+    let last = process.waiting("chan receive")?;
+    process.receives(&last, next);
+    let lock_slow = if process.is_since("go1.24") { FUNCTIONS[9] } else { FUNCTIONS[8] };
+    for (root, mutex) in [(0, lock), (2, VARIABLE)] {
+        let calls = ["runtime.gopark", lock_slow, "main.work", "runtime.goexit"];
+        let waiter = process.goroutine(WAITING, "sync.Mutex.Lock", &calls)?;
+        process.roots[root] = process.semaphore(waiter.g, mutex + 4);
+    }
+    process.waiting("sleep")?;
+    for channel in [fired, finalized] {
+        let waiter = process.waiting("chan receive")?;
+        process.receives(&waiter, channel);
+    }
+    process.goroutine(6, "", &["main.work", "runtime.goexit"])?;
+
+    let alarm = process.struct_of(timer.size, &[(timer.when, 7_000_000_000), (timer.arg, fired)]);
+    if let Some(status) = timer.status {
+        process.bytes(alarm + u64::from(status), &1_u32.to_le_bytes());
+    }
+    // From Go 1.23 on each stands beside the time at which it fires.
+    let timers = match process.offsets.timer_when {
+        Some(entry) if entry.timer == 0 => process.list(&[alarm, 7_000_000_000]),
+        Some(_) => process.list(&[7_000_000_000, alarm]),
+        None => process.list(&[alarm]),
+    };
+    let slice = process.list(&[timers, 1]);
+    // Nothing else of a processor is read.
+    let processors = process.list(&[slice.wrapping_sub(u64::from(p.timers))]);
+
+    // A finalizer of the first object: a closure that has the channel.
+    let closure = process.struct_of(16, &[(0, pc_in("main.work")), (8, finalized)]);
+    let record = process.take_low(special.size + 8);
+    process.bytes(record + u64::from(special.kind), &[1]);
+    process.put(record + u64::from(special.size), closure);
+
+    let mut spans = Vec::new();
+    // One that holds the objects, one without pointers that is not mapped, one that is not in use, and one that makes no sense.
+    for (page, pages, size, class, state, specials) in [
+        (1, 1, OBJECT, 10, 1, record),
+        (9, 4, 4 * PAGE, 1, 1, 0),
+        (13, 1, 64, 10, 2, 0),
+        (2, u64::MAX, 24, 10, 1, 0),
+    ] {
+        let layout = process.offsets.mspan;
+        let span = process.take_low(layout.specials.max(layout.elemsize) + 8);
+        process.put(span + u64::from(layout.start_addr), HEAP + page * PAGE);
+        process.put(span + u64::from(layout.npages), pages);
+        process.put(span + u64::from(layout.elemsize), size);
+        process.put(span + u64::from(layout.specials), specials);
+        process.bytes(span + u64::from(layout.spanclass), &[class]);
+        process.bytes(span + u64::from(layout.state), &[state]);
+        spans.push(span);
+    }
+    let list = process.list(&spans);
+    process.state = Some([processors, 1, list, spans.len() as u64, 1, kept]);
+    Ok(process)
+}
+
+/// The lowest word of the frame of the function at `depth` of those that a goroutine of a process of pages was made with.
+fn frame(made: &Made, depth: u64) -> u64 {
+    made.words + FRAME * depth
 }

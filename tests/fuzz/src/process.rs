@@ -6,13 +6,18 @@
 //! | bytes | what |
 //! |---|---|
 //! | 1 | which of [`VERSIONS`] |
-//! | 1 | [`NO_STACKS`], [`MIRRORED`], [`FEW_FRAMES`] |
+//! | 1 | [`NO_STACKS`], [`MIRRORED`], [`FEW_FRAMES`], [`HAS_HEAP`] |
 //! | 1 | how many changes, at most [`MOST_CHANGES`] |
 //! | 1 | nothing |
 //! | 16 each | a [`Change`]: call 2, kind 1, nothing 1, offset 4, word 8 |
 //! | 24 | `runtime.allglen`, `allgptr`, `allm` |
 //! | 8 × 5 | five roots of `runtime.semtable`, 50 buckets apart |
+//! | 8 × [`STATE`] | with [`HAS_HEAP`] only: address and length of `runtime.allp` and of `runtime.mheap_.allspans`, and two
+//! variables of the program, in front of the table of semaphores and behind it |
 //! | the rest | the heap, from [`HEAP`] on |
+//!
+//! Two functions of the program take locks: `main.work` one that it has a pointer to, `main.main` the first variable. Both then
+//! call, and it is there that [`pc_in`] has them stand.
 
 use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
@@ -24,7 +29,7 @@ use goflow_user::target::Pid;
 use goflow_user::target::memory::{Memory, MemoryError, Registers, Run};
 use goflow_user::target::snapshot::reader::Options;
 
-use super::program::{FUNCTION, Form, Func, program};
+use super::program::{Data, FUNCTION, Form, Func, MODULE, gofunc_of, program};
 use super::{Symbol, address_of};
 
 /// A Go of each layout that snapshots depend on.
@@ -39,6 +44,12 @@ pub const MIRRORED: u8 = 2;
 
 /// Stacks are cut after three frames.
 pub const FEW_FRAMES: u8 = 4;
+
+/// The input tells of processors and of the heap's spans.
+pub const HAS_HEAP: u8 = 8;
+
+/// Words of that.
+pub const STATE: usize = 6;
 
 /// Most changes in one input.
 pub const MOST_CHANGES: usize = 8;
@@ -55,8 +66,23 @@ const MIRROR: u64 = 1 << 20;
 /// Link-time address of the runtime's variables: behind the sections.
 const VARIABLES: u64 = address_of(4);
 
+/// Where in the variables what [`HAS_HEAP`] brings starts.
+const PROCESSORS: usize = 24;
+
+/// Where in the variables the list of spans is.
+const SPANS: u64 = 40;
+
+/// Where in the variables the program's own is, in front of the table.
+const OWN: u64 = 56;
+
+/// Run-time address of that.
+pub const VARIABLE: u64 = BIAS.0 + VARIABLES + OWN;
+
 /// Where in the variables the table of semaphores starts.
 const SEMTABLE: usize = 64;
+
+/// Where no variable is any more, whatever Go it is.
+const END: u64 = SEMTABLE as u64 + 256 * 128;
 
 /// Roots of the table that an input has.
 pub const ROOTS: usize = 5;
@@ -65,7 +91,7 @@ pub const ROOTS: usize = 5;
 const BUCKETS_APART: usize = 50;
 
 /// The program's functions: the runtime's that mean something to a snapshot, and a few of its own.
-pub const FUNCTIONS: [&str; 14] = [
+pub const FUNCTIONS: [&str; 15] = [
     "runtime.goexit",
     "runtime.gopark",
     "runtime.main",
@@ -80,13 +106,13 @@ pub const FUNCTIONS: [&str; 14] = [
     "sync.(*RWMutex).RLock",
     "sync.(*WaitGroup).Wait",
     "sync.runtime_notifyListWait",
+    "sync.(*Mutex).Lock",
 ];
 
 /// Run-time address in the half of the function `name` in which it has something on the stack.
 #[must_use]
 pub fn pc_in(name: &str) -> u64 {
-    let index = FUNCTIONS.iter().position(|function| *function == name).unwrap_or(0);
-    BIAS.0 + address_of(0) + FUNCTION * index as u64 + FUNCTION / 2 + 1
+    BIAS.0 + entry_of(name) + FUNCTION / 2 + 1
 }
 
 /// What becomes of the memory at some time.
@@ -110,22 +136,81 @@ pub fn programs() -> &'static [GoBinary<'static>] {
 }
 
 fn built(version: &str) -> GoBinary<'static> {
+    // Where the list of spans is in the heap's state is known once the version is.
+    let plain = file(version, 0);
+    let offsets = parsed(version, plain).offsets().map(|(offsets, _)| offsets.mheap.allspans);
+    let allspans = offsets.unwrap_or_else(|error| panic!("the offsets of {version} are not known: {error}"));
+    parsed(version, file(version, u64::from(allspans)))
+}
+
+fn parsed(version: &str, file: Vec<u8>) -> GoBinary<'static> {
+    GoBinary::parse(file.leak())
+        .unwrap_or_else(|error| panic!("the program of {version} is not in form: {error}"))
+}
+
+fn file(version: &str, allspans: u64) -> Vec<u8> {
     let form = match version {
         _ if version.starts_with("go1.18.") => Form::Go118,
         _ if version < "go1.26" => Form::Go120,
         _ => Form::Go126,
     };
-    let functions = FUNCTIONS.map(|name| Func { name, is_inlined_into: false });
-    let symbol = |name, offset| Symbol { name, address: VARIABLES + offset, size: 8, is_function: false };
+    let maps_at = MODULE - gofunc_of(version);
+    let functions = FUNCTIONS.map(|name| match name {
+        "main.work" => {
+            Func { name, code: locks_what_it_has(), maps: Some([maps_at, maps_at + 16]), ..Func::default() }
+        }
+        "main.main" => Func { name, code: locks_variable(), ..Func::default() },
+        _ => Func { name, ..Func::default() },
+    });
+    let symbol = |name, address| Symbol { name, address, size: 8, is_function: false };
     let symbols = [
         Symbol { name: "runtime.goexit", address: address_of(0), size: FUNCTION, is_function: true },
-        symbol("runtime.allglen", 0),
-        symbol("runtime.allgptr", 8),
-        symbol("runtime.allm", 16),
-        symbol("runtime.semtable", SEMTABLE as u64),
+        symbol("runtime.allglen", VARIABLES),
+        symbol("runtime.allgptr", VARIABLES + 8),
+        symbol("runtime.allm", VARIABLES + 16),
+        symbol("runtime.allp", VARIABLES + PROCESSORS as u64),
+        symbol("runtime.mheap_", VARIABLES + SPANS - allspans),
+        symbol("runtime.semtable", VARIABLES + SEMTABLE as u64),
     ];
-    let file = program(version, form, &functions, &symbols).leak();
-    GoBinary::parse(file).unwrap_or_else(|error| panic!("the program of {version} is not in form: {error}"))
+    let own = VARIABLES + OWN;
+    let data = Data { variables: [own..own + 8, own..VARIABLES + END], maps: maps() };
+    program(version, form, &functions, &symbols, &data)
+}
+
+/// `mov 8(%rsp), %rax`, a call of `Lock`, and one of `gopark`, which ends where [`pc_in`] says.
+fn locks_what_it_has() -> Vec<u8> {
+    let at = entry_of("main.work");
+    let calls = [call(at + 5, "sync.(*Mutex).Lock"), vec![0x66, 0x90], call(at + 12, "runtime.gopark")];
+    [vec![0x48, 0x8b, 0x44, 0x24, 8], calls.concat()].concat()
+}
+
+/// `lea variable(%rip), %rax`, a call of `Lock`, and one of `main.work`.
+fn locks_variable() -> Vec<u8> {
+    let at = entry_of("main.main");
+    let distance = (VARIABLES + OWN).wrapping_sub(at + 7) as u32;
+    let calls = [call(at + 7, "sync.(*Mutex).Lock"), call(at + 12, "main.work")];
+    [vec![0x48, 0x8d, 5], distance.to_le_bytes().to_vec(), calls.concat()].concat()
+}
+
+fn call(at: u64, callee: &str) -> Vec<u8> {
+    let distance = entry_of(callee).wrapping_sub(at + 5) as u32;
+    [vec![0xe8], distance.to_le_bytes().to_vec()].concat()
+}
+
+/// Link-time address of a function.
+fn entry_of(name: &str) -> u64 {
+    let index = FUNCTIONS.iter().position(|function| *function == name).unwrap_or(0);
+    address_of(0) + FUNCTION * index as u64
+}
+
+/// What a compiler notes of a frame with two words (`stackmap` in src/runtime/symtab.go, `stackObjectRecord` in
+/// src/runtime/stack.go): three maps, of which the last has both as pointers, and behind 16 bytes one variable, which is both.
+fn maps() -> Vec<u8> {
+    let mut maps: Vec<u8> = [3_u32, 2].into_iter().flat_map(u32::to_le_bytes).collect();
+    maps.extend([1, 2, 3, 0, 0, 0, 0, 0]);
+    maps.extend(1_u64.to_le_bytes());
+    maps.extend([-16_i32, 16, 16, 0].into_iter().flat_map(i32::to_le_bytes));
+    maps
 }
 
 /// A process of one of the programs.
@@ -147,12 +232,14 @@ impl Process {
         let (&[version, flags, changes, _], rest) = input.split_first_chunk()?;
         let count = usize::from(changes) % (MOST_CHANGES + 1);
         let (changes, rest) = rest.split_at_checked(16 * count)?;
-        let (words, heap) = rest.split_at_checked(8 * (3 + ROOTS))?;
+        let (words, rest) = rest.split_at_checked(8 * (3 + ROOTS))?;
+        let state = if flags & HAS_HEAP == 0 { 0 } else { 8 * STATE };
+        let (state, heap) = rest.split_at_checked(state)?;
         let binary = programs().get(usize::from(version) % VERSIONS.len())?;
         let (offsets, _) = binary.offsets().ok()?;
         let memory = Lying {
             binary,
-            variables: RefCell::new(variables(&offsets, words)),
+            variables: RefCell::new(variables(&offsets, words, state)),
             heap: RefCell::new(heap.to_vec()),
             is_mirrored: flags & MIRRORED != 0,
             changes: changes.chunks_exact(16).map(change).collect(),
@@ -170,14 +257,21 @@ impl Process {
 }
 
 /// The runtime's variables as they lie in memory.
-fn variables(offsets: &Offsets, words: &[u8]) -> Vec<u8> {
+fn variables(offsets: &Offsets, words: &[u8], state: &[u8]) -> Vec<u8> {
     let (len, stride) = (offsets.sema_table.len as usize, offsets.sema_table.stride as usize);
-    let mut variables = vec![0; SEMTABLE + len * stride];
+    let mut variables = vec![0; SEMTABLE + len * stride + 8];
     let (first, roots) = words.split_at(24);
     variables[..24].copy_from_slice(first);
     for (index, root) in roots.chunks_exact(8).enumerate() {
         let at = SEMTABLE + BUCKETS_APART * index * stride + offsets.sema_root.treap as usize;
         variables[at..at + 8].copy_from_slice(root);
+    }
+    if let Some((state, behind)) = state.split_at_checked(8 * (STATE - 1)) {
+        // The slice of processors has a capacity that nobody reads.
+        let (processors, others) = state.split_at(16);
+        variables[PROCESSORS..PROCESSORS + 16].copy_from_slice(processors);
+        variables[SPANS as usize..SEMTABLE].copy_from_slice(others);
+        variables[SEMTABLE + len * stride..].copy_from_slice(behind);
     }
     variables
 }
@@ -193,9 +287,17 @@ fn change(bytes: &[u8]) -> Change {
     }
 }
 
-/// The input of a process: the inverse of [`Process::of`]. `words` are the three variables and the roots.
+/// The input of a process: the inverse of [`Process::of`]. `words` are the three variables and the roots, `state` is what
+/// [`HAS_HEAP`] brings.
 #[must_use]
-pub fn input(version: u8, flags: u8, changes: &[Change], words: [u64; 3 + ROOTS], heap: &[u8]) -> Vec<u8> {
+pub fn input(
+    (version, flags): (u8, u8),
+    changes: &[Change],
+    words: [u64; 3 + ROOTS],
+    state: Option<[u64; STATE]>,
+    heap: &[u8],
+) -> Vec<u8> {
+    let flags = flags | if state.is_some() { HAS_HEAP } else { 0 };
     let mut input = vec![version, flags, changes.len() as u8, 0];
     for change in changes {
         input.extend(change.call.to_le_bytes());
@@ -203,7 +305,7 @@ pub fn input(version: u8, flags: u8, changes: &[Change], words: [u64; 3 + ROOTS]
         input.extend(change.offset.to_le_bytes());
         input.extend(change.word.to_le_bytes());
     }
-    input.extend(words.into_iter().flat_map(u64::to_le_bytes));
+    input.extend(words.into_iter().chain(state.into_iter().flatten()).flat_map(u64::to_le_bytes));
     input.extend_from_slice(heap);
     input
 }

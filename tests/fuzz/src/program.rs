@@ -3,6 +3,8 @@
 //! In: a Go version and functions; out: a file that goflow takes for a program of that version. Written from the formats,
 //! not from the code under test.
 
+use std::ops::Range;
+
 use super::{Symbol, address_of, executable_with_symbols};
 
 /// Bytes of code of each function.
@@ -12,20 +14,50 @@ pub const FUNCTION: u64 = 32;
 pub const DEPTH: u64 = 24;
 
 /// A function of the program.
+#[derive(Default)]
 pub struct Func {
     /// Its name.
     pub name: &'static str,
     /// Its table says that the second half of its code was inlined into it.
     pub is_inlined_into: bool,
+    /// The start of its code; the rest are `ret`s.
+    pub code: Vec<u8>,
+    /// The compiler's notes on its frame: where in `go:func.*` the map of its locals is, and that of its variables.
+    pub maps: Option<[u32; 2]>,
 }
 
-/// The file of a program of Go `version` with these functions, one after the other from the start of section 0, and these
-/// symbols.
+/// What of a program is in its data.
+#[derive(Default)]
+pub struct Data {
+    /// Where its variables with pointers are: those that have a first value, and those that begin as zeroes.
+    pub variables: [Range<u64>; 2],
+    /// What is in `go:func.*` behind [`MODULE`] bytes less what [`gofunc_of`] gives.
+    pub maps: Vec<u8>,
+}
+
+/// Bytes of the module data.
+pub const MODULE: u32 = 48 * 8;
+
+/// Where in the section of the module data `go:func.*` starts in a program of Go `version` (see [`module_data`]).
 #[must_use]
-pub fn program(version: &str, form: Form, functions: &[Func], symbols: &[Symbol]) -> Vec<u8> {
-    let text = vec![0xc3; 256.max(FUNCTION as usize * functions.len())];
+pub fn gofunc_of(version: &str) -> u32 {
+    match version {
+        _ if version.starts_with("go1.18.") => 38,
+        _ if version < "go1.27" => 40,
+        _ => 43,
+    }
+}
+
+/// The file of a program of Go `version` with these functions, one after the other from the start of section 0, these
+/// symbols, and this data.
+#[must_use]
+pub fn program(version: &str, form: Form, functions: &[Func], symbols: &[Symbol], data: &Data) -> Vec<u8> {
+    let mut text = vec![0xc3; 256.max(FUNCTION as usize * functions.len())];
+    for (into, function) in text.chunks_mut(FUNCTION as usize).zip(functions) {
+        into[..function.code.len()].copy_from_slice(&function.code);
+    }
     let (table, info) = (table(form, functions), inline_build_info(version));
-    let module = module_data(functions.len(), text.len());
+    let module = [module_data(functions.len(), text.len(), &data.variables), data.maps.clone()].concat();
     let sections: [(&str, &[u8]); 4] =
         [(".text", &text), (".gopclntab", &table), (".go.buildinfo", &info), (".go.module", &module)];
     executable_with_symbols(&sections, symbols)
@@ -73,13 +105,15 @@ pub fn table(form: Form, functions: &[Func]) -> Vec<u8> {
 
 /// Entries, the sentinel, and the `_func` records, which from 1.20 on have a start line.
 fn records(form: Form, functions: &[Func], names_at: &[u32]) -> Vec<u8> {
-    let record = |entry: u32, name: u32, inlined: u32| {
+    let record = |entry: u32, name: u32, inlined: u32, maps: Option<[u32; 2]>| {
         // Tables of stack depth, file and line, number of tables, compile unit.
         let mut words = vec![entry, name, 0, 0, 6, 1, 1, 3, 0];
         words.extend((form != Form::Go118).then_some(10));
         let mut bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
         bytes.extend([0, 0, 0, 4]); // funcID, flag, padding, number of funcdata
-        bytes.extend([1, 1, inlined, 0, 0, 0, 0].iter().flat_map(|word: &u32| word.to_le_bytes()));
+        let [args, locals, objects] = maps.map_or([0; 3], |[locals, objects]| [u32::MAX, locals, objects]);
+        let tail = [1, 1, inlined, args, locals, objects, 0];
+        bytes.extend(tail.iter().flat_map(|word: &u32| word.to_le_bytes()));
         bytes
     };
     let records_at = 8 * functions.len() as u32 + 4;
@@ -87,7 +121,7 @@ fn records(form: Form, functions: &[Func], names_at: &[u32]) -> Vec<u8> {
     let mut entry = 0;
     for (function, &name) in functions.iter().zip(names_at) {
         index.extend([entry, records_at + records.len() as u32].iter().flat_map(|word| word.to_le_bytes()));
-        records.extend(record(entry, name, u32::from(function.is_inlined_into)));
+        records.extend(record(entry, name, u32::from(function.is_inlined_into), function.maps));
         entry += FUNCTION as u32;
     }
     index.extend(entry.to_le_bytes());
@@ -95,12 +129,14 @@ fn records(form: Form, functions: &[Func], names_at: &[u32]) -> Vec<u8> {
 }
 
 /// `runtime.firstmoduledata` for the sections of [`program`]: words 0 (function table) and 20 to 23 (text) are the same in
-/// every Go, what follows moves (src/runtime/symtab.go), so each of those words is an address that could be any of them.
-fn module_data(functions: usize, text: usize) -> Vec<u8> {
-    let mut words = vec![0; 48];
+/// every Go, and so are 26 to 29 (variables); what follows moves (src/runtime/symtab.go), so each of those words is an address
+/// that could be any of them.
+fn module_data(functions: usize, text: usize, [data, bss]: &[Range<u64>; 2]) -> Vec<u8> {
+    let mut words = vec![0; MODULE as usize / 8];
     words[0] = address_of(1);
     let end = address_of(0) + FUNCTION * functions as u64;
     words[20..24].copy_from_slice(&[address_of(0), end, address_of(0), address_of(0) + text as u64]);
+    words[26..30].copy_from_slice(&[data.start, data.end, bss.start, bss.end]);
     for (index, word) in words.iter_mut().enumerate().skip(35) {
         *word = address_of(3) + index as u64;
     }

@@ -4,8 +4,9 @@
 //! that it took a lock which it has not given back ([`crate::binary::critical`]), and the frame leads to one of those. A frame
 //! has a pointer to the lock or to what the lock is in, because it will have to give it back.
 
+use super::mark::Budget;
 use super::stack::{Frames, Words};
-use super::{Hold, ReachError, words};
+use super::{Hold, ReachError};
 use crate::binary::addr::{LoadBias, RuntimeAddr};
 use crate::binary::critical::{Held, Lock, LockPlace, Sections};
 use crate::target::id::{Goid, SyncPrimitive};
@@ -58,7 +59,7 @@ impl Awaited {
 
 /// What one goroutine may hold of it.
 pub(super) fn of(
-    memory: &dyn Memory,
+    with: (&dyn Memory, &Budget),
     (frames, sections, bias): (&mut Frames<'_>, &mut Sections<'_>, LoadBias),
     raw: &Raw,
     stack: &Words<'_>,
@@ -69,12 +70,12 @@ pub(super) fn of(
         for held in sections.held_at(bias.to_link(RuntimeAddr(frame.pc))).iter() {
             let own = || {
                 stack
-                    .range(frame.sp..frame.argp + 8 * ARGUMENTS)
+                    .range(frame.sp..frame.argp.saturating_add(8 * ARGUMENTS))
                     .filter(|&word| word > 4096)
                     .collect::<Vec<_>>()
             };
             let itself = awaited.by.get(&raw.goid).copied();
-            if let Some(address) = resolve(memory, bias, held, (own, itself), awaited.of_kind(held.lock))? {
+            if let Some(address) = resolve(with, bias, held, (own, itself), awaited.of_kind(held.lock))? {
                 holds.push(Hold {
                     goid: Goid(raw.goid),
                     kind: match held.lock {
@@ -85,7 +86,7 @@ pub(super) fn of(
                     is_shared: held.lock == Lock::Read,
                     is_certain: matches!(held.place, LockPlace::Variable(_)),
                     // One behind, as a return address is.
-                    taken_at: RuntimeAddr(bias.to_runtime(held.taken_at).0 + 1),
+                    taken_at: RuntimeAddr(bias.to_runtime(held.taken_at).0.wrapping_add(1)),
                 });
             }
         }
@@ -96,7 +97,7 @@ pub(super) fn of(
 
 /// Which of the locks it is.
 fn resolve(
-    memory: &dyn Memory,
+    (memory, budget): (&dyn Memory, &Budget),
     bias: LoadBias,
     held: &Held,
     (words, itself): (impl Fn() -> Vec<u64>, Option<u64>),
@@ -123,16 +124,11 @@ fn resolve(
     }
     // What the frame has may have a pointer to it.
     let mut found = None;
+    budget.spend((words.len() * FIELDS) as u64)?;
     read_each(memory, &words, FIELDS, |_, bytes| {
         let fields = bytes.unwrap_or_default().chunks_exact(8);
         let mut fields = fields.filter_map(|field| field.try_into().ok()).map(u64::from_le_bytes);
         found = found.or_else(|| fields.find_map(behind));
     })?;
     Ok(found)
-}
-
-/// The words of the stack of a parked goroutine.
-pub(super) fn stack_of(memory: &dyn Memory, raw: &Raw) -> Result<Vec<u64>, ReachError> {
-    let stack = super::stack_in_use(raw);
-    Ok(words(memory, stack.start, (stack.end - stack.start).min(super::MOST_STACK) / 8)?.unwrap_or_default())
 }

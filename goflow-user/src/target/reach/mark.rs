@@ -9,6 +9,7 @@ use super::spans::{Object, Spans};
 use crate::binary::addr::RuntimeAddr;
 use crate::target::memory::{Memory, Run};
 use crate::target::snapshot::Set;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -30,6 +31,39 @@ pub struct Limits {
     pub until: Option<Instant>,
 }
 
+/// What one look has spent of its [`Limits`].
+pub(super) struct Budget {
+    limits: Limits,
+    bytes: Cell<u64>,
+}
+
+impl Budget {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, bytes: Cell::new(0) }
+    }
+
+    /// Bytes so far.
+    pub(super) fn spent(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// So many bytes are about to be read.
+    pub(super) fn spend(&self, bytes: u64) -> Result<(), ReachError> {
+        self.has_room(bytes)?;
+        if self.limits.until.is_some_and(|until| Instant::now() >= until) {
+            return Err(ReachError::TooSlow(self.spent()));
+        }
+        self.bytes.set(self.spent() + bytes);
+        Ok(())
+    }
+
+    /// Refuses what is more than is left.
+    fn has_room(&self, bytes: u64) -> Result<(), ReachError> {
+        let has_room = bytes <= self.limits.bytes.saturating_sub(self.spent());
+        has_room.then_some(()).ok_or(ReachError::TooLarge(self.limits.bytes))
+    }
+}
+
 /// Marks objects.
 pub(super) struct Marker<'m> {
     memory: &'m dyn Memory,
@@ -40,20 +74,26 @@ pub(super) struct Marker<'m> {
     opaque: &'m Set,
     /// Ranges to be read.
     todo: Vec<(u64, u64)>,
-    limits: Limits,
-    pub(super) bytes: u64,
+    /// How many bytes those are, and those that were not noted down because they are too many.
+    wanted: u64,
+    budget: &'m Budget,
     pub(super) objects: u64,
 }
 
 impl<'m> Marker<'m> {
-    pub(super) fn new(memory: &'m dyn Memory, spans: &'m Spans, opaque: &'m Set, limits: Limits) -> Self {
+    pub(super) fn new(memory: &'m dyn Memory, spans: &'m Spans, opaque: &'m Set, budget: &'m Budget) -> Self {
         let marked = vec![0; spans.objects.div_ceil(64) as usize];
-        Self { memory, spans, marked, opaque, todo: Vec::new(), limits, bytes: 0, objects: 0 }
+        Self { memory, spans, marked, opaque, todo: Vec::new(), wanted: 0, budget, objects: 0 }
     }
 
     /// The words from `start` to `end` are to be looked at.
     pub(super) fn range(&mut self, start: u64, end: u64) {
-        let mut at = start.next_multiple_of(8);
+        let Some(mut at) = start.checked_next_multiple_of(8).filter(|&at| at < end) else { return };
+        self.wanted = self.wanted.saturating_add(end - at);
+        // A goroutine may claim a stack of a gigabyte, and there may be millions of them.
+        if self.budget.has_room(self.wanted).is_err() {
+            return;
+        }
         while at < end {
             let next = at.saturating_add(PIECE).min(end);
             self.todo.push((at, next));
@@ -87,23 +127,21 @@ impl<'m> Marker<'m> {
     /// Follows everything that is to be looked at, to its end.
     pub(super) fn run(&mut self) -> Result<(), ReachError> {
         let mut buffer = vec![0; BATCH];
-        while !self.todo.is_empty() {
+        loop {
+            self.budget.has_room(self.wanted)?;
+            if self.todo.is_empty() {
+                return Ok(());
+            }
             let batch = self.next_batch();
             let size: u64 = batch.iter().map(|(start, end)| end - start).sum();
-            self.bytes += size;
-            if self.bytes > self.limits.bytes {
-                return Err(ReachError::TooLarge(self.limits.bytes));
-            }
-            if self.limits.until.is_some_and(|until| Instant::now() >= until) {
-                return Err(ReachError::TooSlow(self.bytes));
-            }
+            self.wanted -= size;
+            self.budget.spend(size)?;
             for words in read(self.memory, &batch, &mut buffer)? {
                 for word in words.chunks_exact(8).filter_map(|word| word.try_into().ok()) {
                     self.word(u64::from_le_bytes(word));
                 }
             }
         }
-        Ok(())
     }
 
     /// The last ranges, as many as are read at once, by address.
@@ -141,7 +179,7 @@ fn read<'b>(
 
 /// Which of `targets` these words lead to, and how many objects were looked at for that; `targets` are sorted. At most `most` are.
 pub(super) fn lead(
-    memory: &dyn Memory,
+    (memory, budget): (&dyn Memory, &Budget),
     spans: &Spans,
     opaque: &Set,
     from: &[u64],
@@ -166,6 +204,7 @@ pub(super) fn lead(
     };
     from.iter().for_each(|&word| follow(word, &mut todo));
     while let Some(range) = todo.pop() {
+        budget.spend(range.1 - range.0)?;
         buffer.resize((range.1 - range.0) as usize, 0);
         let Some(words) = read(memory, &[range], &mut buffer)?.pop() else { continue };
         for word in words.chunks_exact(8).filter_map(|word| word.try_into().ok()) {
@@ -173,4 +212,66 @@ pub(super) fn lead(
         }
     }
     Ok((found.into_iter().collect(), seen.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::memory::{MemoryError, Registers};
+
+    /// Memory in which every word is 1.
+    struct Ones;
+
+    impl Memory for Ones {
+        fn registers(&self, _: u64) -> Option<Registers> {
+            None
+        }
+
+        fn stands_still(&self) -> bool {
+            true
+        }
+
+        fn read_runs(&self, runs: &mut [Run<'_>]) -> Result<(), MemoryError> {
+            for run in runs {
+                run.into.fill(1);
+                run.read = run.into.len();
+            }
+            Ok(())
+        }
+    }
+
+    /// What a look may spend, and what it says after these ranges.
+    fn marked(bytes: u64, ranges: &[(u64, u64)]) -> (usize, u64, Result<(), ReachError>) {
+        let (spans, opaque) = (Spans::default(), Set::default());
+        let budget = Budget::new(Limits { bytes, until: None });
+        let mut marker = Marker::new(&Ones, &spans, &opaque, &budget);
+        ranges.iter().for_each(|&(start, end)| marker.range(start, end));
+        let noted = marker.todo.len();
+        let ran = marker.run();
+        (noted, budget.spent(), ran)
+    }
+
+    #[test]
+    fn a_range_at_the_end_of_the_address_space_is_as_long_as_it_is() {
+        for start in [u64::MAX - 6, u64::MAX] {
+            let (noted, spent, ran) = marked(1 << 20, &[(start, u64::MAX)]);
+            assert_eq!((noted, spent, ran.is_ok()), (0, 0, true), "{start:#x}");
+        }
+        let (_, spent, ran) =
+            marked(1 << 20, &[(u64::MAX - 23, u64::MAX), (0x1008, 0x1000), (0x1001, 0x1007)]);
+        assert_eq!((spent, ran.is_ok()), (23, true));
+    }
+
+    #[test]
+    fn ranges_beyond_the_limit_are_refused_before_room_is_taken_for_them() {
+        let stack = (0x10_0000, 0x10_0000 + (1 << 30));
+        let (noted, spent, ran) = marked(1 << 20, &[stack; 1000]);
+        assert_eq!((noted, spent), (0, 0));
+        assert!(matches!(ran, Err(ReachError::TooLarge(limit)) if limit == 1 << 20));
+        // To the byte.
+        for (limit, is_enough) in [(0x3000, true), (0x2fff, false)] {
+            let (_, spent, ran) = marked(limit, &[(0x1000, 0x3000), (0x8000, 0x9000)]);
+            assert_eq!((spent == 0x3000, ran.is_ok()), (is_enough, is_enough), "{ran:?}");
+        }
+    }
 }

@@ -24,7 +24,7 @@ pub use self::mark::Limits;
 pub use self::timers::Timers;
 
 use self::backlog::Starts;
-use self::mark::Marker;
+use self::mark::{Budget, Marker};
 use self::spans::Spans;
 use self::stack::{Frames, Words};
 use super::id::{Goid, SyncPrimitive, WaitReason};
@@ -39,7 +39,7 @@ use crate::binary::read::u64_at;
 use std::ops::Range;
 use thiserror::Error;
 
-/// Most bytes of a stack whose frames are looked at; a larger one is looked at whole.
+/// Most bytes of a stack whose frames are looked at; who is reached from a larger one is found by all of its words.
 const MOST_STACK: u64 = 16 << 20;
 
 /// Most specials of objects that are read.
@@ -171,18 +171,25 @@ impl Reach {
     ) -> Result<Self, ReachError> {
         let global =
             |global| Ok::<_, GlobalError>(reader.bias().to_runtime(reader.binary().global(global)?).0);
+        let budget = Budget::new(limits);
         let spans = Spans::read(memory, reader.offsets(), global(Global::Mheap)?)?;
         let mut stands = stands(reader, memory, snapshot)?;
         let processors = processors(memory, global(Global::Allp)?)?;
         let opaque = opaque(reader, memory, &spans, &processors, global(Global::Allm)?)?;
-        let mut marker = Marker::new(memory, &spans, &opaque, limits);
+        let mut marker = Marker::new(memory, &spans, &opaque, &budget);
         let entry = |name| Some(reader.bias().to_runtime(reader.binary().function(name)?.range.start).0);
         let functions = (entry("time.goFunc"), entry("time.sendTime"));
-        let timers =
-            timers::mark(memory, reader.offsets(), &processors, &mut marker, functions, snapshot.ended)?;
+        let timers = timers::mark(
+            (memory, &budget),
+            reader.offsets(),
+            &processors,
+            &mut marker,
+            functions,
+            snapshot.ended,
+        )?;
         specials(reader, memory, &spans, &mut marker)?;
         let Known { frames, sections } = known;
-        let mut stacks = Stacks::new(reader, memory, frames);
+        let mut stacks = Stacks::new(reader, memory, frames, &budget);
         // Package variables are of use to nobody while no goroutine goes on that could use them.
         let mut is_asleep = !stands.iter().any(|stand| stand.is_user && matches!(stand.wait, Wait::GoesOn));
         if is_asleep {
@@ -193,12 +200,12 @@ impl Reach {
             roots(reader, &mut marker, global(Global::Semtable)?)?;
             settle(&mut marker, &mut stands, &mut stacks, |_| true)?;
         }
-        let (bytes, objects) = (marker.bytes, marker.objects);
+        let objects = marker.objects;
         let backlogs = backlog::find(reader, memory, &spans, std::mem::take(&mut stacks.starts))?;
         let holds = self::held(&mut stacks, sections, reader, snapshot, &stands)?;
         let stranded = still(reader, memory, stands)?;
         let unreachable = lead(&mut stacks, &spans, &opaque, &stranded)?;
-        Ok(Self { unreachable, is_asleep, holds, backlogs, timers, bytes, objects })
+        Ok(Self { unreachable, is_asleep, holds, backlogs, timers, bytes: budget.spent(), objects })
     }
 }
 
@@ -435,6 +442,7 @@ fn settle(
 struct Stacks<'r, 'b> {
     memory: &'r dyn Memory,
     frames: &'r mut Frames<'b>,
+    budget: &'r Budget,
     g_size: usize,
     /// From the start of a `g` to `_panic` and `_defer`, which stand in front of `m` in every Go.
     records: u64,
@@ -443,11 +451,17 @@ struct Stacks<'r, 'b> {
 }
 
 impl<'r, 'b> Stacks<'r, 'b> {
-    fn new(reader: &Reader<'_>, memory: &'r dyn Memory, frames: &'r mut Frames<'b>) -> Self {
+    fn new(
+        reader: &Reader<'_>,
+        memory: &'r dyn Memory,
+        frames: &'r mut Frames<'b>,
+        budget: &'r Budget,
+    ) -> Self {
         let g = &reader.offsets().g;
         Self {
             memory,
             frames,
+            budget,
             g_size: g.size as usize,
             records: u64::from(g.m.saturating_sub(16)),
             starts: Starts::default(),
@@ -459,7 +473,6 @@ impl<'r, 'b> Stacks<'r, 'b> {
         marker.range(raw.addr, raw.addr.saturating_add(self.g_size as u64));
         match self.live(raw)? {
             Some(live) => {
-                marker.bytes += 8 * live.len() as u64;
                 if is_user {
                     self.starts.add(Goid(raw.goid), &live);
                 }
@@ -481,11 +494,20 @@ impl<'r, 'b> Stacks<'r, 'b> {
         if !is_saved || stack.end - stack.start > MOST_STACK {
             return Ok(None);
         }
+        self.budget.spend(stack.end - stack.start)?;
         let Some(words) = words(self.memory, stack.start, (stack.end - stack.start) / 8)? else {
             return Ok(None);
         };
-        let records = self::words(self.memory, raw.addr + self.records, 2)?.unwrap_or_default();
+        let records = self::words(self.memory, raw.addr.wrapping_add(self.records), 2)?.unwrap_or_default();
         Ok(self.frames.live(raw.pc, &Words { start: stack.start, words: &words }, &records))
+    }
+
+    /// The innermost words of a stack, at most [`MOST_STACK`] bytes; none where not all are mapped.
+    fn words(&self, raw: &Raw) -> Result<Vec<u64>, ReachError> {
+        let stack = stack_in_use(raw);
+        let size = (stack.end - stack.start).min(MOST_STACK);
+        self.budget.spend(size)?;
+        Ok(words(self.memory, stack.start, size / 8)?.unwrap_or_default())
     }
 }
 
@@ -518,10 +540,10 @@ fn held(
         let is_parked =
             matches!(raw.state, State::Waiting | State::Leaked | State::Syscall) && raw.has_stack();
         if is_parked {
-            let words = holds::stack_of(stacks.memory, raw)?;
+            let words = stacks.words(raw)?;
             let stack = Words { start: raw.sp, words: &words };
             let with = (&mut *stacks.frames, &mut *sections, reader.bias());
-            all.extend(holds::of(stacks.memory, with, raw, &stack, &awaited)?);
+            all.extend(holds::of((stacks.memory, stacks.budget), with, raw, &stack, &awaited)?);
         }
     }
     Ok(all)
@@ -574,12 +596,10 @@ fn lead(
         let leads_to = if n < MOST_LED && steps < MOST_STEPS_IN_ALL {
             let live = match stacks.live(raw)? {
                 Some(live) => live,
-                None => {
-                    let stack = stack_in_use(raw);
-                    words(stacks.memory, stack.start, (stack.end - stack.start) / 8)?.unwrap_or_default()
-                }
+                None => stacks.words(raw)?,
             };
-            let (leads_to, looked) = mark::lead(stacks.memory, spans, opaque, &live, &awaited, MOST_STEPS)?;
+            let with = (stacks.memory, stacks.budget);
+            let (leads_to, looked) = mark::lead(with, spans, opaque, &live, &awaited, MOST_STEPS)?;
             steps += looked;
             leads_to
         } else {

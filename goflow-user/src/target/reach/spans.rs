@@ -21,6 +21,13 @@ const MOST_SPANS: u64 = 1 << 24;
 /// Most pages, from the first to the last of the heap, for which a table is kept: 64 MB for 128 GiB.
 const MOST_PAGES: u64 = 1 << 24;
 
+/// Most objects that the spans have room for: a bit is kept for each, so 512 MB; 128 GiB of objects of 32 bytes.
+const MOST_OBJECTS: u64 = 1 << 32;
+
+/// Most objects in one span: it counts them in 16 bits (`nelems` in src/runtime/mheap.go, from Go 1.22 on), and before that no
+/// size class had more than 1,024.
+const MOST_IN_SPAN: u64 = u16::MAX as u64;
+
 /// A run of pages that holds objects of one size.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
@@ -45,6 +52,7 @@ pub(super) struct Object {
 }
 
 /// The spans of a heap.
+#[derive(Default)]
 pub(super) struct Spans {
     /// By address.
     spans: Vec<Span>,
@@ -76,10 +84,10 @@ impl Spans {
         read_each(memory, &pointers, last as usize + 8, |_, bytes| {
             spans.extend(bytes.and_then(|bytes| span(bytes, layout)));
         })?;
-        Ok(Self::of(spans))
+        Self::of(spans)
     }
 
-    fn of(mut spans: Vec<Span>) -> Self {
+    fn of(mut spans: Vec<Span>) -> Result<Self, ReachError> {
         spans.sort_unstable_by_key(|span| span.start);
         // Of two that overlap one was read while it changed hands.
         spans.dedup_by(|later, earlier| later.start < earlier.end);
@@ -88,8 +96,11 @@ impl Spans {
             span.first = objects;
             objects += (span.end - span.start) / span.elem;
         }
+        if objects > MOST_OBJECTS {
+            return Err(ReachError::Heap(format!("its spans have room for {objects} objects")));
+        }
         let pages = page_table(&spans);
-        Self { spans, pages, objects }
+        Ok(Self { spans, pages, objects })
     }
 
     /// Every span.
@@ -103,7 +114,7 @@ impl Spans {
         let number = (word - span.start) / span.elem;
         let address = span.start + number * span.elem;
         // What is left at the end of a span is no object.
-        (address + span.elem <= span.end).then_some(Object {
+        (span.end - address >= span.elem).then_some(Object {
             address,
             size: span.elem,
             has_pointers: span.has_pointers,
@@ -129,7 +140,10 @@ fn span(bytes: &[u8], layout: &Mspan) -> Option<Span> {
     let byte = |offset: u32| u8_at(bytes, offset as usize);
     let (start, pages, elem) = (word(layout.start_addr)?, word(layout.npages)?, word(layout.elemsize)?);
     let end = start.checked_add(pages.checked_mul(PAGE)?)?;
-    let makes_sense = start != 0 && start.is_multiple_of(PAGE) && (8..=end - start).contains(&elem);
+    let makes_sense = start != 0
+        && start.is_multiple_of(PAGE)
+        && (8..=end - start).contains(&elem)
+        && (end - start) / elem <= MOST_IN_SPAN;
     (byte(layout.state)? == IN_USE && makes_sense && elem.is_multiple_of(8)).then_some(Span {
         start,
         end,
@@ -169,7 +183,7 @@ mod tests {
         // So far away that there is no table of pages.
         let far = [near[0], near[1], span(0xc00_0000 + (MOST_PAGES + 9) * PAGE, 1, 8)];
         for spans in [near.to_vec(), far.to_vec()] {
-            let spans = Spans::of(spans);
+            let spans = Spans::of(spans).unwrap();
             let object = |word| spans.object(word).map(|object| (object.address, object.size, object.number));
             assert_eq!(object(0xc00_0000), Some((0xc00_0000, 48, 0)));
             assert_eq!(object(0xc00_0000 + 100), Some((0xc00_0000 + 96, 48, 2)));
@@ -181,6 +195,21 @@ mod tests {
                 (None, None, None, None)
             );
         }
+    }
+
+    #[test]
+    fn what_is_left_at_the_end_of_the_address_space_is_no_object() {
+        let start = 0_u64.wrapping_sub(4 * PAGE);
+        let spans = Spans::of(vec![span(start, 3, 2 * PAGE)]).unwrap();
+        assert_eq!(spans.object(start).map(|object| object.size), Some(2 * PAGE));
+        assert_eq!(spans.object(start + 2 * PAGE), None);
+    }
+
+    #[test]
+    fn room_for_more_objects_than_can_be_marked_is_refused() {
+        let spans = |count: u64| (1..=count).map(|n| span(n << 20, 63, 8)).collect();
+        assert!(Spans::of(spans(60_000)).is_ok_and(|spans| spans.objects == 60_000 * 63 * 1024));
+        assert!(matches!(Spans::of(spans(70_000)), Err(ReachError::Heap(_))));
     }
 
     #[test]
@@ -205,10 +234,12 @@ mod tests {
             bytes(0xc00_0000, 1, 7, 1),
             bytes(0xc00_0000, 1, 9000, 1),
             bytes(!0 - 8191, 4, 48, 1),
+            bytes(0xc00_0000, 64, 8, 1),
+            bytes(0xc00_0000, 1 << 40, 8, 1),
         ] {
             assert!(read(bad).is_none(), "{bad:?}");
         }
-        assert_eq!(Spans::of(vec![span(0x2000, 2, 8), span(0x4000, 2, 8)]).spans.len(), 1);
-        assert!(Spans::of(Vec::new()).object(5).is_none());
+        assert_eq!(Spans::of(vec![span(0x2000, 2, 8), span(0x4000, 2, 8)]).unwrap().spans.len(), 1);
+        assert!(Spans::of(Vec::new()).unwrap().object(5).is_none());
     }
 }

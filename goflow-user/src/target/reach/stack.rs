@@ -15,6 +15,9 @@ use std::sync::Arc;
 /// Most frames of a stack.
 const MOST_FRAMES: usize = 1 << 16;
 
+/// Most places in code of which is remembered what is known there. A process that makes them up has no end of them.
+const MOST_POINTS: usize = 1 << 20;
+
 /// Words of a record of a deferred call or of a panic that lies on the stack.
 const RECORD_WORDS: u64 = 16;
 
@@ -94,19 +97,7 @@ impl<'b> Frames<'b> {
         for record in records.iter().copied().filter(is_on_stack) {
             live.extend(words.range(record..record.saturating_add(8 * RECORD_WORDS)));
         }
-        let mut seen = vec![false; objects.len()];
-        let mut at = 0;
-        while let Some(&word) = live.get(at) {
-            at += 1;
-            if !is_on_stack(&word) {
-                continue;
-            }
-            for (object, seen) in objects.iter().zip(&mut seen) {
-                if object.contains(&word) && !std::mem::replace(seen, true) {
-                    live.extend(words.range(object.clone()));
-                }
-            }
-        }
+        spread(&mut live, objects, words);
         Some(live)
     }
 
@@ -141,6 +132,10 @@ impl<'b> Frames<'b> {
                 Some(map) if !is_interrupted => map.collect(sp..varp, argp, words, found),
                 _ => found.live.extend(words.range(sp..returns)),
             }
+            // A word is in one frame, and among the arguments of the one that it calls. Maps that say otherwise are made up.
+            if found.live.len().max(found.objects.len()) > 2 * words.words.len() {
+                return None;
+            }
             if point.is_outermost {
                 return Some(());
             }
@@ -152,7 +147,33 @@ impl<'b> Frames<'b> {
 
     fn point(&mut self, pc: u64) -> Option<Arc<Point>> {
         let (binary, bias) = (self.binary, self.bias);
+        if self.points.len() >= MOST_POINTS {
+            self.points.clear();
+        }
         self.points.entry(pc).or_insert_with(|| point(binary, bias, pc).map(Arc::new)).clone()
+    }
+}
+
+/// Adds what lives because something that lives points to it.
+fn spread(live: &mut Vec<u64>, mut objects: Vec<Range<u64>>, words: &Words<'_>) {
+    objects.sort_unstable_by_key(|object| object.start);
+    // A stack of 16 MB may have tens of thousands of both, so each word is looked up; two variables do not share one.
+    objects.dedup_by(|later, earlier| {
+        let overlaps = later.start < earlier.end;
+        if overlaps {
+            earlier.end = earlier.end.max(later.end);
+        }
+        overlaps
+    });
+    let mut seen = vec![false; objects.len()];
+    let mut at = 0;
+    while let Some(&word) = live.get(at) {
+        at += 1;
+        let place = objects.partition_point(|object| object.start <= word).checked_sub(1);
+        let Some(place) = place.filter(|&place| objects[place].contains(&word)) else { continue };
+        if !std::mem::replace(&mut seen[place], true) {
+            live.extend(words.range(objects[place].clone()));
+        }
     }
 }
 
@@ -187,5 +208,45 @@ impl StackMap {
             let start = at(if object.offset < 0 { locals.end } else { argp }, object.offset);
             start..start.saturating_add(u64::from(object.size))
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_live_word_points_to_lives_with_all_that_it_leads_to_and_nothing_else_does() {
+        let words: Vec<u64> = (0..64).map(|n| if n == 8 { 0x1000 + 8 * 20 } else { n }).collect();
+        let words = Words { start: 0x1000, words: &words };
+        let at = |n: u64| 0x1000 + 8 * n;
+        let objects = || vec![at(40)..at(42), at(20)..at(22), at(8)..at(10)];
+        // The middle of the first, which leads to the second; one word behind an object is in none.
+        let mut live = vec![7, at(9), at(42), at(19)];
+        spread(&mut live, objects(), &words);
+        assert_eq!(live, [7, at(9), at(42), at(19), at(20), 9, 20, 21]);
+        let mut live = Vec::new();
+        spread(&mut live, objects(), &words);
+        assert!(live.is_empty());
+    }
+
+    #[test]
+    fn variables_that_overlap_live_together() {
+        let words = Words { start: 0x1000, words: &(0..8).collect::<Vec<_>>() };
+        let mut live = vec![0x1008];
+        spread(&mut live, vec![0x1018..0x1028, 0x1008..0x1020, 0x1008..0x1010], &words);
+        assert_eq!(live, [0x1008, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_stack_full_of_variables_and_pointers_takes_no_time_to_speak_of() {
+        // Each frame of a deep recursion has a variable, and a pointer to the next one's.
+        let count = 1_u64 << 17;
+        let words: Vec<u64> = (1..=count).map(|next| 0x10_0000 + 8 * next).collect();
+        let words = Words { start: 0x10_0000, words: &words };
+        let objects = (0..count).map(|n| 0x10_0000 + 8 * n..0x10_0000 + 8 * n + 8).collect();
+        let mut live = vec![0x10_0000];
+        spread(&mut live, objects, &words);
+        assert_eq!(live.len() as u64, count + 1);
     }
 }

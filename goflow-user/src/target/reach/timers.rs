@@ -4,7 +4,7 @@
 //! in the heap of its processor until that is cleaned up, and the room behind the last has timers of before; neither wakes
 //! anybody (src/runtime/time.go).
 
-use super::mark::Marker;
+use super::mark::{Budget, Marker};
 use super::{ReachError, words};
 use crate::binary::addr::RuntimeAddr;
 use crate::binary::offsets::{Offsets, Timer};
@@ -93,7 +93,7 @@ fn count(
 
 /// Marks what timers hold, and counts them.
 pub(super) fn mark(
-    memory: &dyn Memory,
+    (memory, budget): (&dyn Memory, &Budget),
     offsets: &Offsets,
     processors: &[u64],
     marker: &mut Marker<'_>,
@@ -108,6 +108,9 @@ pub(super) fn mark(
             continue;
         }
         let (list, len) = (u64_at(&slice, 0).unwrap_or(0), u64_at(&slice, 8).unwrap_or(0).min(MOST));
+        let stride = offsets.timer_when.map_or(8, |entry| u64::from(entry.size));
+        // Every processor may have the same list, of as many as are believed.
+        budget.spend(len * (stride + u64::from(offsets.timer.size)))?;
         let timers = match offsets.timer_when {
             Some(entry) => {
                 let stride = u64::from(entry.size) / 8;
