@@ -25,12 +25,16 @@ const VERSIONS: [&str; 3] = ["1.18.10", "1.22.12", "1.27.4"];
 const SETTLED: Duration = Duration::from_millis(500);
 
 /// With what is to be found, how sure at least.
-const FAULTS: [(&str, &str); 14] = [
+const FAULTS: [(&str, &str); 18] = [
     ("account-transfer", "circular-wait"),
     ("cache-double-lock", "circular-wait"),
     ("config-metrics-order", "circular-wait"),
     ("session-upgrade", "circular-wait"),
     ("hub-send-under-lock", "circular-wait"),
+    ("keyed-locks", "circular-wait"),
+    ("batch-defer-in-loop", "circular-wait"),
+    ("locker-pair", "circular-wait"),
+    ("once-and-channel", "circular-wait"),
     ("worker-waits-own-group", "goroutine-leak"),
     ("range-never-closed", "goroutine-leak"),
     ("timeout-drops-result", "goroutine-leak"),

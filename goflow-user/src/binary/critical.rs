@@ -3,12 +3,17 @@
 //! In: a return address. Out: the `Lock` calls that some way through the function leads over to that call, without an `Unlock` in
 //! between. Go's mutexes do not know who holds them, and the quick half of `Lock` is inlined; so this reads the machine code
 //! between the two, and the inline tables tell which atomic instructions belong to them. What a function that is called takes or
-//! gives back counts too. Not seen: locks behind an interface, and those that are taken by a function that is passed around.
+//! gives back counts too. Which lock it is is better told by what comes next, see [`Ahead`]. Not seen here: locks behind an
+//! interface, and those that are taken by a function that is passed around.
 //! Everything is bounded, and what cannot be decoded holds nothing.
 
-use super::GoBinary;
+mod ahead;
+
+pub use ahead::{Ahead, Path, Root, Through};
+
 use super::addr::LinkAddr;
 use super::frame::Frame;
+use super::{GoBinary, OpenDefers};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,8 +21,8 @@ use std::sync::Arc;
 /// Most bytes of a body that are decoded.
 const LONGEST_BODY: usize = 1 << 18;
 
-/// Most places in a function that take a lock.
-const MOST_SITES: usize = 64;
+/// Most places in a function that take a lock; the bits behind theirs tell what calls took.
+const MOST_SITES: usize = 58;
 
 /// How deep calls are followed for what they take and give back.
 const DEPTH: u32 = 3;
@@ -31,6 +36,21 @@ pub enum Lock {
     Write,
     /// A `sync.RWMutex`, with others that read.
     Read,
+}
+
+impl Lock {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Mutex, Self::Write, Self::Read];
+
+    /// A call took one.
+    fn kept_bit(self) -> u64 {
+        1 << (61 + self as u32)
+    }
+
+    /// One was given back that the function had not taken.
+    fn gave_bit(self) -> u64 {
+        1 << (58 + self as u32)
+    }
 }
 
 /// Where a lock is.
@@ -57,15 +77,37 @@ pub struct Held {
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Take(usize),
+    /// Takes a lock if it is free.
+    Try(Lock),
     Release(Lock, LockPlace),
     ReleaseAll,
     Call(LinkAddr),
 }
 
+/// What a function has to do with locks at a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Section {
+    /// The locks that it may have taken, and has not given back.
+    pub held: Vec<Held>,
+    /// What functions may have taken which it called, for it to give back; at no place that is known.
+    pub kept: Vec<Held>,
+    /// Those that it may have taken before where it takes one just now: in a loop.
+    pub again: Vec<Held>,
+    /// Kinds of locks that it takes itself somewhere.
+    pub takes: Vec<Lock>,
+    /// Kinds of locks that it may have given back for its caller.
+    pub gave: Vec<Lock>,
+    /// Where the function begins, if it is known.
+    pub entry: Option<LinkAddr>,
+}
+
 /// A function, read.
 #[derive(Default)]
-struct Body {
+struct Body<'b> {
+    name: &'b str,
     instructions: Vec<Instruction>,
+    /// Of each instruction.
+    by_address: HashMap<u64, usize>,
     /// By instruction.
     events: HashMap<usize, Event>,
     sites: Vec<Held>,
@@ -85,9 +127,12 @@ pub struct Sections<'b> {
     binary: &'b GoBinary<'b>,
     /// From a `sync.RWMutex` to the word that readers are counted in.
     reader_count: i64,
-    bodies: HashMap<LinkAddr, Option<Arc<Body>>>,
+    bodies: HashMap<LinkAddr, Option<Arc<Body<'b>>>>,
     effects: HashMap<LinkAddr, Effect>,
-    held: HashMap<LinkAddr, Arc<[Held]>>,
+    sections: HashMap<LinkAddr, Arc<Section>>,
+    ahead: HashMap<LinkAddr, Arc<Ahead>>,
+    summaries: HashMap<LinkAddr, Arc<Ahead>>,
+    open_defers: HashMap<LinkAddr, Option<Arc<OpenDefers>>>,
 }
 
 impl<'b> Sections<'b> {
@@ -101,21 +146,30 @@ impl<'b> Sections<'b> {
             reader_count: rw_mutex.map_or(16, |rw_mutex| i64::from(rw_mutex.reader_count)),
             bodies: HashMap::new(),
             effects: HashMap::new(),
-            held: HashMap::new(),
+            sections: HashMap::new(),
+            ahead: HashMap::new(),
+            summaries: HashMap::new(),
+            open_defers: HashMap::new(),
         }
     }
 
-    /// The locks that the function holds which made the call that returns to `pc`.
-    pub fn held_at(&mut self, pc: LinkAddr) -> Arc<[Held]> {
-        if let Some(held) = self.held.get(&pc) {
-            return Arc::clone(held);
+    /// What the function has to do with locks which made the call that returns to `pc`.
+    pub fn at(&mut self, pc: LinkAddr) -> Arc<Section> {
+        if let Some(section) = self.sections.get(&pc) {
+            return Arc::clone(section);
         }
-        let held: Arc<[Held]> = self.find(pc).unwrap_or_default().into();
-        self.held.insert(pc, Arc::clone(&held));
-        held
+        let section = Arc::new(self.find(pc).unwrap_or_default());
+        self.sections.insert(pc, Arc::clone(&section));
+        section
     }
 
-    fn find(&mut self, pc: LinkAddr) -> Option<Vec<Held>> {
+    /// Where the frame that returns to `pc` keeps the calls that it has deferred, if it keeps them itself.
+    pub fn open_defers(&mut self, pc: LinkAddr) -> Option<Arc<OpenDefers>> {
+        let binary = self.binary;
+        self.open_defers.entry(pc).or_insert_with(|| binary.open_defers(pc).map(Arc::new)).clone()
+    }
+
+    fn find(&mut self, pc: LinkAddr) -> Option<Section> {
         let binary: &'b GoBinary<'b> = self.binary;
         let entry = self.entry(LinkAddr(pc.0.checked_sub(1)?))?;
         let frames = binary.frames_of_call(pc);
@@ -125,13 +179,48 @@ impl<'b> Sections<'b> {
         }
         let body = self.body(entry)?;
         let call = body.instructions.iter().position(|instruction| instruction.next_ip() == pc.0)?;
-        let held = *self.flow(&body, DEPTH).get(call)?;
+        let before = self.flow(&body, DEPTH);
+        let held = *before.get(call)?;
         // The lock that is being waited for just now was not taken, although the quick half of taking it is behind.
         let is_under_way =
             |site: &Held| lock_of(&frames).is_some() && same_call(&binary.frames(site.taken_at), &frames);
-        let sites =
-            body.sites.iter().enumerate().filter(|(n, _)| held & (1 << n) != 0).map(|(_, site)| *site);
-        Some(sites.filter(|site| !is_under_way(site)).collect())
+        let tries = body.events.values().filter_map(|event| match event {
+            Event::Try(lock) => Some(*lock),
+            _ => None,
+        });
+        let mut section = Section { entry: Some(entry), takes: tries.collect(), ..Section::default() };
+        for (n, site) in body.sites.iter().enumerate() {
+            let is_taken = |bits: u64| bits & (1 << n) != 0;
+            if !section.takes.contains(&site.lock) {
+                section.takes.push(site.lock);
+            }
+            let at = body.by_address.get(&site.taken_at.0);
+            if !is_taken(held) {
+            } else if !is_under_way(site) {
+                section.held.push(*site);
+            } else if at.and_then(|at| before.get(*at)).is_some_and(|bits| is_taken(*bits)) {
+                section.again.push(*site);
+            }
+        }
+        for lock in Lock::ALL.into_iter().filter(|lock| held & lock.kept_bit() != 0) {
+            let taken_at = self.taken_by_call(&body, lock).unwrap_or(entry);
+            section.kept.push(Held { lock, place: LockPlace::Behind(0), taken_at });
+        }
+        section.gave = Lock::ALL.into_iter().filter(|lock| held & lock.gave_bit() != 0).collect();
+        Some(section)
+    }
+
+    /// The first call that takes such a lock and keeps it.
+    fn taken_by_call(&mut self, body: &Body<'_>, lock: Lock) -> Option<LinkAddr> {
+        let calls = body.events.iter().filter_map(|(at, event)| match event {
+            Event::Call(callee) => Some((*at, *callee)),
+            _ => None,
+        });
+        let mut calls: Vec<(usize, LinkAddr)> = calls.collect();
+        calls.sort_unstable();
+        let takes = |effect: Effect| effect.takes.iter().any(|(taken, _)| *taken == lock);
+        let (at, _) = calls.into_iter().find(|&(_, callee)| takes(self.effect(callee, DEPTH)))?;
+        Some(LinkAddr(body.instructions[at].ip()))
     }
 
     fn entry(&self, pc: LinkAddr) -> Option<LinkAddr> {
@@ -139,7 +228,7 @@ impl<'b> Sections<'b> {
         Some(table.range(&table.find_pc(pc)?)?.start)
     }
 
-    fn body(&mut self, entry: LinkAddr) -> Option<Arc<Body>> {
+    fn body(&mut self, entry: LinkAddr) -> Option<Arc<Body<'b>>> {
         if let Some(body) = self.bodies.get(&entry) {
             return body.clone();
         }
@@ -148,14 +237,17 @@ impl<'b> Sections<'b> {
         body
     }
 
-    fn read(&self, entry: LinkAddr) -> Option<Body> {
-        let table = self.binary.pclntab().ok()?;
+    fn read(&self, entry: LinkAddr) -> Option<Body<'b>> {
+        let binary: &'b GoBinary<'b> = self.binary;
+        let table = binary.pclntab().ok()?;
         let record = table.find_pc(entry)?;
         let (range, name) = (table.range(&record)?, table.name(&record)?);
         let code = self.binary.code(&range)?;
         let code = code.get(..LONGEST_BODY).unwrap_or(code);
         let decoder = Decoder::with_ip(64, code, range.start.0, DecoderOptions::NONE);
-        let mut body = Body { instructions: decoder.into_iter().collect(), ..Body::default() };
+        let instructions: Vec<Instruction> = decoder.into_iter().collect();
+        let by_address = instructions.iter().enumerate().map(|(at, one)| (one.ip(), at)).collect();
+        let mut body = Body { name, instructions, by_address, ..Body::default() };
         let mut closures = HashSet::new();
         for at in 0..body.instructions.len() {
             let instruction = body.instructions[at];
@@ -175,7 +267,7 @@ impl<'b> Sections<'b> {
 
     /// A function of this one's own that gives locks back is deferred, or goes on by itself: at the end of this one nothing says
     /// any more that it has them.
-    fn note_deferred(&self, body: &mut Body, name: &str, closure: LinkAddr) {
+    fn note_deferred(&self, body: &mut Body<'_>, name: &str, closure: LinkAddr) {
         let table = self.binary.pclntab().ok();
         let record = table.and_then(|table| Some((table, table.find_pc(closure)?)));
         let Some((table, record)) = record else { return };
@@ -209,7 +301,7 @@ impl<'b> Sections<'b> {
             .then(|| LinkAddr(instruction.near_branch_target()))
     }
 
-    fn event(&self, body: &mut Body, at: usize) -> Option<Event> {
+    fn event(&self, body: &mut Body<'_>, at: usize) -> Option<Event> {
         let instruction = body.instructions[at];
         if let Some(callee) = self.callee(&instruction) {
             let name = self.name(callee)?;
@@ -219,6 +311,9 @@ impl<'b> Sections<'b> {
             }
             if let Some(lock) = released_by(name) {
                 return Some(Event::Release(lock, place));
+            }
+            if let Some(lock) = tried_by(name) {
+                return Some(Event::Try(lock));
             }
             if name == "runtime.deferreturn" {
                 return Some(Event::ReleaseAll);
@@ -244,6 +339,9 @@ impl<'b> Sections<'b> {
             let place = place(lock);
             return take(body, lock, place, instruction.ip());
         }
+        if let Some(lock) = belongs_to(|frames| frames.iter().find_map(|frame| tried_by(frame.function))) {
+            return Some(Event::Try(lock));
+        }
         belongs_to(released_in).map(|lock| Event::Release(lock, place(lock)))
     }
 
@@ -268,14 +366,13 @@ impl<'b> Sections<'b> {
     }
 
     /// Which of its sites a function may hold in front of each instruction, a bit for each.
-    fn flow(&mut self, body: &Body, depth: u32) -> Vec<u64> {
+    fn flow(&mut self, body: &Body<'_>, depth: u32) -> Vec<u64> {
         self.run(body, depth).0
     }
 
-    fn run(&mut self, body: &Body, depth: u32) -> (Vec<u64>, Effect) {
-        let by_address: HashMap<u64, usize> =
-            body.instructions.iter().enumerate().map(|(at, instruction)| (instruction.ip(), at)).collect();
-        let starts = block_starts(body, &by_address);
+    fn run(&mut self, body: &Body<'_>, depth: u32) -> (Vec<u64>, Effect) {
+        let by_address = &body.by_address;
+        let starts = block_starts(body, by_address);
         let (mut before, mut known) =
             (vec![0; body.instructions.len()], vec![false; body.instructions.len()]);
         let mut effect = Effect::default();
@@ -296,17 +393,21 @@ impl<'b> Sections<'b> {
                         .iter()
                         .enumerate()
                         .filter(|(n, site)| held & (1 << n) != 0 && !body.deferred.contains(&site.lock));
-                    for (_, site) in kept {
-                        if !effect.takes.contains(&(site.lock, site.place)) {
-                            effect.takes.push((site.lock, site.place));
+                    let own = kept.map(|(_, site)| (site.lock, site.place));
+                    let of_calls = Lock::ALL
+                        .into_iter()
+                        .filter(|lock| held & lock.kept_bit() != 0 && !body.deferred.contains(lock));
+                    for one in own.chain(of_calls.map(|lock| (lock, LockPlace::Behind(0)))) {
+                        if !effect.takes.contains(&one) {
+                            effect.takes.push(one);
                         }
                     }
                 }
                 FlowControl::UnconditionalBranch => {
-                    todo.extend(target(instruction, &by_address).map(|at| (at, held)));
+                    todo.extend(target(instruction, by_address).map(|at| (at, held)));
                 }
                 FlowControl::ConditionalBranch => {
-                    todo.extend(target(instruction, &by_address).map(|at| (at, held)));
+                    todo.extend(target(instruction, by_address).map(|at| (at, held)));
                     todo.push((at + 1, held));
                 }
                 // A switch: any block may be next. Only what is new is passed on: a body of nothing but such jumps has as many
@@ -329,9 +430,9 @@ impl<'b> Sections<'b> {
         (before, effect)
     }
 
-    fn after(&mut self, body: &Body, at: usize, held: u64, depth: u32, effect: &mut Effect) -> u64 {
+    fn after(&mut self, body: &Body<'_>, at: usize, held: u64, depth: u32, effect: &mut Effect) -> u64 {
         match body.events.get(&at) {
-            None => held,
+            None | Some(Event::Try(_)) => held,
             Some(Event::Take(site)) => held | 1 << site,
             Some(Event::ReleaseAll) => 0,
             Some(&Event::Release(lock, place)) => release(body, held, lock, Some(place), effect),
@@ -344,9 +445,10 @@ impl<'b> Sections<'b> {
                 // Whatever it takes and keeps, this one has from there on: at the places that it has itself for such.
                 for (lock, place) in takes {
                     let is_same = |site: &Held| (site.lock, site.place) == (lock, place);
-                    if let Some(n) = body.sites.iter().position(is_same) {
-                        held |= 1 << n;
-                    }
+                    held |= match body.sites.iter().position(is_same) {
+                        Some(n) => 1 << n,
+                        None => lock.kept_bit(),
+                    };
                 }
                 held
             }
@@ -369,19 +471,21 @@ impl<'b> Sections<'b> {
 }
 
 /// What a function gives back that it holds, or that its caller does.
-fn release(body: &Body, held: u64, lock: Lock, place: Option<LockPlace>, effect: &mut Effect) -> u64 {
+fn release(body: &Body<'_>, held: u64, lock: Lock, place: Option<LockPlace>, effect: &mut Effect) -> u64 {
     let of = |is: &dyn Fn(&Held) -> bool| {
         let sites = body.sites.iter().enumerate().filter(|(_, site)| site.lock == lock && is(site));
         sites.fold(0, |bits, (n, _)| bits | 1 << n) & held
     };
-    let (exact, all) = (of(&|site| Some(site.place) == place), of(&|_| true));
+    let exact = of(&|site| Some(site.place) == place);
+    let all = of(&|_| true) | held & lock.kept_bit();
     if all == 0 && !effect.releases.contains(&lock) {
         effect.releases.push(lock);
     }
+    let held = if all == 0 { held | lock.gave_bit() } else { held };
     held & !if exact == 0 { all } else { exact }
 }
 
-fn take(body: &mut Body, lock: Lock, place: LockPlace, at: u64) -> Option<Event> {
+fn take(body: &mut Body<'_>, lock: Lock, place: LockPlace, at: u64) -> Option<Event> {
     if body.sites.len() >= MOST_SITES {
         return None;
     }
@@ -396,7 +500,7 @@ fn target(instruction: &Instruction, by_address: &HashMap<u64, usize>) -> Option
 }
 
 /// Where something else jumps to, or nothing falls through to.
-fn block_starts(body: &Body, by_address: &HashMap<u64, usize>) -> Vec<usize> {
+fn block_starts(body: &Body<'_>, by_address: &HashMap<u64, usize>) -> Vec<usize> {
     let has_switch = body.instructions.iter().any(|one| one.flow_control() == FlowControl::IndirectBranch);
     if !has_switch {
         return Vec::new();
@@ -483,7 +587,7 @@ fn taken_by(function: &str) -> Option<Lock> {
     match function {
         "sync.(*Mutex).Lock" | "internal/sync.(*Mutex).Lock" => Some(Lock::Mutex),
         "sync.(*RWMutex).Lock" => Some(Lock::Write),
-        "sync.(*RWMutex).RLock" => Some(Lock::Read),
+        "sync.(*RWMutex).RLock" | "sync.(*rlocker).Lock" => Some(Lock::Read),
         _ => None,
     }
 }
@@ -492,7 +596,16 @@ fn released_by(function: &str) -> Option<Lock> {
     match function {
         "sync.(*Mutex).Unlock" | "internal/sync.(*Mutex).Unlock" => Some(Lock::Mutex),
         "sync.(*RWMutex).Unlock" => Some(Lock::Write),
-        "sync.(*RWMutex).RUnlock" => Some(Lock::Read),
+        "sync.(*RWMutex).RUnlock" | "sync.(*rlocker).Unlock" => Some(Lock::Read),
+        _ => None,
+    }
+}
+
+fn tried_by(function: &str) -> Option<Lock> {
+    match function {
+        "sync.(*Mutex).TryLock" | "internal/sync.(*Mutex).TryLock" => Some(Lock::Mutex),
+        "sync.(*RWMutex).TryLock" => Some(Lock::Write),
+        "sync.(*RWMutex).TryRLock" => Some(Lock::Read),
         _ => None,
     }
 }

@@ -24,8 +24,11 @@ pub mod version;
 
 mod build_version;
 mod go_statements;
+mod open_defer;
 mod wait_reason;
 mod wrapper;
+
+pub use open_defer::OpenDefers;
 
 #[cfg(test)]
 mod fixture;
@@ -307,6 +310,12 @@ impl<'d> GoBinary<'d> {
         // The return address may already belong to the next line, or to the next function. The runtime steps back by
         // one byte too, on every architecture (runtime/symtab.go `(*Frames).Next`).
         return_address.0.checked_sub(1).map_or_else(Vec::new, |pc| self.frames(LinkAddr(pc)))
+    }
+
+    /// Where the frame that returns to `pc` keeps the calls that it has deferred, if it keeps them itself.
+    #[must_use]
+    pub fn open_defers(&self, pc: LinkAddr) -> Option<OpenDefers> {
+        open_defer::open_defers(self, pc)
     }
 
     /// Where the function that starts at (or contains) `entry` is declared.

@@ -186,7 +186,11 @@ fn exercise(data: &[u8]) {
         let _ = (binary.frames(LinkAddr(pc)), binary.frames_of_call(LinkAddr(pc)));
         let _ =
             binary.pclntab().map(|table| (table.stack_map(LinkAddr(pc)), table.stack_depth(LinkAddr(pc))));
-        let _ = sections.held_at(LinkAddr(pc));
+        let _ = (
+            sections.at(LinkAddr(pc)),
+            sections.open_defers(LinkAddr(pc)),
+            sections.ahead_of_call(LinkAddr(pc)),
+        );
     }
     for at in (RODATA..RODATA + 0x100).step_by(8) {
         let _ = (binary.type_name(LinkAddr(at)), binary.image().pointer(LinkAddr(at)));

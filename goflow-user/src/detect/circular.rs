@@ -38,8 +38,8 @@ fn finding(process: &Process, graph: &Graph, cycle: &[(Goid, Link)]) -> Option<F
         if !wait.unreachable.as_ref().is_some_and(|one| one.is_proven) {
             confidence = confidence.min(Confidence::Likely);
         }
-        // That nobody can wake it is known without the lock; otherwise all depends on which lock it is.
-        if !is_stranded(goroutine) && link.hold.is_some_and(|hold| !hold.is_certain) {
+        // That nobody can wake it is known without the lock; otherwise all depends on which lock it is, or on who else comes.
+        if !is_stranded(goroutine) && link.hold.is_none_or(|hold| !hold.is_certain) {
             confidence = Confidence::Suspected;
         }
         since = since.max(Some(wait.since));
@@ -47,6 +47,7 @@ fn finding(process: &Process, graph: &Graph, cycle: &[(Goid, Link)]) -> Option<F
         evidence.push(Evidence::Waits(*goid, objects(goroutine)));
         evidence.push(match link.hold {
             Some(hold) => Evidence::Holds(hold),
+            None if !is_stranded(goroutine) => Evidence::Seen(link.object, link.to),
             None => Evidence::Needs(link.object, link.to),
         });
         goroutines.push(Involved::of(goroutine));

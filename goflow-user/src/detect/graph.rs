@@ -140,6 +140,8 @@ struct Served {
     holders: HashMap<u64, Vec<Hold>>,
     /// Stranded goroutines that lead there, with what they wait for themselves.
     reach: HashMap<u64, Vec<(Goid, Vec<Object>)>>,
+    /// Who alone is seen to lead there, although others may come through a package variable.
+    seen: HashMap<u64, Vec<Goid>>,
 }
 
 impl Served {
@@ -148,6 +150,9 @@ impl Served {
         for goroutine in process.goroutines() {
             for hold in &goroutine.holds {
                 served.holders.entry(hold.address.0).or_default().push(*hold);
+            }
+            for address in &goroutine.serves {
+                served.seen.entry(address.0).or_default().push(goroutine.goid);
             }
             if is_stranded(goroutine) {
                 let own = objects(goroutine);
@@ -171,7 +176,8 @@ impl Served {
             return holders.iter().map(|hold| Link { object, to: hold.goid, hold: Some(*hold) }).collect();
         }
         if !is_stranded(goroutine) {
-            return Vec::new();
+            let seen = self.seen.get(&address).map_or(&[][..], Vec::as_slice);
+            return seen.iter().map(|goid| Link { object, to: *goid, hold: None }).collect();
         }
         let reach = self.reach.get(&address).map_or(&[][..], Vec::as_slice);
         // Who waits for the same thing, alone or beside others, wants of it what this one wants, or they would have met.

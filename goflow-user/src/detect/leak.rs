@@ -25,7 +25,7 @@ impl Detector for Leak {
         &GOROUTINE_LEAK
     }
 
-    fn check(&mut self, process: &Process, _graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
+    fn check(&mut self, process: &Process, graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
         let mut places: BTreeMap<Vec<u64>, Vec<&Goroutine>> = BTreeMap::new();
         for goroutine in process.goroutines() {
             let is_stuck = goroutine.state == State::Waiting && goroutine.system == Some(false);
@@ -38,15 +38,15 @@ impl Detector for Leak {
             }
         }
         let mut findings: Vec<Finding> =
-            places.into_iter().filter_map(|(place, goroutines)| finding(place, goroutines)).collect();
-        findings.extend(suspicions(process, told));
+            places.into_iter().filter_map(|(place, goroutines)| finding(place, goroutines, graph)).collect();
+        findings.extend(suspicions(process, graph, told));
         findings
     }
 }
 
 /// Who waits for long where somebody could come, but nobody is seen who would: for a lock that nobody is known to hold, or for
 /// a receiver where none has come.
-fn suspicions(process: &Process, told: &BTreeSet<Goid>) -> Vec<Finding> {
+fn suspicions(process: &Process, graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
     let held: BTreeSet<RuntimeAddr> =
         process.goroutines().flat_map(|one| &one.holds).map(|hold| hold.address).collect();
     let mut places: BTreeMap<Vec<u64>, (Vec<&Goroutine>, Evidence)> = BTreeMap::new();
@@ -72,7 +72,7 @@ fn suspicions(process: &Process, told: &BTreeSet<Goid>) -> Vec<Finding> {
         places.entry(place(goroutine)).or_insert((Vec::new(), evidence)).0.push(goroutine);
     }
     let suspicion = |(place, (goroutines, evidence)): (Vec<u64>, (Vec<&Goroutine>, Evidence))| {
-        let mut found = finding(place, goroutines)?;
+        let mut found = finding(place, goroutines, graph)?;
         found.confidence = Confidence::Suspected;
         found.evidence[1] = evidence;
         Some(found)
@@ -85,6 +85,10 @@ fn is_parked_on_purpose(goroutine: &Goroutine) -> bool {
     goroutine.goid == Goid(1) && objects(goroutine).is_empty()
 }
 
+fn is_behind_lock(goroutine: &Goroutine) -> bool {
+    goroutine.wait.iter().filter_map(|wait| wait.unreachable.as_ref()).any(|one| one.by_lock)
+}
+
 /// Where it was created, and where it stands.
 fn place(goroutine: &Goroutine) -> Vec<u64> {
     let word = |address: Option<RuntimeAddr>| address.map_or(0, |address| address.0);
@@ -92,7 +96,7 @@ fn place(goroutine: &Goroutine) -> Vec<u64> {
     std::iter::once(word(goroutine.created_at)).chain(stack.map(|pc| pc.0)).collect()
 }
 
-fn finding(place: Vec<u64>, mut goroutines: Vec<&Goroutine>) -> Option<Finding> {
+fn finding(place: Vec<u64>, mut goroutines: Vec<&Goroutine>, graph: &Graph) -> Option<Finding> {
     goroutines.sort_unstable_by_key(|goroutine| goroutine.goid);
     let since = goroutines.iter().filter_map(|one| one.wait.as_ref()).map(|wait| wait.since).min()?;
     let is_proven = |goroutine: &&Goroutine| {
@@ -103,10 +107,11 @@ fn finding(place: Vec<u64>, mut goroutines: Vec<&Goroutine>) -> Option<Finding> 
     let first = *goroutines.first()?;
     let awaited = objects(first);
     let mut evidence = vec![Evidence::Waits(first.goid, awaited.clone())];
-    evidence.push(if awaited.is_empty() {
-        Evidence::Nothing(first.goid)
-    } else {
-        Evidence::NobodyReaches(first.goid)
+    let holder = || graph.links(first.goid).iter().find_map(|link| link.hold);
+    evidence.push(match holder().filter(|_| is_behind_lock(first)) {
+        Some(hold) => Evidence::Holds(hold),
+        None if awaited.is_empty() => Evidence::Nothing(first.goid),
+        None => Evidence::NobodyReaches(first.goid),
     });
     if goroutines.len() > 1 {
         evidence.push(Evidence::Alike(goroutines.len() as u64));

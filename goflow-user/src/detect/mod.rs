@@ -111,6 +111,8 @@ pub enum Evidence {
     Holds(Hold),
     /// A goroutine waits for what only this one could do, which is itself in the finding.
     Needs(Object, Goid),
+    /// A goroutine waits for what this one alone, which is itself in the finding, is seen to have to do with, among others that may.
+    Seen(Object, Goid),
     /// No goroutine that goes on can reach what it waits for.
     NobodyReaches(Goid),
     /// What it waits for is nothing: a nil channel, or a select without a case.

@@ -4,7 +4,7 @@ use super::*;
 use crate::ingest::event::{ChanOp, Event, EventKind};
 use crate::model::{Fields, Limits, Model, Runtime};
 use crate::target::id::{ChanAddr, SyncPrimitive, WaitReason};
-use crate::target::reach::{Backlog, Reach, Timers, Unreachable};
+use crate::target::reach::{Backlog, Reach, Serves, Timers, Unreachable};
 use crate::target::snapshot::{self as seen, Blocked, BlockedOn, Direction, Snapshot, Stack, State};
 use crate::target::{Pid, Tid};
 
@@ -36,6 +36,7 @@ impl Watched {
         let one = |&(goid, leads_to): &(u64, &[u64])| Unreachable {
             goid: Goid(goid),
             leads_to: leads_to.iter().copied().map(RuntimeAddr).collect(),
+            by_lock: false,
         };
         self.reach.unreachable = of.iter().map(one).collect();
         self
@@ -522,4 +523,28 @@ fn a_rule_that_is_not_wanted_finds_nothing() {
         watched.model.apply(&event);
     }
     assert_eq!(watched.after(2), NOTHING);
+}
+
+#[test]
+fn who_alone_is_seen_to_lead_to_what_a_variable_has_makes_a_circle_that_is_suspected() {
+    let mut closing = Watched::new(vec![receives(5, 0xc0), locks(6, 0xa0)]).holding(&[(5, 0xa0)]);
+    assert_eq!(closing.after(2), NOTHING);
+    closing.reach.serves = vec![Serves { goid: Goid(6), object: RuntimeAddr(0xc0) }];
+    assert_eq!(closing.after(1), [("circular-wait", vec![5, 6])]);
+    assert!(closing.detection.open().all(|finding| finding.confidence == Confidence::Suspected));
+    // Somebody who does not wait for the lock came.
+    closing.reach.serves.clear();
+    assert_eq!(closing.after(1), NOTHING);
+}
+
+#[test]
+fn who_waits_for_a_lock_whose_holder_nobody_wakes_is_stuck_but_that_is_no_proof() {
+    let mut stuck =
+        Watched::new(vec![receives(5, 0xc0), locks(6, 0xa0)]).holding(&[(5, 0xa0)]).unreachable(&[(6, &[])]);
+    stuck.reach.unreachable[0].by_lock = true;
+    stuck.is_still = true;
+    assert_eq!(stuck.after(2), [("goroutine-leak", vec![6])]);
+    let finding = stuck.detection.open().next().unwrap();
+    assert_eq!(finding.confidence, Confidence::Likely);
+    assert!(finding.evidence.iter().any(|one| matches!(one, Evidence::Holds(hold) if hold.goid == Goid(5))));
 }

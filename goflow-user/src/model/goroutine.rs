@@ -130,6 +130,8 @@ pub struct Goroutine {
     pub waited_ns: u64,
     /// The locks that it may hold, as far as its code and its stack tell.
     pub holds: Vec<Hold>,
+    /// What it alone is seen to lead to, of what those wait for who hold a lock that it waits for.
+    pub serves: Vec<RuntimeAddr>,
     /// The last transitions.
     pub history: History,
     /// What it was last seen to call that may block: the park that follows is about that.
@@ -171,6 +173,8 @@ pub struct Unreachable {
     pub looks: u32,
     /// Nothing moved while it was looked.
     pub is_proven: bool,
+    /// It is stuck behind a lock alone, whose holder nobody can wake.
+    pub by_lock: bool,
     /// Of what others wait for that nobody can wake, that which this one could reach if it went on.
     pub leads_to: Vec<RuntimeAddr>,
 }
@@ -221,6 +225,7 @@ impl Goroutine {
             parks: 0,
             waited_ns: 0,
             holds: Vec::new(),
+            serves: Vec::new(),
             history: History::default(),
             operation: Vec::new(),
         }
@@ -280,6 +285,7 @@ impl Goroutine {
         self.state = next;
         self.since = at;
         self.holds.clear();
+        self.serves.clear();
         self.history.push(Step { at, state: next, cause, by });
         let ended = self.wait.take();
         if let Some(wait) = &ended {

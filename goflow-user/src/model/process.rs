@@ -623,6 +623,7 @@ impl Process {
             reach.unreachable.iter().map(|one| (one.goid, one)).collect();
         for goroutine in self.goroutines.values_mut() {
             goroutine.holds.clear();
+            goroutine.serves.clear();
             goroutine.looked_at(at);
             let Some(wait) = goroutine.wait.as_deref_mut() else { continue };
             let found = unreachable.remove(&goroutine.goid);
@@ -635,7 +636,8 @@ impl Process {
                 Unreachable {
                     since: before.as_ref().map_or(at, |before| before.since),
                     looks: before.map_or(0, |before| before.looks).saturating_add(1),
-                    is_proven,
+                    is_proven: is_proven && !found.by_lock,
+                    by_lock: found.by_lock,
                     leads_to: found.leads_to.clone(),
                 }
             });
@@ -654,6 +656,11 @@ impl Process {
                 goroutine.holds.push(*hold);
             }
         }
+        for serves in &reach.serves {
+            if let Some(goroutine) = self.goroutines.get_mut(&serves.goid) {
+                goroutine.serves.push(serves.object);
+            }
+        }
     }
 
     /// Takes that a look at the memory which began at `at` has the goroutines, and could not find out whom nobody can wake. What
@@ -661,6 +668,7 @@ impl Process {
     pub(super) fn learn_nothing(&mut self, at: MonotonicNs) {
         for goroutine in self.goroutines.values_mut() {
             goroutine.holds.clear();
+            goroutine.serves.clear();
             goroutine.looked_at(at);
         }
         self.is_asleep = false;

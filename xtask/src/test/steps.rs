@@ -54,6 +54,7 @@ const SUITES: &[Suite] = &[
     suite("ctl", true, true),
     suite("doctor", true, true),
     suite("filters", true, false),
+    suite("findings", true, true),
     suite("go_trace", true, false),
     suite("ground_truth", true, false),
     suite("killed", true, false),

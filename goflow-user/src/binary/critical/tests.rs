@@ -189,7 +189,7 @@ proptest! {
                         held.retain(|one| if is_known { !is_exact(one) } else { one.lock != KINDS[kind] });
                     }
                     Step::Call => {
-                        let told = sections.held_at(LinkAddr(*end));
+                        let told = sections.at(LinkAddr(*end)).held.clone();
                         prop_assert_eq!(&told[..], &held[..], "in front of {:#x}", end);
                     }
                     _ => {}
@@ -226,7 +226,7 @@ proptest! {
                         held.retain(|one| !is_it(one));
                     }
                     Step::Call => {
-                        let told = sections.held_at(LinkAddr(end));
+                        let told = sections.at(LinkAddr(end)).held.clone();
                         let missing = held.iter().find(|one| !told.contains(one));
                         prop_assert!(missing.is_none(), "{:x?} at {:#x}, of {:x?}", missing, end, told);
                     }
@@ -265,7 +265,7 @@ proptest! {
         let end = MAIN + code.len() as u64;
         with_sections(&program(&code), |sections| {
             for pc in (TEXT..end + 2).chain([0, u64::MAX]) {
-                let told = sections.held_at(LinkAddr(pc));
+                let told = sections.at(LinkAddr(pc)).held.clone();
                 prop_assert!(told.len() <= MOST_SITES);
                 prop_assert!(told.iter().all(|held| (MAIN..end).contains(&held.taken_at.0)), "{:x?}", told);
             }
@@ -304,7 +304,7 @@ fn a_body_of_nothing_but_jumps_anywhere_is_read_to_its_end() {
     let mut steps = vec![Step::Take(0, place), Step::Call];
     steps.resize(LONGEST_BODY / 2 - 20, Step::Switch);
     let (code, starts) = assembled(&steps);
-    let held = with_sections(&program(&code), |sections| sections.held_at(LinkAddr(starts[2])));
+    let held = with_sections(&program(&code), |sections| sections.at(LinkAddr(starts[2])).held.clone());
     assert_eq!(held.len(), 1);
 }
 
@@ -321,7 +321,7 @@ fn a_closure_that_is_named_again_and_again_is_read_once() {
     code.push(0xc3);
     let file = program(&code);
     with_sections(&file, |sections| {
-        assert!(sections.held_at(LinkAddr(end)).is_empty());
+        assert!(sections.at(LinkAddr(end)).held.clone().is_empty());
         let body = sections.body(LinkAddr(MAIN)).unwrap();
         assert_eq!(body.deferred, [Lock::Mutex]);
     });
@@ -434,7 +434,7 @@ fn holds_in(
     with_sections(&file, |sections| {
         let mut found = Vec::new();
         for returns in functions.iter().flat_map(|function| &function.returns) {
-            found.extend(sections.held_at(LinkAddr(*returns)).iter().map(|held| (*returns, *held)));
+            found.extend(sections.at(LinkAddr(*returns)).held.clone().iter().map(|held| (*returns, *held)));
         }
         assert_eq!(found, expected, "{found:x?}\n{expected:x?}");
     });

@@ -76,6 +76,7 @@ pub(super) fn read(load: &SectionLoader<'_, '_>) -> Result<Offsets, DwarfError> 
         mheap: types.required()?,
         mspan: types.required()?,
         special: types.required()?,
+        deferred: types.required()?,
         hchan: types.required()?,
         waitq: types.required()?,
         sudog: types.required()?,

@@ -196,6 +196,16 @@ layouts! {
         kind: u32 = "kind",
     }
 
+    /// `runtime._defer`, a deferred call (src/runtime/runtime2.go).
+    Deferred from "runtime._defer" {
+        /// Stack pointer of the function that deferred it.
+        sp: u32 = "sp",
+        /// Pointer to the closure; nil for a frame that keeps its own.
+        func: u32 = "fn",
+        /// Pointer to the one deferred before.
+        link: u32 = "link",
+    }
+
     /// `runtime.hchan`, a channel (src/runtime/chan.go).
     Hchan from "runtime.hchan" {
         /// Size of the struct.

@@ -17,8 +17,8 @@ mod table;
 pub use dwarf::{DwarfError, SectionLoader};
 use layout::Layout;
 pub use layout::{
-    AncestorInfo, Cond, G, Hchan, M, Mheap, Mspan, Mutex, NotifyList, P, PollDesc, RwMutex, Scase, SemaRoot,
-    Special, Sudog, Timer, TimerWhen, TypeDescriptor, WaitGroup, Waitq,
+    AncestorInfo, Cond, Deferred, G, Hchan, M, Mheap, Mspan, Mutex, NotifyList, P, PollDesc, RwMutex, Scase,
+    SemaRoot, Special, Sudog, Timer, TimerWhen, TypeDescriptor, WaitGroup, Waitq,
 };
 pub use select::{OffsetSource, OffsetsError, select, wait_reasons};
 
@@ -37,6 +37,8 @@ pub struct Offsets {
     pub mspan: Mspan,
     /// What is kept beside an object.
     pub special: Special,
+    /// A deferred call.
+    pub deferred: Deferred,
     /// A channel.
     pub hchan: Hchan,
     /// A queue of sudogs.
@@ -89,6 +91,7 @@ impl Offsets {
         Mheap::GO,
         Mspan::GO,
         Special::GO,
+        Deferred::GO,
         Hchan::GO,
         Waitq::GO,
         Sudog::GO,

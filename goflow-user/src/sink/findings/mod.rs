@@ -149,6 +149,12 @@ impl<'a> Namer<'a> {
                     Object::Sync(..) => "release that",
                 }
             ),
+            Evidence::Seen(object, goid) => format!(
+                "of all goroutines only goroutine {} is seen to have to do with {}, and it waits itself; a function that names the \
+                 package variable may still be called",
+                goid.0,
+                self.object(*object)
+            ),
             Evidence::NobodyReaches(goid) => format!(
                 "nothing that goes on in this process can reach what goroutine {} waits for, so nobody will ever wake it",
                 goid.0

@@ -11,6 +11,7 @@ use crate::target::memory::{Memory, Run};
 use crate::target::snapshot::Set;
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Instant;
 
 /// Bytes read at once.
@@ -63,6 +64,8 @@ impl Budget {
         has_room.then_some(()).ok_or(ReachError::TooLarge(self.limits.bytes))
     }
 }
+/// So much of a package variable is looked at that something points to.
+const VARIABLE: u64 = 128;
 
 /// Marks objects.
 pub(super) struct Marker<'m> {
@@ -72,6 +75,9 @@ pub(super) struct Marker<'m> {
     marked: Vec<u64>,
     /// Objects that are not looked into: the runtime's own, whose words are no pointers of the program.
     opaque: &'m Set,
+    /// Where package variables are that are followed when something points to them, and which have been.
+    variables: Vec<Range<u64>>,
+    variables_seen: Set,
     /// Ranges to be read.
     todo: Vec<(u64, u64)>,
     /// How many bytes those are, and those that were not noted down because they are too many.
@@ -83,7 +89,24 @@ pub(super) struct Marker<'m> {
 impl<'m> Marker<'m> {
     pub(super) fn new(memory: &'m dyn Memory, spans: &'m Spans, opaque: &'m Set, budget: &'m Budget) -> Self {
         let marked = vec![0; spans.objects.div_ceil(64) as usize];
-        Self { memory, spans, marked, opaque, todo: Vec::new(), wanted: 0, budget, objects: 0 }
+        Self {
+            memory,
+            spans,
+            marked,
+            opaque,
+            variables: Vec::new(),
+            variables_seen: Set::default(),
+            todo: Vec::new(),
+            wanted: 0,
+            budget,
+            objects: 0,
+        }
+    }
+
+    /// Follows what points to package variables too, which lie in these ranges.
+    pub(super) fn through(mut self, variables: Vec<Range<u64>>) -> Self {
+        self.variables = variables;
+        self
     }
 
     /// The words from `start` to `end` are to be looked at.
@@ -103,9 +126,20 @@ impl<'m> Marker<'m> {
 
     /// A word that may be a pointer.
     pub(super) fn word(&mut self, word: u64) {
-        let Some(object) = self.spans.object(word) else { return };
+        let Some(object) = self.spans.object(word) else { return self.variable(word) };
         if self.is_new(&object) && object.has_pointers && !self.opaque.contains(&object.address) {
             self.range(object.address, object.address + object.size);
+        }
+    }
+
+    fn variable(&mut self, word: u64) {
+        let Some(end) = self.variables.iter().find(|range| range.contains(&word)).map(|range| range.end)
+        else {
+            return;
+        };
+        let start = word & !7;
+        if self.variables_seen.insert(start) {
+            self.range(start, end.min(start + VARIABLE));
         }
     }
 

@@ -13,8 +13,10 @@
 //! acts on this looks twice: a goroutine that is found in both is found.
 
 mod backlog;
+mod given;
 mod holds;
 mod mark;
+mod serve;
 mod spans;
 mod stack;
 mod timers;
@@ -92,6 +94,8 @@ pub struct Reach {
     pub backlogs: Vec<Backlog>,
     /// The program's timers that are set for long, by what they call.
     pub timers: Vec<Timers>,
+    /// Who is the only one seen to lead to what a package variable has.
+    pub serves: Vec<Serves>,
     /// Bytes that were read.
     pub bytes: u64,
     /// Objects that were reached.
@@ -122,6 +126,17 @@ pub struct Unreachable {
     pub goid: Goid,
     /// Of what unreachable goroutines wait for, that which this one could reach if it went on.
     pub leads_to: Vec<RuntimeAddr>,
+    /// It could be reached, but for a lock that another one holds which nobody can wake either, or one that waits for such.
+    pub by_lock: bool,
+}
+
+/// A goroutine that alone is seen to lead to what another one waits for, who holds a lock that it waits for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Serves {
+    /// Which.
+    pub goid: Goid,
+    /// What is waited for.
+    pub object: RuntimeAddr,
 }
 
 /// What is known of a binary's code, from look to look.
@@ -155,6 +170,10 @@ struct Stand {
     /// It waits for a signal of the operating system, perhaps beside other things.
     has_signal: bool,
     is_live: bool,
+    /// It does not go on unless a lock is given back by one that does not either.
+    is_stuck: bool,
+    /// The lock that it waits for.
+    lock: Option<u64>,
 }
 
 impl Reach {
@@ -190,22 +209,39 @@ impl Reach {
         specials(reader, memory, &spans, &mut marker)?;
         let Known { frames, sections } = known;
         let mut stacks = Stacks::new(reader, memory, frames, &budget);
+        let holds = self::held(&mut stacks, sections, reader, snapshot, &stands)?;
         // Package variables are of use to nobody while no goroutine goes on that could use them.
         let mut is_asleep = !stands.iter().any(|stand| stand.is_user && matches!(stand.wait, Wait::GoesOn));
         if is_asleep {
-            settle(&mut marker, &mut stands, &mut stacks, |stand| stand.has_signal)?;
+            settle(&mut marker, &mut stands, &mut stacks, (&[], |stand| stand.has_signal))?;
             is_asleep = !stands.iter().any(|stand| stand.is_user && stand.is_live);
         }
+        let mut serves = Vec::new();
         if !is_asleep {
             roots(reader, &mut marker, global(Global::Semtable)?)?;
-            settle(&mut marker, &mut stands, &mut stacks, |_| true)?;
+            settle(&mut marker, &mut stands, &mut stacks, (&holds, |_| true))?;
+            let suspects = serve::suspects(&stands, &holds);
+            for (suspect, behind) in &suspects {
+                let mut marker = Marker::new(memory, &spans, &opaque, &budget).through(variables(reader)?);
+                let lists = (memory, &budget);
+                timers::mark(lists, reader.offsets(), &processors, &mut marker, functions, snapshot.ended)?;
+                specials(reader, memory, &spans, &mut marker)?;
+                serves.extend(serve::find((*suspect, behind), &stands, &mut stacks, &mut marker)?);
+            }
+            // Those that are stuck behind a lock alone, whose holder waits for good, could be told as well without that.
+            for stand in &mut stands {
+                stand.is_stuck = !stand.is_live;
+            }
+            settle(&mut marker, &mut stands, &mut stacks, (&[], |_| true))?;
+        }
+        for stand in &mut stands {
+            stand.is_stuck |= !stand.is_live;
         }
         let objects = marker.objects;
         let backlogs = backlog::find(reader, memory, &spans, std::mem::take(&mut stacks.starts))?;
-        let holds = self::held(&mut stacks, sections, reader, snapshot, &stands)?;
         let stranded = still(reader, memory, stands)?;
         let unreachable = lead(&mut stacks, &spans, &opaque, &stranded)?;
-        Ok(Self { unreachable, is_asleep, holds, backlogs, timers, bytes: budget.spent(), objects })
+        Ok(Self { unreachable, is_asleep, holds, serves, backlogs, timers, bytes: budget.spent(), objects })
     }
 }
 
@@ -226,7 +262,8 @@ fn stands(reader: &Reader<'_>, memory: &dyn Memory, snapshot: &Snapshot) -> Resu
         };
         let is_user = seen.is_none_or(|seen| !seen.system && !is_signal_loop(reader, seen));
         let has_signal = seen.is_some_and(|seen| seen.blocked_on.iter().any(|on| signals.contains(on)));
-        stands.push(Stand { raw, wait, is_user, has_signal, is_live: false });
+        let lock = seen.and_then(lock_of).filter(|_| matches!(wait, Wait::Needs(_)));
+        stands.push(Stand { raw, wait, is_user, has_signal, is_live: false, is_stuck: false, lock });
     })?;
     // A goroutine that was served and waits again looks the same; what it waits for need not be.
     let raws: Vec<&Raw> = stands.iter().map(|stand| &stand.raw).collect();
@@ -237,6 +274,14 @@ fn stands(reader: &Reader<'_>, memory: &dyn Memory, snapshot: &Snapshot) -> Resu
         }
     }
     Ok(stands)
+}
+
+/// The lock that a goroutine waits for.
+fn lock_of(goroutine: &Goroutine) -> Option<u64> {
+    goroutine.blocked_on.iter().find_map(|blocked| match blocked.on {
+        BlockedOn::Sync(SyncPrimitive::Mutex | SyncPrimitive::RwMutex) => Some(blocked.address?.0),
+        _ => None,
+    })
 }
 
 /// The channel of the first sudog that each waits with; `None` for one that waits without, or for no channel.
@@ -355,6 +400,12 @@ fn roots(reader: &Reader<'_>, marker: &mut Marker<'_>, semtable: u64) -> Result<
     Ok(())
 }
 
+/// Where the program has variables.
+fn variables(reader: &Reader<'_>) -> Result<Vec<Range<u64>>, ReachError> {
+    let module = reader.binary().module_data().ok_or(ReachError::NoModule)?;
+    Ok([&module.data, &module.bss].map(|range| in_process(reader, range)).to_vec())
+}
+
 fn in_process(reader: &Reader<'_>, range: &Range<LinkAddr>) -> Range<u64> {
     let [start, end] = [range.start, range.end].map(|link| reader.bias().to_runtime(link).0);
     start..end
@@ -407,13 +458,19 @@ fn specials(
 
 /// Marks what goes on, and whoever waits for what is reached, until nothing is added.
 ///
-/// `is_woken` says whether one goes on that waits for what lies in no object: a variable, or what is not known.
+/// A lock is only given back by those of `holds` that have it for certain, and so not before they go on themselves. `is_woken`
+/// says whether one goes on that waits for what lies in no object: a variable, or what is not known.
 fn settle(
     marker: &mut Marker<'_>,
     stands: &mut [Stand],
     stacks: &mut Stacks<'_, '_>,
-    is_woken: impl Fn(&Stand) -> bool,
+    (holds, is_woken): (&[Hold], impl Fn(&Stand) -> bool),
 ) -> Result<(), ReachError> {
+    let mut holders: Map<Vec<u64>> = Map::default();
+    for hold in holds.iter().filter(|hold| hold.is_certain) {
+        holders.entry(hold.address.0).or_default().push(hold.goid.0);
+    }
+    let mut going: Set = stands.iter().filter(|stand| stand.is_live).map(|stand| stand.raw.goid).collect();
     loop {
         marker.run()?;
         let (mut has_new, mut woken) = (false, Vec::new());
@@ -424,7 +481,9 @@ fn settle(
                     .iter()
                     .any(|&address| marker.is_reached(address).unwrap_or_else(|| is_woken(stand))),
             };
-            if goes_on {
+            let holders = stand.lock.and_then(|lock| holders.get(&lock)).map_or(&[][..], Vec::as_slice);
+            if goes_on && holders.iter().all(|holder| going.contains(holder)) {
+                going.insert(stand.raw.goid);
                 (stand.is_live, has_new) = (true, true);
                 woken.push((stand.raw, stand.is_user));
             }
@@ -504,11 +563,16 @@ impl<'r, 'b> Stacks<'r, 'b> {
 
     /// The innermost words of a stack, at most [`MOST_STACK`] bytes; none where not all are mapped.
     fn words(&self, raw: &Raw) -> Result<Vec<u64>, ReachError> {
-        let stack = stack_in_use(raw);
-        let size = (stack.end - stack.start).min(MOST_STACK);
-        self.budget.spend(size)?;
-        Ok(words(self.memory, stack.start, size / 8)?.unwrap_or_default())
+        stack_words(self.memory, self.budget, raw)
     }
+}
+
+/// The words of a stack, as far as it is in use.
+fn stack_words(memory: &dyn Memory, budget: &Budget, raw: &Raw) -> Result<Vec<u64>, ReachError> {
+    let stack = stack_in_use(raw);
+    let size = (stack.end - stack.start).min(MOST_STACK);
+    budget.spend(size)?;
+    Ok(words(memory, stack.start, size / 8)?.unwrap_or_default())
 }
 
 /// Of one that runs, all of it: where its stack pointer is now is not known.
@@ -524,9 +588,9 @@ fn stack_in_use(raw: &Raw) -> Range<u64> {
 }
 
 /// Who of those that are parked may hold a lock that somebody waits for.
-fn held(
-    stacks: &mut Stacks<'_, '_>,
-    sections: &mut Sections<'_>,
+fn held<'b>(
+    stacks: &mut Stacks<'_, 'b>,
+    sections: &mut Sections<'b>,
     reader: &Reader<'_>,
     snapshot: &Snapshot,
     stands: &[Stand],
@@ -536,47 +600,57 @@ fn held(
     if awaited.is_empty() {
         return Ok(all);
     }
+    let mut tools = holds::Tools {
+        memory: stacks.memory,
+        budget: stacks.budget,
+        frames: &mut *stacks.frames,
+        sections,
+        bias: reader.bias(),
+        offsets: reader.offsets(),
+    };
     for Stand { raw, .. } in stands {
         let is_parked =
             matches!(raw.state, State::Waiting | State::Leaked | State::Syscall) && raw.has_stack();
         if is_parked {
-            let words = stacks.words(raw)?;
+            let words = stack_words(tools.memory, tools.budget, raw)?;
             let stack = Words { start: raw.sp, words: &words };
-            let with = (&mut *stacks.frames, &mut *sections, reader.bias());
-            all.extend(holds::of((stacks.memory, stacks.budget), with, raw, &stack, &awaited)?);
+            all.extend(holds::of(&mut tools, raw, &stack, &awaited)?);
         }
     }
     Ok(all)
 }
 
+/// A goroutine that nobody can wake: what it waits for, and whether that is known by who holds a lock alone.
+struct Stranded {
+    raw: Raw,
+    on: Vec<u64>,
+    by_lock: bool,
+}
+
 /// Those of the unreachable that have not moved since.
-fn still(
-    reader: &Reader<'_>,
-    memory: &dyn Memory,
-    stands: Vec<Stand>,
-) -> Result<Vec<(Raw, Vec<u64>)>, ReachError> {
-    let unreachable: Vec<(Raw, Vec<u64>)> = stands
+fn still(reader: &Reader<'_>, memory: &dyn Memory, stands: Vec<Stand>) -> Result<Vec<Stranded>, ReachError> {
+    let unreachable: Vec<Stranded> = stands
         .into_iter()
-        .filter(|stand| !stand.is_live)
+        .filter(|stand| stand.is_stuck)
         .filter_map(|stand| match stand.wait {
             Wait::GoesOn => None,
-            Wait::Needs(addresses) => Some((stand.raw, addresses)),
+            Wait::Needs(on) => Some(Stranded { raw: stand.raw, on, by_lock: stand.is_live }),
         })
         .collect();
-    let addresses: Vec<u64> = unreachable.iter().map(|(raw, _)| raw.addr).collect();
+    let addresses: Vec<u64> = unreachable.iter().map(|one| one.raw.addr).collect();
     let mut has_stayed = vec![false; unreachable.len()];
-    let raws: Vec<&Raw> = unreachable.iter().map(|(raw, _)| raw).collect();
+    let raws: Vec<&Raw> = unreachable.iter().map(|one| &one.raw).collect();
     let channels = first_channels(reader, memory, &raws)?;
     let g = &reader.offsets().g;
     read_each(memory, &addresses, g.size as usize, |index, bytes| {
         let slot = bytes.map(|bytes| Raw::decode(addresses[index], bytes, g));
-        let (raw, on) = &unreachable[index];
+        let Stranded { raw, on, .. } = &unreachable[index];
         let waits_for_it = channels[index].is_none_or(|channel| on.contains(&channel));
         has_stayed[index] = waits_for_it && matches!(slot, Some(Slot::Live(now)) if raw.still(&now));
     })?;
     let mut stayed: Vec<_> =
         unreachable.into_iter().zip(has_stayed).filter(|(_, has)| *has).map(|(one, _)| one).collect();
-    stayed.sort_by_key(|(raw, _)| raw.goid);
+    stayed.sort_by_key(|one| one.raw.goid);
     Ok(stayed)
 }
 
@@ -585,14 +659,14 @@ fn lead(
     stacks: &mut Stacks<'_, '_>,
     spans: &Spans,
     opaque: &Set,
-    stranded: &[(Raw, Vec<u64>)],
+    stranded: &[Stranded],
 ) -> Result<Vec<Unreachable>, ReachError> {
-    let mut awaited: Vec<u64> = stranded.iter().flat_map(|(_, addresses)| addresses).copied().collect();
+    let mut awaited: Vec<u64> = stranded.iter().flat_map(|one| &one.on).copied().collect();
     awaited.sort_unstable();
     awaited.dedup();
     let mut all = Vec::with_capacity(stranded.len());
     let mut steps = 0;
-    for (n, (raw, _)) in stranded.iter().enumerate() {
+    for (n, Stranded { raw, by_lock, .. }) in stranded.iter().enumerate() {
         let leads_to = if n < MOST_LED && steps < MOST_STEPS_IN_ALL {
             let live = match stacks.live(raw)? {
                 Some(live) => live,
@@ -606,7 +680,7 @@ fn lead(
             Vec::new()
         };
         let leads_to = leads_to.into_iter().map(RuntimeAddr).collect();
-        all.push(Unreachable { goid: Goid(raw.goid), leads_to });
+        all.push(Unreachable { goid: Goid(raw.goid), leads_to, by_lock: *by_lock });
     }
     Ok(all)
 }

@@ -51,7 +51,7 @@ impl Words<'_> {
         self.start + 8 * self.words.len() as u64
     }
 
-    fn at(&self, address: u64) -> Option<u64> {
+    pub(super) fn at(&self, address: u64) -> Option<u64> {
         let place = address.checked_sub(self.start)? / 8;
         self.words.get(usize::try_from(place).ok()?).copied()
     }

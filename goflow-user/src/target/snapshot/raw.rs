@@ -37,6 +37,8 @@ pub(in crate::target) struct Raw {
     pub(in crate::target) timer: u64,
     pub(in crate::target) sleep_when: Option<u64>,
     pub(in crate::target) m: u64,
+    /// Its innermost deferred call: `_defer`, which stands in front of `m` in every Go.
+    pub(in crate::target) deferred: u64,
     pub(in crate::target) locked: bool,
     /// How often it left a CPU, modulo 256 from a random start.
     pub(in crate::target) tracking_seq: u8,
@@ -100,6 +102,7 @@ impl Raw {
             timer: word(g.timer)?,
             sleep_when: optional(g.sleep_when),
             m: word(g.m)?,
+            deferred: word(g.m.checked_sub(8)?)?,
             locked: word(g.lockedm)? != 0,
             tracking_seq: u8_at(bytes, g.tracking_seq as usize)?,
             stack: (word(g.stack_lo)?, word(g.stack_hi)?),

@@ -277,6 +277,7 @@ mod tests {
             timer: 0,
             sleep_when: None,
             m: 0,
+            deferred: 0,
             locked: false,
             tracking_seq: 0,
             stack: (0, 0),
