@@ -224,6 +224,7 @@ fn summary(target_cpu_ns: Result<u64, String>) -> Record {
         processes: vec![Pid(1), Pid(2)],
         end: MonotonicNs(9),
         state: states(),
+        findings: vec![(Pid(1), described())],
         ended: "interrupted".to_owned(),
         silence: None,
     }))
@@ -335,7 +336,7 @@ fn described() -> Described<'static> {
         state: Some("waiting"),
         since: Some(MonotonicNs(3)),
         stack: vec![place.clone()],
-        ..unknown.clone()
+        ..unknown
     };
     Described {
         finding: Cow::Owned(finding),
@@ -379,7 +380,6 @@ fn states() -> Vec<ProcessState> {
         snapshots: 1,
         snapshots_ns: 2,
         failure: failure.map(str::to_owned),
-        findings: vec![described()],
     };
     vec![
         state(None, None),

@@ -403,3 +403,20 @@ fn every_rule_is_explained() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn what_only_events_tell_is_found_and_where_they_cannot_be_had_that_is_said() -> Result<()> {
+    let target = start("double-close-stop", VERSIONS[2], Flavour::Plain)?;
+    let finished = check(&target, &["--format", "json", "--budget", "none"])?;
+    let report = json(&finished)?;
+    ensure!(finished.status.code() == Some(1) && sure(&report).contains("double-close-risk"), "{report:#}");
+    let fingerprints: Vec<_> = report["findings"].as_array().into_iter().flatten().collect();
+    ensure!(fingerprints.len() == 1, "one fault is told more than once: {report:#}");
+    ensure!(report["meta"]["limits"] == serde_json::json!([]), "{report:#}");
+    let alone = json(&check(&target, &["--format", "json", "--level", "snapshot"])?)?;
+    ensure!(alone["findings"] == serde_json::json!([]), "{alone:#}");
+    let refused = check(&target, &["--level", "snapshot", "--rules", "double-close-risk"])?;
+    refused.assert_refused(&["double-close-risk", "--level channels"])?;
+    target.assert_text_is_untouched()?;
+    target.finish()
+}

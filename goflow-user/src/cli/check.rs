@@ -1,27 +1,33 @@
 //! `goflow check`: what is wrong with a process, or was with one that left a core file, or with each of a command.
 //!
-//! In: arguments; out: findings, and an exit status that tells whether there are any. The target is read, never stopped, and
-//! no probe is placed. A process is looked at again and again for a time, since what one look finds may be a coincidence.
+//! In: arguments; out: findings, and an exit status that tells whether there are any. The target is read, never stopped. A process
+//! is looked at again and again for a time, since what one look finds may be a coincidence; and traced beside that, within a
+//! budget, for what only events tell.
 
 mod command;
+mod events;
 mod follow;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
 
 use self::command::Checked;
+use self::events::Told;
 use self::follow::Plan;
 use super::looks::{How, Judged, examine, parse_time};
 use super::output::OutputFile;
-use super::source::SourceArgs;
-use super::trace::exit_code;
+use super::source::{Source, SourceArgs, open_process, program_of};
+use super::trace::{exit_code, parse_budget};
+use crate::advice::Advise as _;
 use crate::detect::{Confidence, RULES, Rule, Thresholds};
+use crate::probe::budget::Budget;
 use crate::sink::findings::{Of, Report, json, junit, sarif, text};
 use crate::target::host::wall_clock_offset_ns;
 
@@ -36,7 +42,9 @@ const USAGE: &str = "goflow check [OPTIONS] <--pid PID | --core FILE | -- CMD AR
 const EXAMPLES: &str = "\
 Examples:
   sudo goflow check --pid 1234
-      What is wrong with a running process: three seconds of looks at its memory, without a probe.
+      What is wrong with a running process: three seconds of looks at its memory and of its events.
+  sudo goflow check --pid 1234 --level snapshot
+      The same without a probe, which costs the process nothing, and does not find what only events tell.
   sudo goflow check --pid 1234 --format json | jq -r '.findings[].evidence[]'
       The same for programs; docs/check.md explains the fields.
   sudo goflow check --pid 1234 --rules deadlock,circular-wait --fail-on proven
@@ -61,8 +69,8 @@ Exit status: 0 nothing was found, 1 findings, 2 error. Where nothing was found, 
 /// Find deadlocks and leaked goroutines, with the evidence
 ///
 /// Reads the goroutines of a process and what they can reach, several times within a few seconds, and tells who waits in a
-/// circle and who waits where nobody can come any more. The process is not stopped and not written to, and no probe is
-/// placed, so it costs the process nothing.
+/// circle and who waits where nobody can come any more. The process is not stopped and not written to. Beside that its events are
+/// traced, for what only they tell, such as a channel that is closed twice; within --budget, and --level snapshot does without.
 ///
 /// With a command, each Go program among the processes that it starts is looked at for as long as it lives, but for Go's own
 /// tools: with `go test ./...` those are the test programs. What is told is what was wrong at the last look at each.
@@ -89,6 +97,21 @@ pub(super) struct CheckArgs {
     /// ended as `go test` ends a test that takes too long, by SIGQUIT, for which Go prints all goroutines; its parent goes on.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_end_hung, conflicts_with_all = ["pid", "core"])]
     end_hung: EndHung,
+    /// Of a process, what is used to find out: its memory alone, or its events as well
+    ///
+    /// Where probes cannot be placed, it is told what is not found for that.
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Channels, conflicts_with_all = ["core", "command"])]
+    level: Level,
+    /// How much of its CPU time the process may lose to probes, such as 2% or 0.5%; none: whatever it takes
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = Budget::DEFAULT,
+        env = "GOFLOW_BUDGET",
+        value_parser = parse_budget,
+        allow_hyphen_values = true
+    )]
+    budget: Budget,
     /// How to write the findings
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     format: Format,
@@ -107,6 +130,15 @@ pub(super) struct CheckArgs {
     /// Read this much of the heap and of the stacks at each look at most, in MB
     #[arg(long, value_name = "MB", default_value_t = 4096)]
     most_memory: u64,
+}
+
+/// What is used to find out what is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Level {
+    /// Looks at the memory: no probe is placed, and it costs the process nothing
+    Snapshot,
+    /// And events of goroutines and channels, by probes
+    Channels,
 }
 
 /// How findings are written.
@@ -186,8 +218,26 @@ impl CheckArgs {
         self.rules.is_empty() || self.rules.contains(&rule)
     }
 
+    /// There is a process that can be probed, and it is to be.
+    fn has_events(&self) -> bool {
+        self.level == Level::Channels
+            && self.command.is_empty()
+            && matches!(self.source.source(), Ok(Source::Process(_)))
+    }
+
+    /// Those that are asked.
     fn rules(&self) -> Vec<&'static Rule> {
-        RULES.iter().copied().filter(|rule| self.wants(rule)).collect()
+        let can = |rule: &Rule| self.has_events() || !rule.is_of_events;
+        RULES.iter().copied().filter(|rule| self.wants(rule) && can(rule)).collect()
+    }
+
+    /// Refuses rules that could never find anything.
+    fn check_rules(&self) -> anyhow::Result<()> {
+        let deaf = self.rules.iter().find(|rule| rule.is_of_events && !self.has_events());
+        deaf.map_or(Ok(()), |rule| {
+            Err(anyhow!("{} is found by events only, and there are none here", rule.id))
+                .advise(|| "give a process with --pid, and --level channels, or leave the rule out")
+        })
     }
 }
 
@@ -200,6 +250,7 @@ pub(super) fn suggestion(word: &str) -> String {
 }
 
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    args.check_rules()?;
     // Whoever waits for a command for long is to know at once that its report has no place.
     let inputs = args.source.inputs();
     let file = args.file().map(|path| OutputFile::open(path, &inputs)).transpose()?;
@@ -213,12 +264,41 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn of_source(args: &CheckArgs, file: Option<OutputFile>) -> anyhow::Result<bool> {
+    let source = args.source.source()?;
+    let of_events: Vec<&'static Rule> = args.rules().into_iter().filter(|rule| rule.is_of_events).collect();
+    let (Source::Process(pid), false) = (source, of_events.is_empty()) else {
+        return look(args, file, None, Told::default);
+    };
+    // What is no process, or no program of Go, is told at once.
+    program_of(open_process(pid)?.pid())?;
     let duration = args.duration.unwrap_or(DEFAULT_DURATION);
-    let how = How { duration, most_bytes: args.most_memory << 20, thresholds: args.thresholds()? };
-    let wanted = |rule| args.wants(rule);
+    let plan = events::Plan { pid, rules: of_events, budget: args.budget, duration };
+    let args = args.clone();
+    events::beside(&plan, move |is_over, told| {
+        look(&args, file, Some(is_over), || told.recv().unwrap_or_default())
+    })
+}
+
+/// Looks until the time is over or somebody says so, and writes what was found, with what `told` says of events.
+fn look(
+    args: &CheckArgs,
+    file: Option<OutputFile>,
+    is_over: Option<&AtomicBool>,
+    told: impl FnOnce() -> Told,
+) -> anyhow::Result<bool> {
+    let how = How {
+        duration: args.duration.unwrap_or(DEFAULT_DURATION),
+        most_bytes: args.most_memory << 20,
+        thresholds: args.thresholds()?,
+        is_over,
+    };
+    let wanted = |rule: &'static Rule| args.wants(rule) && !rule.is_of_events;
     examine(args.source.source()?, how, wanted, |examination, origin| {
-        let Judged { subject, limits, findings } =
+        let Judged { subject, mut limits, mut findings } =
             Judged::of(examination, origin).context("nothing was read")?;
+        let Told { findings: more, limits: others } = told();
+        limits.extend(others);
+        findings.extend(more);
         let mut report = Report::new(origin.core.clone().map_or(Of::Process, Of::Core));
         report.add(subject, limits, findings);
         write(args, file, &report)

@@ -73,6 +73,7 @@ pub(super) fn run(args: &GraphArgs) -> anyhow::Result<ExitCode> {
         duration: args.duration,
         most_bytes: args.most_memory << 20,
         thresholds: Thresholds::default(),
+        is_over: None,
     };
     examine(args.source.source()?, how, |_| true, |examination, origin| write(args, examination, origin))?;
     Ok(ExitCode::SUCCESS)

@@ -4,6 +4,7 @@
 //! takes a fourth of the time at most, however large the process is.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,13 +46,15 @@ pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
 
 /// How to look.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct How {
+pub(super) struct How<'a> {
     /// A process is looked at for so long.
     pub(super) duration: Duration,
     /// Of the heap and of stacks, at each look.
     pub(super) most_bytes: u64,
     /// From when on rules tell something.
     pub(super) thresholds: Thresholds,
+    /// Set where somebody wants an end before the time is over.
+    pub(super) is_over: Option<&'a AtomicBool>,
 }
 
 /// Where what was seen comes from.
@@ -113,7 +116,7 @@ impl Judged<'_> {
 /// Looks at a process or a core file, and hands on what was seen.
 pub(super) fn examine<T>(
     source: Source<'_>,
-    how: How,
+    how: How<'_>,
     wanted: impl Fn(&'static Rule) -> bool,
     then: impl FnOnce(&Examination<'_>, &Origin<'_>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
@@ -125,7 +128,7 @@ pub(super) fn examine<T>(
 
 fn of_process<T>(
     pid: Pid,
-    how: How,
+    how: How<'_>,
     wanted: impl Fn(&'static Rule) -> bool,
     then: impl FnOnce(&Examination<'_>, &Origin<'_>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
@@ -140,7 +143,7 @@ fn of_process<T>(
 }
 
 /// Looks at a process again and again, until the time is over or the process is.
-fn look_for(how: How, process: &Process, examination: &mut Examination<'_>) -> anyhow::Result<()> {
+fn look_for(how: How<'_>, process: &Process, examination: &mut Examination<'_>) -> anyhow::Result<()> {
     let began = Instant::now();
     let mut looker = Looker::at(process, how.most_bytes);
     loop {
@@ -151,7 +154,8 @@ fn look_for(how: How, process: &Process, examination: &mut Examination<'_>) -> a
             }
             return source::advise(error.into());
         }
-        let left = how.duration.saturating_sub(began.elapsed());
+        let is_over = how.is_over.is_some_and(|is_over| is_over.load(Ordering::Acquire));
+        let left = if is_over { Duration::ZERO } else { how.duration.saturating_sub(began.elapsed()) };
         if left.is_zero() && examination.looks() >= 2 {
             return Ok(());
         }
@@ -211,7 +215,7 @@ impl Quiet {
 fn of_core<T>(
     path: &Path,
     binary: Option<&Path>,
-    how: How,
+    how: How<'_>,
     wanted: impl Fn(&'static Rule) -> bool,
     then: impl FnOnce(&Examination<'_>, &Origin<'_>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {

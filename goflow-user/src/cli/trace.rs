@@ -39,7 +39,7 @@ use crate::target::spawn::{SpawnError, find_program};
 const RING_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
 
 /// Ring buffer size unless another is asked for.
-const DEFAULT_RING_BYTES: u32 = 8 << 20;
+pub(super) const DEFAULT_RING_BYTES: u32 = 8 << 20;
 
 /// Snapshots a second to choose from with `--level snapshot`: more would not reach the output one by one.
 const RATES: std::ops::RangeInclusive<f64> = 0.01..=100.0;
@@ -501,7 +501,7 @@ fn parse_channel(text: &str) -> Result<ChanAddr, String> {
 }
 
 /// A variable of the environment that is set to nothing says nothing.
-fn parse_budget(text: &str) -> Result<Budget, String> {
+pub(super) fn parse_budget(text: &str) -> Result<Budget, String> {
     if text.is_empty() { Ok(Budget::DEFAULT) } else { text.parse() }
 }
 

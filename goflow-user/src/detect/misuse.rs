@@ -44,16 +44,14 @@ impl Detector for DoubleClose {
 
 fn findings(process: &Process, rule: &'static Rule, is_of: impl Fn(MisuseKind) -> bool) -> Vec<Finding> {
     let of_rule = process.misuses().iter().filter(|misuse| is_of(misuse.kind));
-    of_rule.map(|misuse| finding(process, rule, misuse)).collect()
+    of_rule.map(|misuse| finding(rule, misuse)).collect()
 }
 
-fn finding(process: &Process, rule: &'static Rule, misuse: &Misuse) -> Finding {
+fn finding(rule: &'static Rule, misuse: &Misuse) -> Finding {
     let closed = misuse.closed;
+    // Where it was created is not always known, and would make another fingerprint of the same fault.
     let involved = |goid: Option<Goid>, stack: Vec<RuntimeAddr>| {
-        goid.map(|goid| {
-            let created_at = process.goroutine(goid).and_then(|goroutine| goroutine.created_at);
-            Involved { goid, stack, created_at }
-        })
+        goid.map(|goid| Involved { goid, stack, created_at: None })
     };
     let site = closed.site.into_iter().collect();
     let goroutines = [involved(misuse.by, misuse.stack.clone()), involved(closed.by, site)];

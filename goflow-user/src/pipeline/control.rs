@@ -23,9 +23,7 @@ use crate::probe::catalog::Level;
 use crate::probe::keeper::Keeper;
 use crate::probe::load::{AttachMethod, LoadError};
 use crate::probe::plan::Plan;
-use crate::sink::record::{
-    BinaryName, LevelCoverage, OwnUse, ProbeHits, ProcessState, Progress, Silence, Summary,
-};
+use crate::sink::record::{BinaryName, LevelCoverage, OwnUse, ProbeHits, Progress, Silence, Summary};
 use crate::target::executable::{Executable, FileId};
 use crate::target::host::NoTask;
 use crate::target::lease::{Lease, WANTED_BACK};
@@ -272,7 +270,7 @@ struct Running {
     files: Vec<FileId>,
     ingest: JoinHandle<Result<Totals, LoadError>>,
     output: JoinHandle<io::Result<Output>>,
-    state: JoinHandle<Vec<ProcessState>>,
+    state: JoinHandle<state::Ending>,
     snapshots: JoinHandle<Vec<Pid>>,
     pulse: Pulse,
     /// Processes whose memory did not answer.
@@ -714,7 +712,7 @@ impl Running {
             Err(error) => return Err(anyhow!(error).context("the output could not be written")),
         };
         tell_when_late(&self.state);
-        let state = join_unless_signalled(self.state, signals, UNFINISHED, || ())?;
+        let ending = join_unless_signalled(self.state, signals, UNFINISHED, || ())?;
         if let Some(calibration) = self.calibration.take() {
             calibration.end();
         }
@@ -738,7 +736,8 @@ impl Running {
             own,
             processes: totals.processes,
             end: self.window.end(),
-            state,
+            state: ending.states,
+            findings: ending.findings,
             ended: ended.sentence().to_owned(),
             silence: is_silent.then(|| match silence(&alive, &self.files, self.watch.waits_for_arrivals()) {
                 // Without a probe there is nothing else to see.
@@ -887,7 +886,7 @@ const LATE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Waits a little for the state, and says so when it is not there by then.
-fn tell_when_late(state: &JoinHandle<Vec<ProcessState>>) {
+fn tell_when_late(state: &JoinHandle<state::Ending>) {
     let late = Instant::now() + LATE;
     while !state.is_finished() {
         if Instant::now() >= late {

@@ -28,6 +28,9 @@ const MOST_ON_THE_WAY: usize = 48 * 1024;
 /// How long what has ended is known: in a trace nobody asks for it, and a busy program ends ten thousand goroutines a second.
 const RETENTION_NS: u64 = 1_000_000_000;
 
+/// Findings kept of processes that have ended.
+const MOST_LEFT: usize = 256;
+
 /// Longest waits told of each process.
 const LONGEST: usize = 10;
 
@@ -71,6 +74,16 @@ pub(super) struct State {
     rules: Vec<&'static Rule>,
     /// To the ingest thread, for the sinks.
     requests: Sender<Request>,
+    /// What was wrong with processes when they ended.
+    left: Vec<(Pid, Described<'static>)>,
+}
+
+/// What is told when a session is over.
+pub(super) struct Ending {
+    /// What the processes that live were doing.
+    pub(super) states: Vec<ProcessState>,
+    /// What is wrong with them, and was with those that have ended.
+    pub(super) findings: Vec<(Pid, Described<'static>)>,
 }
 
 /// One process, and its snapshots.
@@ -115,6 +128,7 @@ pub(super) fn pair(
             accounts: HashMap::new(),
             rules: rules.to_vec(),
             requests,
+            left: Vec::new(),
         },
     )
 }
@@ -213,15 +227,22 @@ impl Drop for Feed {
 
 impl State {
     /// The thread's body: takes facts until the feed is gone.
-    pub(super) fn run(mut self) -> Vec<ProcessState> {
+    pub(super) fn run(mut self) -> Ending {
         while let Ok(fact) = self.facts.recv() {
             self.take(fact);
         }
-        self.detect_the_last();
+        // Nothing follows.
+        let pids: Vec<Pid> = self.accounts.keys().copied().collect();
+        pids.iter().for_each(|&pid| self.detect_by_events(pid));
         let mut states: Vec<ProcessState> =
             self.model.processes().map(|process| self.state(process)).collect();
         states.sort_unstable_by_key(|state| state.overview.pid);
-        states
+        let mut findings = std::mem::take(&mut self.left);
+        for state in &states {
+            let pid = state.overview.pid;
+            findings.extend(self.findings(pid).into_iter().map(|one| (pid, one)));
+        }
+        Ending { states, findings }
     }
 
     fn take(&mut self, fact: Fact) {
@@ -239,6 +260,9 @@ impl State {
                 self.accounts.insert(pid, account);
             }
             Fact::Ended(pid) => {
+                self.detect_by_events(pid);
+                let room = MOST_LEFT.saturating_sub(self.left.len());
+                self.left.extend(self.findings(pid).into_iter().take(room).map(|one| (pid, one)));
                 self.model.ended(pid);
                 self.accounts.remove(&pid);
             }
@@ -257,6 +281,9 @@ impl State {
                 account.count += 1;
                 account.took_ns += snapshot.ended.0 - snapshot.started.0;
                 account.failure = None;
+                if self.rules.iter().all(|rule| rule.is_of_events) {
+                    self.detect_by_events(pid);
+                }
             }
             Fact::Examined(pid, reach, at) => {
                 match reach {
@@ -271,6 +298,19 @@ impl State {
 
     /// Asks the rules after a look at a process that began at `at`, and tells what has changed.
     fn detect(&mut self, pid: Pid, at: MonotonicNs) {
+        self.ask(pid, at, Detection::look);
+    }
+
+    /// Asks those that need no look.
+    fn detect_by_events(&mut self, pid: Pid) {
+        let last =
+            self.model.process(pid).and_then(|process| process.misuses().iter().map(|one| one.at).max());
+        if let Some(at) = last {
+            self.ask(pid, at, |detection, process| detection.look_at_events(process, at));
+        }
+    }
+
+    fn ask(&mut self, pid: Pid, at: MonotonicNs, ask: impl FnOnce(&mut Detection, &Process) -> Vec<Change>) {
         let (Some(account), Some(process)) = (self.accounts.get_mut(&pid), self.model.process(pid)) else {
             return;
         };
@@ -283,7 +323,7 @@ impl State {
             };
             FindingChange { pid, t: at, is_open, described: namer.describe(&finding).into_owned() }
         };
-        let changes: Vec<FindingChange> = detection.look(process).into_iter().map(tell).collect();
+        let changes: Vec<FindingChange> = ask(detection, process).into_iter().map(tell).collect();
         if !changes.is_empty() {
             // A thread that is gone says why when it is joined.
             let _ = self.requests.send(Request::Findings(changes));
@@ -291,22 +331,14 @@ impl State {
     }
 
     /// What is wrong with a process in the end.
-    fn findings(&self, process: &Process) -> Vec<Described<'static>> {
-        let Some(account) = self.accounts.get(&process.pid()) else { return Vec::new() };
+    fn findings(&self, pid: Pid) -> Vec<Described<'static>> {
+        let (Some(account), Some(process)) = (self.accounts.get(&pid), self.model.process(pid)) else {
+            return Vec::new();
+        };
         let (Some(detection), Some(start)) = (&account.detection, &account.start) else { return Vec::new() };
         let now = process.snapshot().unwrap_or_default();
         let namer = Namer::new(start.executable.binary(), start.bias, process, now);
         detection.open().map(|finding| namer.describe(finding).into_owned()).collect()
-    }
-
-    /// Asks the rules that need no look once more: nothing follows.
-    fn detect_the_last(&mut self) {
-        for (pid, account) in &mut self.accounts {
-            if let (Some(detection), Some(process)) = (&mut account.detection, self.model.process(*pid)) {
-                let last = process.misuses().iter().map(|misuse| misuse.at).max();
-                detection.look_at_events(process, last.unwrap_or_default());
-            }
-        }
     }
 
     /// While parks or births are not seen, what is known of goroutines is what the last snapshot told.
@@ -335,7 +367,6 @@ impl State {
             snapshots: account.map_or(0, |account| account.count),
             snapshots_ns: account.map_or(0, |account| account.took_ns),
             failure: account.and_then(|account| account.failure.clone()),
-            findings: self.findings(process),
             overview,
         }
     }

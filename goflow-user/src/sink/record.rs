@@ -316,6 +316,8 @@ pub struct Summary {
     pub end: MonotonicNs,
     /// What those that live were doing then, by pid.
     pub state: Vec<ProcessState>,
+    /// What is wrong with them, and was with those that have ended.
+    pub findings: Vec<(Pid, Described<'static>)>,
     /// Why the session ended, as a sentence fragment ("duration reached", "interrupted", "target exited").
     pub ended: String,
     /// Of a session without an event, what the targets did instead.
@@ -348,8 +350,6 @@ pub struct ProcessState {
     pub snapshots_ns: u64,
     /// Why the last attempt gave no snapshot.
     pub failure: Option<String>,
-    /// What is wrong with it.
-    pub findings: Vec<Described<'static>>,
 }
 
 /// Kernel-side count of one probe.

@@ -15,7 +15,7 @@ use crate::probe::filter::{Filter, Sample};
 use crate::sink::findings::{self, json::FindingObject};
 use crate::sink::record::{
     BinaryName, Control, Coverage, FindingChange, LevelCoverage, Meta, Names, OwnUse, ProbeHits, ProbeMeta,
-    ProcessState, Progress, Setting, Summary, Unavailable,
+    Progress, Setting, Summary, Unavailable,
 };
 use crate::sink::words;
 use crate::target::snapshot::Snapshot;
@@ -393,9 +393,8 @@ pub(super) fn finding(out: &mut Vec<u8>, change: &FindingChange) -> io::Result<(
 }
 
 fn open_findings(summary: &Summary) -> Vec<OpenFinding<'_>> {
-    let of = |state: &'_ ProcessState| state.overview.pid.0;
-    let all = summary.state.iter().flat_map(|state| state.findings.iter().map(move |one| (of(state), one)));
-    all.map(|(pid, described)| OpenFinding { pid, finding: findings::json::finding(described) }).collect()
+    let open = summary.findings.iter();
+    open.map(|(pid, one)| OpenFinding { pid: pid.0, finding: findings::json::finding(one) }).collect()
 }
 
 /// Writes a `summary` line, without its line feed.

@@ -270,6 +270,7 @@ fn losses_are_lines_of_their_own_and_the_summary_names_every_place() {
         processes: vec![Pid(1)],
         end: MonotonicNs(0),
         state: Vec::new(),
+        findings: Vec::new(),
         ended: "interrupted".to_owned(),
         silence: None,
     };

@@ -42,7 +42,7 @@ pub(super) fn change(stamp: Line, change: &FindingChange) -> Vec<Line> {
 
 /// What is wrong in the end.
 pub(super) fn summary(summary: &Summary) -> Vec<Line> {
-    let mut open: Vec<&Described<'_>> = summary.state.iter().flat_map(|state| &state.findings).collect();
+    let mut open: Vec<&Described<'_>> = summary.findings.iter().map(|(_, one)| one).collect();
     open.sort_by_key(|one| Reverse((one.finding.confidence, one.finding.rule.severity)));
     let mut lines = Vec::new();
     for (index, described) in open.iter().take(SHOWN).enumerate() {

@@ -602,6 +602,7 @@ fn summary_of(counts: u64, lost: u64, cost_ns: u64) -> Record {
         processes: vec![Pid(1)],
         end: MonotonicNs(20_000 * MS),
         state: Vec::new(),
+        findings: Vec::new(),
         ended: "duration reached".to_owned(),
         silence: None,
     }))
@@ -1251,7 +1252,7 @@ fn state(missing: Option<Missing>) -> ProcessState {
         channels: 9,
         missing,
     };
-    ProcessState { overview, snapshots: 2, snapshots_ns: 5, failure: None, findings: Vec::new() }
+    ProcessState { overview, snapshots: 2, snapshots_ns: 5, failure: None }
 }
 
 #[test]
