@@ -769,7 +769,7 @@ mod tests {
 
     fn summary(exits: u64, hits: u64, lost: u64) -> String {
         format!(
-            r#"{{"type":"summary","ended":"x","duration_ns":1,"detach_ns":1,"counts":{{"goroutine_exit":{exits}}},"lost":{{"ring":{lost}}},"gaps":0,"hits":[{{"probe":"goexit0","hits":{hits},"eventless":0,"filtered":0,"cost_ns":1}}],"level":"channels","budget":null,"changes":0,"coverage":[],"cost_source":"assumed","cost_ns":1,"target_cpu_ns":null,"goflow_cpu_ns":1,"goflow_displaced_ns":0,"processes":[1],"state":[]}}"#
+            r#"{{"type":"summary","ended":"x","duration_ns":1,"detach_ns":1,"counts":{{"goroutine_exit":{exits}}},"lost":{{"ring":{lost}}},"gaps":0,"hits":[{{"probe":"goexit0","hits":{hits},"eventless":0,"filtered":0,"cost_ns":1}}],"level":"channels","budget":null,"changes":0,"coverage":[],"cost_source":"assumed","cost_ns":1,"target_cpu_ns":null,"goflow_cpu_ns":1,"goflow_displaced_ns":0,"processes":[1],"state":[],"findings":[]}}"#
         )
     }
 

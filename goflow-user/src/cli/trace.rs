@@ -162,7 +162,7 @@ pub(super) struct TraceArgs {
     /// Tell what is wrong by these rules only, separated by commas; none: say nothing of it [default: every rule]
     ///
     /// While the trace goes on, the memory of the target is read for who waits where nobody can come any more and who holds which
-    /// lock, as `goflow check` does, as often as it takes goflow a fiftieth of a CPU. A finding is told as it opens and
+    /// lock, as `goflow check` does: once a second at first, later every five, and never for more than a hundredth of a CPU. A finding is told as it opens and
     /// as it resolves; `goflow explain` lists the rules.
     #[arg(long, value_name = "RULES", value_parser = parse_rules)]
     rules: Option<Rules>,

@@ -45,6 +45,12 @@ const SOON: Duration = Duration::from_millis(10);
 const TRIES: u32 = 50;
 /// Shortest time between two looks for new processes.
 const LEAST_SCAN: Duration = Duration::from_millis(100);
+/// Of the time, what finding out who can still be woken may take: a hundredth.
+const EXAMINE_PART: u32 = 100;
+/// So many times that is found out as often as there are snapshots, so that who looks for a fault that is there has it at once.
+const EAGER: u32 = 8;
+/// Shortest time between two of those later on: for 2,000 goroutines each takes some 10 ms.
+const EXAMINE_INTERVAL: Duration = Duration::from_secs(5);
 /// Of the heap and of stacks, what is read to find out who can still be woken.
 const MOST_BYTES: u64 = 1 << 30;
 /// Snapshots of a process at a fixed pace that may be on their way to the output.
@@ -158,6 +164,8 @@ struct Looked {
     on_the_way: Vec<Weak<Snapshot>>,
     /// When it is to be looked again who can still be woken; `None` where that cannot be found out.
     examine_due: Option<Instant>,
+    /// How often it has been.
+    examined: u32,
     ended: Option<MonotonicNs>,
     /// The run of the program that the last snapshot was of.
     told: Option<Incarnation>,
@@ -334,7 +342,9 @@ impl Snapshots {
         }
         let reach = looked.examine(snapshot, &self.pulse);
         let (now, took) = (Instant::now(), began.elapsed());
-        looked.examine_due = Some(now + LEAST_INTERVAL.max(took * PART));
+        looked.examined = looked.examined.saturating_add(1);
+        let least = if looked.examined < EAGER { LEAST_INTERVAL } else { EXAMINE_INTERVAL };
+        looked.examine_due = Some(now + least.max(took * EXAMINE_PART));
         self.rest_until =
             self.rest_until.max(now + if self.pace == Pace::Adaptive { took * REST } else { took });
         let reach = match reach {
@@ -435,6 +445,7 @@ impl Looked {
             took: Duration::ZERO,
             on_the_way: Vec::new(),
             examine_due: Some(Instant::now()),
+            examined: 0,
             ended: None,
             told: None,
             failures: 0,

@@ -469,6 +469,8 @@ fn stranded(version: u8) -> Result<Process> {
     process.put(first.g + u64::from(g.m), process.threads);
     let [lost, kept, next, fired, finalized] = [(); 5].map(|()| process.channel(0, 0, 0));
     let lock = process.take(8);
+    // Its state: locked.
+    process.put(lock, 1);
 
     let calls = ["runtime.gopark", "main.work", "main.main", "runtime.goexit"];
     let holder = process.goroutine(WAITING, "chan receive", &calls)?;

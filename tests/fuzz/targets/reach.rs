@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use goflow_fuzz::process::{BIAS, Process};
+use goflow_user::detect::Thresholds;
 use goflow_user::pipeline::examine::{Examination, Moment};
 use goflow_user::target::Pid;
 use goflow_user::target::id::{Goid, SyncPrimitive};
@@ -103,7 +104,7 @@ fn holds_together(reach: &Reach, snapshot: &Snapshot) {
 fn is_examined(data: &[u8]) {
     let Some(process) = Process::of(data) else { return };
     let moment = if process.is_still { Moment::Still } else { Moment::Moving };
-    let mut examination = Examination::new(process.binary, BIAS, Some(Pid(1)), |_| true)
+    let mut examination = Examination::new(process.binary, BIAS, Some(Pid(1)), |_| true, Thresholds::default())
         .expect("the program tells all that it needs");
     for _ in 0..2 {
         if examination.look(&process.memory, LIMITS, moment).is_err() {

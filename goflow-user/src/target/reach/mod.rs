@@ -206,33 +206,41 @@ impl Reach {
             functions,
             snapshot.ended,
         )?;
-        specials(reader, memory, &spans, &mut marker)?;
+        let mut finalizers = specials(reader, memory, &spans)?;
         let Known { frames, sections } = known;
         let mut stacks = Stacks::new(reader, memory, frames, &budget);
         let holds = self::held(&mut stacks, sections, reader, snapshot, &stands)?;
         // Package variables are of use to nobody while no goroutine goes on that could use them.
         let mut is_asleep = !stands.iter().any(|stand| stand.is_user && matches!(stand.wait, Wait::GoesOn));
         if is_asleep {
-            settle(&mut marker, &mut stands, &mut stacks, (&[], |stand| stand.has_signal))?;
+            let heap = (&spans, &opaque);
+            finalizers.settle(
+                heap,
+                &mut marker,
+                &mut stands,
+                &mut stacks,
+                (&[], |stand| stand.has_signal),
+            )?;
             is_asleep = !stands.iter().any(|stand| stand.is_user && stand.is_live);
         }
         let mut serves = Vec::new();
         if !is_asleep {
             roots(reader, &mut marker, global(Global::Semtable)?)?;
-            settle(&mut marker, &mut stands, &mut stacks, (&holds, |_| true))?;
+            let heap = (&spans, &opaque);
+            finalizers.settle(heap, &mut marker, &mut stands, &mut stacks, (&holds, |_| true))?;
             let suspects = serve::suspects(&stands, &holds);
             for (suspect, behind) in &suspects {
                 let mut marker = Marker::new(memory, &spans, &opaque, &budget).through(variables(reader)?);
                 let lists = (memory, &budget);
                 timers::mark(lists, reader.offsets(), &processors, &mut marker, functions, snapshot.ended)?;
-                specials(reader, memory, &spans, &mut marker)?;
+                specials(reader, memory, &spans)?.mark(&mut marker);
                 serves.extend(serve::find((*suspect, behind), &stands, &mut stacks, &mut marker)?);
             }
             // Those that are stuck behind a lock alone, whose holder waits for good, could be told as well without that.
             for stand in &mut stands {
                 stand.is_stuck = !stand.is_live;
             }
-            settle(&mut marker, &mut stands, &mut stacks, (&[], |_| true))?;
+            finalizers.settle(heap, &mut marker, &mut stands, &mut stacks, (&[], |_| true))?;
         }
         for stand in &mut stands {
             stand.is_stuck |= !stand.is_live;
@@ -411,18 +419,59 @@ fn in_process(reader: &Reader<'_>, range: &Range<LinkAddr>) -> Range<u64> {
     start..end
 }
 
-/// What finalizers and cleanups hold, and what those are called with: they run once nobody else has it.
-fn specials(
-    reader: &Reader<'_>,
-    memory: &dyn Memory,
-    spans: &Spans,
-    marker: &mut Marker<'_>,
-) -> Result<(), ReachError> {
+/// Finalizers and cleanups that may still run: closures, each with the object that it waits for to be out of use.
+struct Finalizers(Vec<(u64, u64)>);
+
+impl Finalizers {
+    /// All of them run, and reach what they hold and are called with.
+    fn mark(&self, marker: &mut Marker<'_>) {
+        self.0
+            .iter()
+            .for_each(|&(closure, object)| [closure, object].into_iter().for_each(|one| marker.word(one)));
+    }
+
+    /// As [`settle`], with those that run. One does that once nobody has its object any more; whoever waits for good keeps what it
+    /// has, and so a goroutine that only the finalizer of its own object would wake is not woken.
+    fn settle(
+        &mut self,
+        (spans, opaque): (&Spans, &Set),
+        marker: &mut Marker<'_>,
+        stands: &mut [Stand],
+        stacks: &mut Stacks<'_, '_>,
+        (holds, is_woken): (&[Hold], impl Fn(&Stand) -> bool),
+    ) -> Result<(), ReachError> {
+        loop {
+            settle(marker, stands, stacks, (holds, &is_woken))?;
+            // What goes on may let go of it.
+            let (mut run, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.0)
+                .into_iter()
+                .partition(|&(_, object)| marker.is_reached(object) != Some(false));
+            if !rest.is_empty() {
+                let mut kept = Marker::new(stacks.memory, spans, opaque, stacks.budget);
+                for stand in stands.iter().filter(|stand| !stand.is_live) {
+                    stacks.mark(&mut kept, &stand.raw, false)?;
+                }
+                kept.run()?;
+                let is_kept = |&(_, object): &(u64, u64)| kept.is_reached(object) == Some(true);
+                let (waiting, unused): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_kept);
+                self.0 = waiting;
+                run.extend(unused);
+            }
+            if run.is_empty() {
+                return Ok(());
+            }
+            Self(run).mark(marker);
+        }
+    }
+}
+
+/// The finalizers and cleanups of the heap's objects.
+fn specials(reader: &Reader<'_>, memory: &dyn Memory, spans: &Spans) -> Result<Finalizers, ReachError> {
     let (layout, module) = (&reader.offsets().special, reader.binary().module_data());
     let text = module.map_or(0..0, |module| in_process(reader, &(module.text..module.etext)));
     let mut at: Vec<(u64, u64)> =
         spans.iter().filter(|span| span.specials != 0).map(|span| (span.start, span.specials)).collect();
-    let mut read = 0;
+    let (mut read, mut found) = (0, Vec::new());
     while !at.is_empty() && read < MOST_SPECIALS {
         read += at.len();
         let (mut next, mut closures) = (Vec::new(), Vec::new());
@@ -446,14 +495,12 @@ fn specials(
         let addresses: Vec<u64> = closures.iter().map(|&(closure, _)| closure).collect();
         read_each(memory, &addresses, 8, |index, bytes| {
             if bytes.and_then(|bytes| u64_at(bytes, 0)).is_some_and(|code| text.contains(&code)) {
-                let (closure, object) = closures[index];
-                marker.word(closure);
-                marker.word(object);
+                found.push(closures[index]);
             }
         })?;
         at = next;
     }
-    Ok(())
+    Ok(Finalizers(found))
 }
 
 /// Marks what goes on, and whoever waits for what is reached, until nothing is added.
