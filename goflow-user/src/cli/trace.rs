@@ -162,8 +162,8 @@ pub(super) struct TraceArgs {
     /// Tell what is wrong by these rules only, separated by commas; none: say nothing of it [default: every rule]
     ///
     /// While the trace goes on, the memory of the target is read for who waits where nobody can come any more and who holds which
-    /// lock, as `goflow check` does: once a second at first, later every five, and never for more than a hundredth of a CPU. A finding is told as it opens and
-    /// as it resolves; `goflow explain` lists the rules.
+    /// lock, as `goflow check` does: once a second at first, later every five, and never for more than a hundredth of a CPU. A
+    /// finding is told as it opens and as it resolves; `goflow explain` lists the rules.
     #[arg(long, value_name = "RULES", value_parser = parse_rules)]
     rules: Option<Rules>,
     /// Stop after this time, such as 10s, 500ms or 1m30s; without it, when the target ends or on Ctrl-C
