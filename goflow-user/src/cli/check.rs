@@ -296,10 +296,11 @@ fn look(
     examine(args.source.source()?, how, wanted, |examination, origin| {
         let Judged { subject, mut limits, mut findings } =
             Judged::of(examination, origin).context("nothing was read")?;
-        let Told { findings: more, limits: others } = told();
+        let Told { findings: more, limits: others, unavailable } = told();
         limits.extend(others);
         findings.extend(more);
         let mut report = Report::new(origin.core.clone().map_or(Of::Process, Of::Core));
+        report.no_events = unavailable;
         report.add(subject, limits, findings);
         write(args, file, &report)
     })

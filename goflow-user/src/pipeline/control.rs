@@ -981,7 +981,7 @@ impl Signals {
             (Self::socket(&[libc::SIGTERM])?, Ended::Terminated),
         ];
         // Under nohup(1) the trace outlives its terminal.
-        if !is_ignored(libc::SIGHUP)? {
+        if !host::is_ignored(libc::SIGHUP)? {
             signals.push((Self::socket(&[libc::SIGHUP])?, Ended::HungUp));
         }
         // The lease of the binary is wanted back.
@@ -1009,17 +1009,6 @@ impl Signals {
         }
         self.0.iter().find(|(signal, _)| read_one(signal)).map(|(_, ended)| *ended)
     }
-}
-
-/// Whether goflow was started with this signal ignored.
-fn is_ignored(signal: i32) -> io::Result<bool> {
-    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: nothing is set, and `action` is valid for writing.
-    if unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the call above has filled it; zeroes are a valid value as well.
-    Ok(unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN)
 }
 
 fn read_one(mut socket: &UnixStream) -> bool {

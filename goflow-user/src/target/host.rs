@@ -175,6 +175,20 @@ pub fn own_memory() -> Option<OwnMemory> {
     memory_in(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
 
+/// Whether goflow was started with this signal ignored.
+///
+/// # Errors
+/// There is no such signal.
+pub fn is_ignored(signal: i32) -> io::Result<bool> {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: nothing is set, and `action` is valid for writing.
+    if unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call above has filled it; zeroes are a valid value as well.
+    Ok(unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN)
+}
+
 /// Of the text of proc_pid_status(5), whose sizes are in KiB.
 fn memory_in(status: &str) -> Option<OwnMemory> {
     let bytes = |key: &str| {

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
+use std::io;
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +25,7 @@ use crate::sink::findings::{Of, Report};
 use crate::target::Pid;
 use crate::target::executable::{Executable, FileId};
 use crate::target::family::{Member, RunId, descendants};
-use crate::target::host::NoTask;
+use crate::target::host::{self, NoTask};
 use crate::target::process::Process;
 use crate::target::spawn::{find_program, spawn_waiting};
 
@@ -51,7 +52,7 @@ pub(super) struct Checked {
 pub(super) fn check(words: &[OsString], plan: Plan, duration: Option<Duration>) -> anyhow::Result<Checked> {
     let (program, arguments) = words.split_first().context("no command was given")?;
     let path = find_program(program)?;
-    let mut signals = Signals::new(signals_to_answer()).context("signals cannot be received")?;
+    let mut signals = signals_to_answer().and_then(Signals::new).context("signals cannot be received")?;
     adopt_orphans();
     let began = Instant::now();
     let child = spawn_waiting(&path, arguments)?.start()?;
@@ -288,20 +289,12 @@ impl Heard {
 }
 
 /// Under nohup(1) goflow outlives its terminal as the command does.
-fn signals_to_answer() -> Vec<libc::c_int> {
+fn signals_to_answer() -> io::Result<Vec<libc::c_int>> {
     let mut signals = vec![libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
-    if !is_ignored(libc::SIGHUP) {
+    if !host::is_ignored(libc::SIGHUP)? {
         signals.push(libc::SIGHUP);
     }
-    signals
-}
-
-/// Whether goflow was started with this signal ignored.
-fn is_ignored(signal: libc::c_int) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+    Ok(signals)
 }
 
 /// A process whose parent has ended stays in the family.

@@ -46,6 +46,8 @@ pub(super) struct Told {
     pub(super) findings: Vec<Described<'static>>,
     /// What could not be found out and why, without the full stop.
     pub(super) limits: Vec<String>,
+    /// Why nothing could be traced.
+    pub(super) unavailable: Option<String>,
 }
 
 /// What looks at the process: it is told that somebody wants an end, and by whom it will be told what came of the trace.
@@ -141,17 +143,15 @@ impl Plan {
 
     fn told(&self, outcome: anyhow::Result<Outcome>, seen: Seen) -> Told {
         let Seen { findings, watched } = seen;
-        let why = match (outcome, watched) {
-            (Err(error), _) => Some(messages(&error).join(": ")),
-            (Ok(_), Some(part)) => Some(format!(
-                "events were seen {:.0} % of the time, for all of them cost more than --budget",
-                part * 100.0
-            )),
-            (Ok(_), None) => None,
-        };
+        let unavailable = outcome.err().map(|error| messages(&error).join(": "));
+        let in_part = watched.map(|part| {
+            let percent = part * 100.0;
+            format!("events were seen {percent:.0} % of the time, for all of them cost more than --budget")
+        });
+        let why = unavailable.clone().or(in_part);
         let names: Vec<&str> = self.rules.iter().map(|rule| rule.id).collect();
         let limits = why.map(|why| format!("what only events tell ({}): {why}", names.join(", ")));
-        Told { findings, limits: limits.into_iter().collect() }
+        Told { findings, limits: limits.into_iter().collect(), unavailable }
     }
 }
 

@@ -71,9 +71,14 @@ fn test(report: &Report<'_>, asked: &Asked<'_>, rule: &Rule, root: &str) -> io::
 }
 
 fn status(report: &Report<'_>, rule: &Rule, failures: &[&Found<'_>]) -> io::Result<TestCaseStatus> {
-    if report.processes.is_empty() {
+    let unasked = if report.processes.is_empty() {
+        Some(report.limits.first().map_or("nothing was looked at", String::as_str))
+    } else {
+        report.no_events.as_deref().filter(|_| rule.is_of_events)
+    };
+    if let Some(why) = unasked {
         let mut skipped = TestCaseStatus::skipped();
-        skipped.set_message(report.limits.first().map_or("nothing was looked at", String::as_str));
+        skipped.set_message(why);
         return Ok(skipped);
     }
     let Some(first) = failures.first() else { return Ok(TestCaseStatus::success()) };

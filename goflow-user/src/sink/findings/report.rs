@@ -61,6 +61,8 @@ pub struct Report<'f> {
     pub duration_ns: u64,
     /// What could not be found out, a sentence each, without the full stop.
     pub limits: Vec<String>,
+    /// Why rules that need events could not be asked, where they were to be.
+    pub no_events: Option<String>,
     /// What was found, the surest first.
     pub findings: Vec<Found<'f>>,
 }
@@ -75,6 +77,7 @@ impl<'f> Report<'f> {
             started: MonotonicNs(0),
             duration_ns: 0,
             limits: Vec::new(),
+            no_events: None,
             findings: Vec::new(),
         }
     }
