@@ -59,8 +59,13 @@ const STALLS: [(&str, &str); 9] = [
     ("snapshot-blocks-readers", "lock-contention"),
 ];
 
+/// That unlock what others have locked, with how sure that is at least.
+const FOREIGN: [(&str, &str); 2] =
+    [("catalogue-read-handed-over", "likely"), ("transaction-foreign-unlock", "suspected")];
+
 /// Each looks like one of those.
-const HEALTHY: [&str; 19] = [
+const HEALTHY: [&str; 20] = [
+    "transaction-own-unlock",
     "fair-turns",
     "keyed-expiry",
     "number-generator",
@@ -194,6 +199,28 @@ fn what_goes_badly_is_suspected_at_its_lines_by_every_go() -> Result<()> {
             ensure!(score.rules.contains(&suspected), "{}: {report:#}", what());
             ensure!(score.found_after_ns.is_some(), "{}: {report:#}", what());
             ensure!(sure(&report).is_empty(), "{}: {report:#}", what());
+            target.finish()
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn who_unlocks_what_others_lock_is_told_with_the_line() -> Result<()> {
+    for go in VERSIONS {
+        side_by_side(&FOREIGN, |&(name, least)| {
+            let target = start(name, go, Flavour::Plain)?;
+            let (pid, looks) = (target.pid().to_string(), ["--level", "snapshot", "--format", "json"]);
+            let report = report(&run(&[&["check", "--pid", &pid, "--for", "3s"][..], &looks].concat())?)?;
+            let kernel = kernel(name)?;
+            let score = kernel.score(&report)?;
+            let is_sure = sure(&report).contains("mutex-unlocked-by-other");
+            ensure!(score.found_after_ns.is_some(), "{name}, Go {go}: {report:#}");
+            ensure!(least != "likely" || is_sure, "{name}, Go {go}: {report:#}");
+            ensure!(
+                score.lines == kernel.here && score.false_alarms.is_empty(),
+                "{name}, Go {go}: {report:#}"
+            );
             target.finish()
         })?;
     }

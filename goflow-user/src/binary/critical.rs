@@ -8,8 +8,10 @@
 //! Everything is bounded, and what cannot be decoded holds nothing.
 
 mod ahead;
+mod foreign;
 
 pub use ahead::{Ahead, Path, Root, Through};
+pub use foreign::ForeignUnlock;
 
 use super::addr::LinkAddr;
 use super::frame::Frame;
@@ -133,6 +135,7 @@ pub struct Sections<'b> {
     ahead: HashMap<LinkAddr, Arc<Ahead>>,
     summaries: HashMap<LinkAddr, Arc<Ahead>>,
     open_defers: HashMap<LinkAddr, Option<Arc<OpenDefers>>>,
+    foreign: HashMap<(LinkAddr, u32), Arc<[ForeignUnlock]>>,
 }
 
 impl<'b> Sections<'b> {
@@ -150,6 +153,7 @@ impl<'b> Sections<'b> {
             ahead: HashMap::new(),
             summaries: HashMap::new(),
             open_defers: HashMap::new(),
+            foreign: HashMap::new(),
         }
     }
 
@@ -345,16 +349,20 @@ impl<'b> Sections<'b> {
         belongs_to(released_in).map(|lock| Event::Release(lock, place(lock)))
     }
 
-    /// Which inlined call an atomic instruction belongs to: the compiler gives it the line of the call itself from Go 1.27 on, but
-    /// those that look at its result that of the function that was inlined.
+    /// Which inlined call an atomic instruction belongs to: the compiler may give it the line of the call itself (always from Go 1.27
+    /// on), but those that look at its result that of the function that was inlined. Others may stand in between.
     fn around(
         &self,
         instructions: &[Instruction],
         at: usize,
         of: fn(&[Frame<'_>]) -> Option<Lock>,
     ) -> Option<Lock> {
-        const NEAR: usize = 5;
-        for instruction in instructions[at..].iter().take(NEAR) {
+        const NEAR: usize = 16;
+        for (n, instruction) in instructions[at..].iter().take(NEAR).enumerate() {
+            // The next one has a call of its own.
+            if n > 0 && instruction.has_lock_prefix() {
+                break;
+            }
             if let Some(lock) = of(&self.binary.frames(LinkAddr(instruction.ip()))) {
                 return Some(lock);
             }
@@ -519,6 +527,11 @@ fn block_starts(body: &Body<'_>, by_address: &HashMap<u64, usize>) -> Vec<usize>
     starts
 }
 
+/// Whether `other` is a function inside the one that is called `name`.
+fn is_own_closure(name: &str, other: Option<&str>) -> bool {
+    other.is_some_and(|other| other != name && other.starts_with(name))
+}
+
 /// The address of code that an instruction takes.
 fn taken_code(instruction: &Instruction) -> Option<LinkAddr> {
     (instruction.mnemonic() == Mnemonic::Lea && instruction.is_ip_rel_memory_operand())
@@ -597,6 +610,15 @@ fn released_by(function: &str) -> Option<Lock> {
         "sync.(*Mutex).Unlock" | "internal/sync.(*Mutex).Unlock" => Some(Lock::Mutex),
         "sync.(*RWMutex).Unlock" => Some(Lock::Write),
         "sync.(*RWMutex).RUnlock" | "sync.(*rlocker).Unlock" => Some(Lock::Read),
+        _ => None,
+    }
+}
+
+/// What the slow half of taking a lock is for, which is not inlined (src/sync/mutex.go, src/sync/rwmutex.go).
+fn slowly_taken_by(function: &str) -> Option<Lock> {
+    match function {
+        "sync.(*Mutex).lockSlow" | "internal/sync.(*Mutex).lockSlow" => Some(Lock::Mutex),
+        "sync.runtime_SemacquireRWMutexR" | "sync.runtime_SemacquireMutex" => Some(Lock::Read),
         _ => None,
     }
 }

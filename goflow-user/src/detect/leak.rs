@@ -47,8 +47,12 @@ impl Detector for Leak {
 /// Who waits for long where somebody could come, but nobody is seen who would: for a lock that nobody is known to hold, or for
 /// a receiver where none has come.
 fn suspicions(process: &Process, graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
-    let held: BTreeSet<RuntimeAddr> =
-        process.goroutines().flat_map(|one| &one.holds).map(|hold| hold.address).collect();
+    // Who has it, or will give it back all the same.
+    let returns = |one: &Goroutine| {
+        let foreign = one.foreign.iter().filter_map(|foreign| foreign.address);
+        one.holds.iter().map(|hold| hold.address).chain(foreign).collect::<Vec<_>>()
+    };
+    let held: BTreeSet<RuntimeAddr> = process.goroutines().flat_map(returns).collect();
     let mut places: BTreeMap<Vec<u64>, (Vec<&Goroutine>, Evidence)> = BTreeMap::new();
     for goroutine in process.goroutines() {
         let is_user = goroutine.state == State::Waiting && goroutine.system == Some(false);

@@ -51,7 +51,7 @@ fn finding(rule: &'static Rule, misuse: &Misuse) -> Finding {
     let closed = misuse.closed;
     // Where it was created is not always known, and would make another fingerprint of the same fault.
     let involved = |goid: Option<Goid>, stack: Vec<RuntimeAddr>| {
-        goid.map(|goid| Involved { goid, stack, created_at: None })
+        goid.map(|goid| Involved { goid, stack, is_passing: false, created_at: None })
     };
     let site = closed.site.into_iter().collect();
     let goroutines = [involved(misuse.by, misuse.stack.clone()), involved(closed.by, site)];

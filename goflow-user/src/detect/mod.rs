@@ -8,6 +8,7 @@
 
 mod circular;
 mod deadlock;
+mod foreign;
 mod graph;
 mod growth;
 mod leak;
@@ -26,7 +27,7 @@ pub use self::thresholds::Thresholds;
 
 use crate::binary::addr::RuntimeAddr;
 use crate::model::{Goroutine, MisuseKind, Object, Process};
-use crate::target::id::{Goid, MonotonicNs};
+use crate::target::id::{Goid, MonotonicNs, SyncPrimitive};
 use crate::target::reach::Hold;
 use crate::target::snapshot::Direction;
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +90,8 @@ pub struct Involved {
     pub goid: Goid,
     /// Where it stands: return addresses, innermost first.
     pub stack: Vec<RuntimeAddr>,
+    /// It runs, so that is another place at each look.
+    pub is_passing: bool,
     /// Return address of the `go` statement that created it.
     pub created_at: Option<RuntimeAddr>,
 }
@@ -97,8 +100,11 @@ impl Involved {
     /// A goroutine as it is now.
     #[must_use]
     pub fn of(goroutine: &Goroutine) -> Self {
-        let stack = goroutine.wait.as_ref().map_or(&goroutine.busy.stack, |wait| &wait.stack).clone();
-        Self { goid: goroutine.goid, stack, created_at: goroutine.created_at }
+        let (is_passing, stack) = match &goroutine.wait {
+            Some(wait) => (false, wait.stack.clone()),
+            None => (true, goroutine.busy.stack.clone()),
+        };
+        Self { goid: goroutine.goid, stack, is_passing, created_at: goroutine.created_at }
     }
 }
 
@@ -163,6 +169,10 @@ pub enum Evidence {
     Untaken(Goid, u32),
     /// A channel was closed, by whom and where.
     Closed(Object, Option<Goid>, Option<RuntimeAddr>),
+    /// A goroutine gives back a lock of this kind there that neither it nor what it calls has taken.
+    Unlocks(Goid, SyncPrimitive, RuntimeAddr),
+    /// This is the lock, which is locked, and which that goroutine will give back.
+    WillUnlock(Object, Goid),
     /// What was done to it that must not be, by whom and where, so many nanoseconds later.
     Misused(MisuseKind, Option<Goid>, Vec<RuntimeAddr>, u64),
     /// It has happened so many times.
@@ -198,7 +208,7 @@ pub trait Detector {
 }
 
 /// Every detector, in the order in which they are asked: a goroutine that one has in a finding is none of the later ones'.
-fn detectors(thresholds: Thresholds) -> [Box<dyn Detector + Send>; 13] {
+fn detectors(thresholds: Thresholds) -> [Box<dyn Detector + Send>; 14] {
     [
         Box::new(deadlock::Deadlock),
         Box::new(circular::CircularWait),
@@ -211,6 +221,7 @@ fn detectors(thresholds: Thresholds) -> [Box<dyn Detector + Send>; 13] {
         Box::new(growth::TimerLeak::new(thresholds)),
         Box::new(pressure::SlowProducer::new(thresholds)),
         Box::new(stall::LongBlocked(thresholds)),
+        Box::<foreign::MutexUnlockedByOther>::default(),
         Box::new(misuse::SendOnClosed),
         Box::new(misuse::DoubleClose),
     ]

@@ -76,6 +76,8 @@ rules! {
     LONG_BLOCKED = "long-blocked", Note, Looks, "a goroutine has been waiting for long to send, or for a lock";
     /// On a CPU all the time.
     LONG_RUNNING = "long-running", Note, Looks, "a goroutine computes at every look";
+    /// Locks that are not given back by who took them.
+    MUTEX_UNLOCKED_BY_OTHER = "mutex-unlocked-by-other", Warning, Looks, "a goroutine unlocks what another one has locked";
     /// Channels that are closed while somebody sends.
     SEND_ON_CLOSED_RISK = "send-on-closed-risk", Warning, Events, "a channel is closed while goroutines still send on it";
     /// Senders wait all the time.

@@ -4,7 +4,7 @@ use super::*;
 use crate::ingest::event::{ChanOp, Event, EventKind};
 use crate::model::{Fields, Limits, Model, Runtime};
 use crate::target::id::{ChanAddr, SyncPrimitive, WaitReason};
-use crate::target::reach::{Backlog, Reach, Serves, Timers, Unreachable};
+use crate::target::reach::{Backlog, Foreign, Reach, Serves, Timers, Unreachable};
 use crate::target::snapshot::{self as seen, Blocked, BlockedOn, Direction, Snapshot, Stack, State};
 use crate::target::{Pid, Tid};
 
@@ -488,6 +488,37 @@ fn thresholds_decide_from_when_on_something_is_told() {
     pair.detection = Detection::with(|_| true, thresholds);
     assert_eq!(pair.after(1), NOTHING);
     assert_eq!(pair.after(1), [("lock-contention", vec![5, 6])]);
+}
+
+#[test]
+fn who_unlocks_what_others_lock_is_told_by_where_it_does_so_and_stays_told() {
+    let foreign = |goid: u64, address: Option<u64>| Foreign {
+        goid: Goid(goid),
+        kind: SyncPrimitive::Mutex,
+        at: RuntimeAddr(0x77),
+        address: address.map(RuntimeAddr),
+    };
+    let told = |watched: &Watched| {
+        let finding = watched.detection.open().next().unwrap();
+        (finding.confidence, finding.objects.len(), finding.goroutines[0].stack.clone())
+    };
+    let goroutines = vec![receives(5, 0xc0), receives(6, 0xc0), receives(7, 0xc8)];
+    let mut watched = Watched::new(goroutines).holding(&[(7, 0xb0)]);
+    assert_eq!(watched.after(2), NOTHING);
+    watched.reach.foreign = vec![foreign(5, None)];
+    assert_eq!(watched.after(1), [("mutex-unlocked-by-other", vec![5])]);
+    assert_eq!(told(&watched), (Confidence::Suspected, 0, vec![RuntimeAddr(0x77)]));
+    // Another one is seen at it, with the lock locked, and its holder.
+    watched.reach.foreign = vec![foreign(6, Some(0xb0))];
+    assert_eq!(watched.after(1), [("mutex-unlocked-by-other", vec![6])]);
+    assert_eq!(told(&watched), (Confidence::Likely, 1, vec![RuntimeAddr(0x77)]));
+    let evidence = watched.detection.open().next().unwrap().evidence.clone();
+    assert!(evidence.iter().any(|one| matches!(one, Evidence::Holds(hold) if hold.goid == Goid(7))));
+    // They are gone, or it cannot be seen any more.
+    watched.reach.foreign.clear();
+    assert_eq!(watched.after(1), [("mutex-unlocked-by-other", vec![6])]);
+    watched.is_blind = true;
+    assert_eq!(watched.after(1), [("mutex-unlocked-by-other", vec![6])]);
 }
 
 fn channel_event(t: u64, goid: u64, site: u64, kind: fn(ChanOp) -> EventKind) -> Event {

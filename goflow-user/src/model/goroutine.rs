@@ -3,7 +3,7 @@
 use super::history::{History, Step};
 use crate::binary::addr::RuntimeAddr;
 use crate::target::id::{Goid, MonotonicNs, WaitReason};
-use crate::target::reach::Hold;
+use crate::target::reach::{Foreign, Hold};
 use crate::target::snapshot::{self, Blocked};
 
 /// What a goroutine is known to do.
@@ -132,6 +132,8 @@ pub struct Goroutine {
     pub holds: Vec<Hold>,
     /// What it alone is seen to lead to, of what those wait for who hold a lock that it waits for.
     pub serves: Vec<RuntimeAddr>,
+    /// What it gives back that it has not taken, as far as its code tells.
+    pub foreign: Vec<Foreign>,
     /// The last transitions.
     pub history: History,
     /// What it was last seen to call that may block: the park that follows is about that.
@@ -226,6 +228,7 @@ impl Goroutine {
             waited_ns: 0,
             holds: Vec::new(),
             serves: Vec::new(),
+            foreign: Vec::new(),
             history: History::default(),
             operation: Vec::new(),
         }
@@ -286,6 +289,7 @@ impl Goroutine {
         self.since = at;
         self.holds.clear();
         self.serves.clear();
+        self.foreign.clear();
         self.history.push(Step { at, state: next, cause, by });
         let ended = self.wait.take();
         if let Some(wait) = &ended {

@@ -10,7 +10,7 @@ use crate::binary::addr::RuntimeAddr;
 use crate::ingest::event::{ChanOp, EndedPark, Event, EventKind};
 use crate::target::Pid;
 use crate::target::id::{ChanAddr, Goid, MonotonicNs, SyncPrimitive, WaitReason};
-use crate::target::reach::{self, Reach, Timers};
+use crate::target::reach::{self, Foreign, Reach, Timers};
 use crate::target::snapshot::{self, Blocked, BlockedOn, Direction, Entity, Reason, Snapshot};
 use foldhash::{HashMap, HashSet};
 use std::collections::VecDeque;
@@ -624,6 +624,7 @@ impl Process {
         for goroutine in self.goroutines.values_mut() {
             goroutine.holds.clear();
             goroutine.serves.clear();
+            goroutine.foreign.clear();
             goroutine.looked_at(at);
             let Some(wait) = goroutine.wait.as_deref_mut() else { continue };
             let found = unreachable.remove(&goroutine.goid);
@@ -661,6 +662,13 @@ impl Process {
                 goroutine.serves.push(serves.object);
             }
         }
+        for foreign in &reach.foreign {
+            if let Some(goroutine) = self.goroutines.get_mut(&foreign.goid) {
+                // Who did something since may be past it.
+                let address = foreign.address.filter(|_| goroutine.known_at <= at);
+                goroutine.foreign.push(Foreign { address, ..*foreign });
+            }
+        }
     }
 
     /// Takes that a look at the memory which began at `at` has the goroutines, and could not find out whom nobody can wake. What
@@ -669,6 +677,7 @@ impl Process {
         for goroutine in self.goroutines.values_mut() {
             goroutine.holds.clear();
             goroutine.serves.clear();
+            goroutine.foreign.clear();
             goroutine.looked_at(at);
         }
         self.is_asleep = false;

@@ -6,7 +6,7 @@
 //! before, is [`super`]. A function that is called through memory (an interface, a closure) is told with the path to its code.
 //! Everything is bounded; a way that is not followed gives nothing back.
 
-use super::{Body, Event, Lock, Sections, released_by, taken_by};
+use super::{Body, Event, Lock, Sections, is_own_closure, released_by, taken_by};
 use crate::binary::addr::LinkAddr;
 use crate::binary::frame::Frame;
 use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind, Register};
@@ -257,6 +257,7 @@ impl Sections<'_> {
                 let place = place(way, self.back(lock, is_call));
                 way.release(lock, place, ahead);
             }
+            // Deferred calls are known by what is registered of them, and not by what stands at the end for all that may be.
             Some(&Event::Call(callee)) if !is_own_closure(body.name, self.name(callee)) => {
                 let called = self.summary(callee, depth);
                 way.call(&called, ahead);
@@ -273,11 +274,6 @@ impl Sections<'_> {
     fn back(&self, lock: Lock, is_call: bool) -> i64 {
         if lock == Lock::Read && !is_call { self.reader_count } else { 0 }
     }
-}
-
-/// Deferred calls are known by what is registered of them, and not by what stands at the end for all that may be.
-fn is_own_closure(name: &str, other: Option<&str>) -> bool {
-    other.is_some_and(|other| other != name && other.starts_with(name))
 }
 
 fn add<T: PartialEq>(told: &mut Vec<T>, one: T) {

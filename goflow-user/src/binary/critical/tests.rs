@@ -247,6 +247,64 @@ proptest! {
     }
 
     #[test]
+    fn without_branches_what_is_given_back_before_any_of_its_kind_is_taken_is_somebody_elses(
+        steps in prop::collection::vec(lock_or_call(), 0..40),
+    ) {
+        let (code, starts) = assembled(&steps);
+        let (mut taken, mut expected) = (Vec::new(), Vec::new());
+        for (step, end) in steps.iter().zip(&starts[1..]) {
+            match *step {
+                Step::Take(kind, _) => taken.push(kind),
+                Step::Release(kind, _) if !taken.contains(&kind) => {
+                    let at = LinkAddr(end - 5);
+                    expected.push(ForeignUnlock { lock: KINDS[kind], at, is_in_closure: false });
+                }
+                _ => {}
+            }
+        }
+        with_sections(&program(&code), |sections| {
+            let told = sections.foreign_unlocks(LinkAddr(MAIN));
+            let is_cut = expected.len() > told.len() && !told.is_empty();
+            prop_assert!(told.iter().all(|one| expected.contains(one)), "{:x?}, not {:x?}", expected, told);
+            prop_assert!(is_cut || told.len() == expected.len(), "{:x?}, not {:x?}", expected, told);
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn whatever_way_it_takes_what_is_somebody_elses_is_not_given_back_after_one_of_its_kind_was_taken(
+        steps in prop::collection::vec(step(), 0..30),
+        turns in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
+    ) {
+        let ((code, starts), blocks) = (assembled(&steps), blocks(&steps));
+        let told = with_sections(&program(&code), |sections| sections.foreign_unlocks(LinkAddr(MAIN)));
+        let (mut at, mut taken, mut turns) = (0, Vec::new(), turns.into_iter());
+        for _ in 0..200 {
+            let Some(&step) = steps.get(at) else { break };
+            let end = starts[at + 1];
+            at += 1;
+            match step {
+                Step::Take(kind, _) => taken.push(kind),
+                Step::Release(kind, _) => {
+                    let is_told = told.iter().any(|one| one.at == LinkAddr(end - 5));
+                    prop_assert!(!(is_told && taken.contains(&kind)), "{:#x} of {:x?}", end - 5, told);
+                }
+                Step::Call => {}
+                Step::JumpIf(to) => {
+                    if turns.next().is_some_and(|turn| turn.index(2) == 1) {
+                        at = to.min(steps.len());
+                    }
+                }
+                Step::Jump(to) => at = to.min(steps.len()),
+                Step::Switch => match turns.next() {
+                    Some(turn) => at = blocks[turn.index(blocks.len())],
+                    None => break,
+                },
+            }
+        }
+    }
+
+    #[test]
     fn arbitrary_code_never_panics_and_nothing_is_held_that_was_not_taken_in_it(
         pieces in prop::collection::vec(piece(), 1..60),
     ) {
@@ -265,6 +323,8 @@ proptest! {
         let end = MAIN + code.len() as u64;
         with_sections(&program(&code), |sections| {
             for pc in (TEXT..end + 2).chain([0, u64::MAX]) {
+                let foreign = sections.foreign_unlocks(LinkAddr(pc));
+                prop_assert!(foreign.iter().all(|one| (TEXT..end).contains(&one.at.0)), "{:x?}", foreign);
                 let told = sections.at(LinkAddr(pc)).held.clone();
                 prop_assert!(told.len() <= MOST_SITES);
                 prop_assert!(told.iter().all(|held| (MAIN..end).contains(&held.taken_at.0)), "{:x?}", told);

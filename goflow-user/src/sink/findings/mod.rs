@@ -56,6 +56,8 @@ pub struct Named {
     pub since: Option<MonotonicNs>,
     /// Its frames, innermost first.
     pub stack: Vec<Place>,
+    /// It runs, so those are others at each look.
+    pub is_passing: bool,
 }
 
 /// A finding in words.
@@ -121,6 +123,7 @@ impl<'a> Namer<'a> {
             wait_reason: reason.and_then(|reason| self.binary.wait_reason(reason.0)).map(str::to_owned),
             state: goroutine.and_then(|goroutine| goroutine.seen).map(|(state, _)| state.name()),
             since: wait.map(|wait| wait.since),
+            is_passing: involved.is_passing,
             stack,
         }
     }
@@ -216,6 +219,15 @@ impl<'a> Namer<'a> {
             Evidence::Closed(channel, by, site) => {
                 let at = site.map_or_else(String::new, |site| self.at_call(&[site]));
                 format!("{} closed {}{at}", who(*by), self.object(*channel))
+            }
+            Evidence::Unlocks(goid, kind, at) => format!(
+                "goroutine {} unlocks a {}{}, and neither it nor what it calls has locked one before",
+                goid.0,
+                words::primitive(*kind),
+                self.at_call(&[*at]),
+            ),
+            Evidence::WillUnlock(object, goid) => {
+                format!("{} is locked, and goroutine {} is about to unlock it", self.object(*object), goid.0)
             }
             Evidence::Misused(kind, by, site, after_ns) => {
                 let (who, at) = (who(*by), self.at_call(site));
@@ -429,8 +441,7 @@ fn fingerprint(finding: &Finding, goroutines: &[Named], functions: &[Place]) -> 
     let mut places: BTreeSet<String> = functions.iter().map(spot).collect();
     for goroutine in goroutines {
         let text = |place: &Option<Place>| place.as_ref().map_or_else(String::new, spot);
-        // Where one stands that does not wait is another place each time.
-        let place = goroutine.place.clone().filter(|_| goroutine.wait_reason.is_some());
+        let place = goroutine.place.clone().filter(|_| !goroutine.is_passing);
         places.insert(format!("{}\n{}", text(&place), text(&goroutine.created)));
     }
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;

@@ -255,26 +255,8 @@ impl Holder<'_> {
         Ok(())
     }
 
-    /// What the lock itself says: nobody holds one that is not locked.
     fn is_locked(&self, lock: Lock, address: u64) -> Result<bool, ReachError> {
-        /// `rwmutexMaxReaders`, which a writer takes off (src/sync/rwmutex.go).
-        const MOST_READERS: i32 = 1 << 30;
-        let (Some(mutex), rw_mutex) = (self.offsets.mutex, self.offsets.rw_mutex) else { return Ok(true) };
-        let is_set = |state: Option<i32>| state.is_some_and(|state| state & 1 != 0);
-        let Some(rw_mutex) = rw_mutex.filter(|_| lock != Lock::Mutex) else {
-            return Ok(is_set(self.word(address, mutex.state)?));
-        };
-        let Some(readers) = self.word(address, rw_mutex.reader_count)? else { return Ok(false) };
-        if lock == Lock::Read {
-            return Ok(readers > 0 || readers.wrapping_add(MOST_READERS) > 0 && readers < 0);
-        }
-        Ok(readers < 0 && is_set(self.word(address, rw_mutex.w + mutex.state)?))
-    }
-
-    fn word(&self, address: u64, offset: u32) -> Result<Option<i32>, ReachError> {
-        let mut bytes = [0; 4];
-        let at = RuntimeAddr(address.wrapping_add(u64::from(offset)));
-        Ok(self.memory.read(at, &mut bytes)?.then(|| i32::from_le_bytes(bytes)))
+        is_locked((self.memory, self.offsets), lock, address)
     }
 
     /// The lock of a condition, which is given back by whoever waits for it: the second word of the interface.
@@ -283,6 +265,31 @@ impl Holder<'_> {
         let at = cond.wrapping_add(u64::from(layout.l) + 8);
         Ok(words(self.memory, at, 1)?.and_then(|words| words.first().copied()))
     }
+}
+
+/// What the lock itself says: nobody holds one that is not locked.
+pub(super) fn is_locked(
+    (memory, offsets): (&dyn Memory, &Offsets),
+    lock: Lock,
+    address: u64,
+) -> Result<bool, ReachError> {
+    /// `rwmutexMaxReaders`, which a writer takes off (src/sync/rwmutex.go).
+    const MOST_READERS: i32 = 1 << 30;
+    let (Some(mutex), rw_mutex) = (offsets.mutex, offsets.rw_mutex) else { return Ok(true) };
+    let word = |offset: u32| {
+        let mut bytes = [0; 4];
+        let at = RuntimeAddr(address.wrapping_add(u64::from(offset)));
+        Ok::<_, ReachError>(memory.read(at, &mut bytes)?.then(|| i32::from_le_bytes(bytes)))
+    };
+    let is_set = |state: Option<i32>| state.is_some_and(|state| state & 1 != 0);
+    let Some(rw_mutex) = rw_mutex.filter(|_| lock != Lock::Mutex) else {
+        return Ok(is_set(word(mutex.state)?));
+    };
+    let Some(readers) = word(rw_mutex.reader_count)? else { return Ok(false) };
+    if lock == Lock::Read {
+        return Ok(readers > 0 || readers.wrapping_add(MOST_READERS) > 0 && readers < 0);
+    }
+    Ok(readers < 0 && is_set(word(rw_mutex.w + mutex.state)?))
 }
 
 /// In how many places these are taken: one lock may be taken in each.

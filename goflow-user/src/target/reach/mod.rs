@@ -13,6 +13,7 @@
 //! acts on this looks twice: a goroutine that is found in both is found.
 
 mod backlog;
+mod foreign;
 mod given;
 mod holds;
 mod mark;
@@ -22,6 +23,7 @@ mod stack;
 mod timers;
 
 pub use self::backlog::Backlog;
+pub use self::foreign::Foreign;
 pub use self::mark::Limits;
 pub use self::timers::Timers;
 
@@ -96,6 +98,8 @@ pub struct Reach {
     pub timers: Vec<Timers>,
     /// Who is the only one seen to lead to what a package variable has.
     pub serves: Vec<Serves>,
+    /// Who gives back what another one has locked.
+    pub foreign: Vec<Foreign>,
     /// Bytes that were read.
     pub bytes: u64,
     /// Objects that were reached.
@@ -209,7 +213,17 @@ impl Reach {
         let mut finalizers = specials(reader, memory, &spans)?;
         let Known { frames, sections } = known;
         let mut stacks = Stacks::new(reader, memory, frames, &budget);
-        let holds = self::held(&mut stacks, sections, reader, snapshot, &stands)?;
+        let mut tools = holds::Tools {
+            memory,
+            budget: &budget,
+            frames: &mut *stacks.frames,
+            sections,
+            bias: reader.bias(),
+            offsets: reader.offsets(),
+        };
+        let parked = parked(&stands);
+        let holds = self::held(&mut tools, snapshot, &parked)?;
+        let foreign = foreign::find(&mut tools, snapshot, &parked)?;
         // Package variables are of use to nobody while no goroutine goes on that could use them.
         let mut is_asleep = !stands.iter().any(|stand| stand.is_user && matches!(stand.wait, Wait::GoesOn));
         if is_asleep {
@@ -249,7 +263,17 @@ impl Reach {
         let backlogs = backlog::find(reader, memory, &spans, std::mem::take(&mut stacks.starts))?;
         let stranded = still(reader, memory, stands)?;
         let unreachable = lead(&mut stacks, &spans, &opaque, &stranded)?;
-        Ok(Self { unreachable, is_asleep, holds, serves, backlogs, timers, bytes: budget.spent(), objects })
+        Ok(Self {
+            unreachable,
+            is_asleep,
+            holds,
+            backlogs,
+            timers,
+            serves,
+            foreign,
+            bytes: budget.spent(),
+            objects,
+        })
     }
 }
 
@@ -634,35 +658,28 @@ fn stack_in_use(raw: &Raw) -> Range<u64> {
     if is_saved { raw.sp..hi } else { lo..hi }
 }
 
+/// Those that have a stack which does not change while they stay.
+fn parked(stands: &[Stand]) -> Vec<&Raw> {
+    let is_parked =
+        |raw: &Raw| matches!(raw.state, State::Waiting | State::Leaked | State::Syscall) && raw.has_stack();
+    stands.iter().map(|stand| &stand.raw).filter(|raw| is_parked(raw)).collect()
+}
+
 /// Who of those that are parked may hold a lock that somebody waits for.
-fn held<'b>(
-    stacks: &mut Stacks<'_, 'b>,
-    sections: &mut Sections<'b>,
-    reader: &Reader<'_>,
+fn held(
+    tools: &mut holds::Tools<'_, '_, '_>,
     snapshot: &Snapshot,
-    stands: &[Stand],
+    parked: &[&Raw],
 ) -> Result<Vec<Hold>, ReachError> {
     let awaited = holds::Awaited::of(snapshot);
     let mut all = Vec::new();
     if awaited.is_empty() {
         return Ok(all);
     }
-    let mut tools = holds::Tools {
-        memory: stacks.memory,
-        budget: stacks.budget,
-        frames: &mut *stacks.frames,
-        sections,
-        bias: reader.bias(),
-        offsets: reader.offsets(),
-    };
-    for Stand { raw, .. } in stands {
-        let is_parked =
-            matches!(raw.state, State::Waiting | State::Leaked | State::Syscall) && raw.has_stack();
-        if is_parked {
-            let words = stack_words(tools.memory, tools.budget, raw)?;
-            let stack = Words { start: raw.sp, words: &words };
-            all.extend(holds::of(&mut tools, raw, &stack, &awaited)?);
-        }
+    for raw in parked {
+        let words = stack_words(tools.memory, tools.budget, raw)?;
+        let stack = Words { start: raw.sp, words: &words };
+        all.extend(holds::of(tools, raw, &stack, &awaited)?);
     }
     Ok(all)
 }
