@@ -25,7 +25,7 @@ const VERSIONS: [&str; 3] = ["1.18.10", "1.22.12", "1.27.4"];
 const SETTLED: Duration = Duration::from_millis(500);
 
 /// With what is to be found, how sure at least.
-const FAULTS: [(&str, &str); 18] = [
+const FAULTS: [(&str, &str); 20] = [
     ("account-transfer", "circular-wait"),
     ("cache-double-lock", "circular-wait"),
     ("config-metrics-order", "circular-wait"),
@@ -37,6 +37,8 @@ const FAULTS: [(&str, &str); 18] = [
     ("once-and-channel", "circular-wait"),
     ("worker-waits-own-group", "goroutine-leak"),
     ("range-never-closed", "goroutine-leak"),
+    ("range-never-closed", "channel-not-closed"),
+    ("stopped-ticker-range", "channel-not-closed"),
     ("timeout-drops-result", "goroutine-leak"),
     ("group-missed-done", "goroutine-leak"),
     ("nil-channel-field", "goroutine-leak"),

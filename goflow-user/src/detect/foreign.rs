@@ -26,6 +26,10 @@ impl Detector for MutexUnlockedByOther {
         &MUTEX_UNLOCKED_BY_OTHER
     }
 
+    fn has_its_goroutines_alone(&self) -> bool {
+        false
+    }
+
     fn check(&mut self, process: &Process, _graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
         for goroutine in process.goroutines() {
             for foreign in &goroutine.foreign {

@@ -10,7 +10,7 @@ use crate::target::snapshot::{BlockedOn, Direction};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Goroutines of one place that are named.
-const MOST_NAMED: usize = 64;
+pub(super) const MOST_NAMED: usize = 64;
 
 /// So many looks are long: two seconds and a half at the pace of `goflow check`.
 const LONG: u32 = 5;
@@ -94,7 +94,7 @@ fn is_behind_lock(goroutine: &Goroutine) -> bool {
 }
 
 /// Where it was created, and where it stands.
-fn place(goroutine: &Goroutine) -> Vec<u64> {
+pub(super) fn place(goroutine: &Goroutine) -> Vec<u64> {
     let word = |address: Option<RuntimeAddr>| address.map_or(0, |address| address.0);
     let stack = goroutine.wait.iter().flat_map(|wait| &wait.stack).take(FRAMES);
     std::iter::once(word(goroutine.created_at)).chain(stack.map(|pc| pc.0)).collect()

@@ -21,6 +21,10 @@ impl Detector for SendOnClosed {
         Needs::Events
     }
 
+    fn has_its_goroutines_alone(&self) -> bool {
+        false
+    }
+
     fn check(&mut self, process: &Process, _graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
         findings(process, self.rule(), |kind| {
             matches!(kind, MisuseKind::SendAfterClose | MisuseKind::CloseUnderSender)
@@ -35,6 +39,10 @@ impl Detector for DoubleClose {
 
     fn needs(&self) -> Needs {
         Needs::Events
+    }
+
+    fn has_its_goroutines_alone(&self) -> bool {
+        false
     }
 
     fn check(&mut self, process: &Process, _graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {

@@ -20,6 +20,7 @@ mod stall;
 #[cfg(test)]
 mod tests;
 mod thresholds;
+mod unclosed;
 
 pub use self::graph::{Graph, Link};
 pub use self::rule::{RULES, Rule, Severity};
@@ -169,6 +170,10 @@ pub enum Evidence {
     Untaken(Goid, u32),
     /// A channel was closed, by whom and where.
     Closed(Object, Option<Goid>, Option<RuntimeAddr>),
+    /// A goroutine takes values until its channel is closed, which nothing that goes on can reach.
+    AwaitsClose(Goid),
+    /// A channel was made, by whom and where.
+    Made(Object, Option<Goid>, RuntimeAddr),
     /// A goroutine gives back a lock of this kind there that neither it nor what it calls has taken.
     Unlocks(Goid, SyncPrimitive, RuntimeAddr),
     /// This is the lock, which is locked, and which that goroutine will give back.
@@ -203,15 +208,21 @@ pub trait Detector {
         Needs::Reachability
     }
 
+    /// Whether a goroutine that is in a finding of it is none of the later ones'.
+    fn has_its_goroutines_alone(&self) -> bool {
+        true
+    }
+
     /// Looks at a process; what it returns is found now. `told` are the goroutines that others have found already.
     fn check(&mut self, process: &Process, graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding>;
 }
 
 /// Every detector, in the order in which they are asked: a goroutine that one has in a finding is none of the later ones'.
-fn detectors(thresholds: Thresholds) -> [Box<dyn Detector + Send>; 14] {
+fn detectors(thresholds: Thresholds) -> [Box<dyn Detector + Send>; 15] {
     [
         Box::new(deadlock::Deadlock),
         Box::new(circular::CircularWait),
+        Box::new(unclosed::ChannelNotClosed),
         Box::new(leak::Leak),
         Box::new(stall::LockContention::new(thresholds)),
         Box::new(pressure::SlowConsumer::new(thresholds)),
@@ -292,7 +303,7 @@ impl Detection {
                 let stays = self.open.iter().filter(|((rule, _), _)| *rule == detector.rule().id);
                 stays.map(|(key, finding)| (key.clone(), finding.clone())).collect()
             };
-            if detector.needs() != Needs::Events {
+            if detector.has_its_goroutines_alone() {
                 told.extend(found.iter().flat_map(|(_, finding)| &finding.goroutines).map(|one| one.goid));
             }
             now.extend(found);

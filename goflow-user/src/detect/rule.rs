@@ -62,6 +62,8 @@ macro_rules! rules {
 }
 
 rules! {
+    /// Channels that somebody takes values from until the end that never comes.
+    CHANNEL_NOT_CLOSED = "channel-not-closed", Warning, Looks, "goroutines wait for the end of a channel that nobody can close any more";
     /// Goroutines that wait in a circle.
     CIRCULAR_WAIT = "circular-wait", Error, Looks, "goroutines wait for each other in a circle";
     /// Nothing goes on.

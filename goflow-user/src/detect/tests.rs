@@ -37,6 +37,7 @@ impl Watched {
             goid: Goid(goid),
             leads_to: leads_to.iter().copied().map(RuntimeAddr).collect(),
             by_lock: false,
+            awaits_close: false,
         };
         self.reach.unreachable = of.iter().map(one).collect();
         self
@@ -488,6 +489,30 @@ fn thresholds_decide_from_when_on_something_is_told() {
     pair.detection = Detection::with(|_| true, thresholds);
     assert_eq!(pair.after(1), NOTHING);
     assert_eq!(pair.after(1), [("lock-contention", vec![5, 6])]);
+}
+
+#[test]
+fn a_channel_that_nobody_can_close_is_told_beside_the_leak_of_who_waits_for_its_end() {
+    let goroutines = vec![receives(5, 0xc0), receives(6, 0xc8), locks(7, 0xa0)];
+    let mut watched = Watched::new(goroutines).unreachable(&[(5, &[]), (6, &[])]);
+    watched.reach.unreachable[0].awaits_close = true;
+    assert_eq!(watched.after(1), NOTHING, "one look");
+    let expected =
+        [("channel-not-closed", vec![5]), ("goroutine-leak", vec![5]), ("goroutine-leak", vec![6])];
+    assert_eq!(watched.after(1), expected);
+    // The close came.
+    watched.reach.unreachable.clear();
+    assert_eq!(watched.after(1), NOTHING);
+    // Who is in a circle waits for the others of it first.
+    let mut circle =
+        Watched::new(vec![receives(5, 0xc0), receives(6, 0xc8)]).unreachable(&[(5, &[0xc8]), (6, &[0xc0])]);
+    circle.reach.unreachable[0].awaits_close = true;
+    assert_eq!(circle.after(2), [("circular-wait", vec![5, 6])]);
+    // What could not be read makes it fewer.
+    let mut blind = Watched::new(vec![receives(5, 0xc0)]).unreachable(&[(5, &[])]);
+    blind.reach.unreachable[0].awaits_close = true;
+    blind.is_blind = true;
+    assert_eq!(blind.after(3), NOTHING);
 }
 
 #[test]

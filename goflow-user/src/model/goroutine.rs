@@ -177,6 +177,8 @@ pub struct Unreachable {
     pub is_proven: bool,
     /// It is stuck behind a lock alone, whose holder nobody can wake.
     pub by_lock: bool,
+    /// It takes values until its channel is closed.
+    pub awaits_close: bool,
     /// Of what others wait for that nobody can wake, that which this one could reach if it went on.
     pub leads_to: Vec<RuntimeAddr>,
 }

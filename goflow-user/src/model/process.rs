@@ -639,6 +639,7 @@ impl Process {
                     looks: before.map_or(0, |before| before.looks).saturating_add(1),
                     is_proven: is_proven && !found.by_lock,
                     by_lock: found.by_lock,
+                    awaits_close: found.awaits_close,
                     leads_to: found.leads_to.clone(),
                 }
             });

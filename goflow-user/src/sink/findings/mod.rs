@@ -220,6 +220,14 @@ impl<'a> Namer<'a> {
                 let at = site.map_or_else(String::new, |site| self.at_call(&[site]));
                 format!("{} closed {}{at}", who(*by), self.object(*channel))
             }
+            Evidence::AwaitsClose(goid) => format!(
+                "goroutine {} takes values until that is closed (`range`, or `v, ok := <-ch`), and nothing that goes on in this \
+                 process can reach it, so nobody will",
+                goid.0
+            ),
+            Evidence::Made(object, by, site) => {
+                format!("{} made {}{}", who(*by), self.object(*object), self.at_call(&[*site]))
+            }
             Evidence::Unlocks(goid, kind, at) => format!(
                 "goroutine {} unlocks a {}{}, and neither it nor what it calls has locked one before",
                 goid.0,

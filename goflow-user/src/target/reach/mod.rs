@@ -132,6 +132,8 @@ pub struct Unreachable {
     pub leads_to: Vec<RuntimeAddr>,
     /// It could be reached, but for a lock that another one holds which nobody can wake either, or one that waits for such.
     pub by_lock: bool,
+    /// It receives in a way that tells whether the channel is closed: by `range`, or into two variables.
+    pub awaits_close: bool,
 }
 
 /// A goroutine that alone is seen to lead to what another one waits for, who holds a lock that it waits for itself.
@@ -262,7 +264,8 @@ impl Reach {
         let objects = marker.objects;
         let backlogs = backlog::find(reader, memory, &spans, std::mem::take(&mut stacks.starts))?;
         let stranded = still(reader, memory, stands)?;
-        let unreachable = lead(&mut stacks, &spans, &opaque, &stranded)?;
+        let mut unreachable = lead(&mut stacks, &spans, &opaque, &stranded)?;
+        note_who_awaits_a_close(reader, snapshot, &mut unreachable);
         Ok(Self {
             unreachable,
             is_asleep,
@@ -744,9 +747,25 @@ fn lead(
             Vec::new()
         };
         let leads_to = leads_to.into_iter().map(RuntimeAddr).collect();
-        all.push(Unreachable { goid: Goid(raw.goid), leads_to, by_lock: *by_lock });
+        all.push(Unreachable { goid: Goid(raw.goid), leads_to, by_lock: *by_lock, awaits_close: false });
     }
     Ok(all)
+}
+
+/// Finds out who of them receives by `runtime.chanrecv2`, which is what `range` and `v, ok := <-ch` compile to (src/runtime/chan.go,
+/// 1.18–1.27); in a frame of its own, behind those of `chanrecv` and of what parks.
+fn note_who_awaits_a_close(reader: &Reader<'_>, snapshot: &Snapshot, unreachable: &mut [Unreachable]) {
+    const DEPTH: usize = 4;
+    let Some(receive) = reader.binary().function("runtime.chanrecv2").map(|function| function.range) else {
+        return;
+    };
+    let is_receive = |pc: &RuntimeAddr| receive.contains(&reader.bias().to_link(*pc));
+    let frames: Map<&[RuntimeAddr]> =
+        snapshot.goroutines.iter().map(|one| (one.goid.0, one.stack.frames.as_slice())).collect();
+    for one in unreachable {
+        let frames = frames.get(&one.goid.0).copied().unwrap_or_default();
+        one.awaits_close = frames.iter().take(DEPTH).any(is_receive);
+    }
 }
 
 /// `len` words from `at` on; `None` when not all are mapped.
