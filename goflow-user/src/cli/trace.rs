@@ -39,7 +39,7 @@ use crate::target::spawn::{SpawnError, find_program};
 const RING_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
 
 /// Ring buffer size unless another is asked for.
-pub(super) const DEFAULT_RING_BYTES: u32 = 8 << 20;
+pub(super) const DEFAULT_RING_BYTES: u32 = 4 << 20;
 
 /// Snapshots a second to choose from with `--level snapshot`: more would not reach the output one by one.
 const RATES: std::ops::RangeInclusive<f64> = 0.01..=100.0;
@@ -188,7 +188,7 @@ pub(super) struct TraceArgs {
     /// Frames to record of the stack of a goroutine that parks, 0 to 32
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = parse_stack_depth)]
     stack_depth: u32,
-    /// Size of the buffer between kernel and goflow, such as 64MiB; rounded up to a power of two [default: 8MiB]
+    /// Size of the buffer between kernel and goflow, such as 64MiB; rounded up to a power of two [default: 4MiB]
     ///
     /// A larger one loses less when events come in bursts. Level snapshot has none.
     #[arg(long, value_name = "SIZE", value_parser = parse_ring_bytes)]

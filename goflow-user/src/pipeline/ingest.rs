@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Pause between two looks at the buffers while many events come; 8 MiB last for 50 ms of what two CPUs can produce.
+/// Pause between two looks at the buffers while many events come; 4 MiB last for 25 ms of what two CPUs can produce.
 const BUSY_PAUSE: Duration = Duration::from_millis(4);
 /// Longest pause, reached when few come: each look costs as much as a hundred events.
 const IDLE_PAUSE: Duration = Duration::from_millis(20);
