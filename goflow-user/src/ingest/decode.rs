@@ -5,7 +5,8 @@
 //! the record's real length.
 
 use super::event::{
-    ChanAddr, ChanOp, EndedPark, Event, EventKind, Goid, MonotonicNs, Pid, SyncPrimitive, Tid, WaitReason,
+    ChanAddr, ChanOp, EndedPark, Event, EventKind, Goid, GroupState, MonotonicNs, Pid, SyncPrimitive, Tid,
+    WaitReason,
 };
 use crate::binary::addr::RuntimeAddr;
 use bytemuck::{Pod, bytes_of_mut};
@@ -86,6 +87,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
         ProbeId::RwMutexLock => record.sync_wait(SyncPrimitive::RwMutex)?,
         ProbeId::WaitGroupWait => record.sync_wait(SyncPrimitive::WaitGroup)?,
         ProbeId::NotifyListWait => record.sync_wait(SyncPrimitive::Cond)?,
+        ProbeId::WaitGroupAdd => record.waitgroup_add()?,
     };
     let event = Event {
         t: MonotonicNs(header.t_ns),
@@ -228,6 +230,19 @@ impl Record<'_> {
             primitive,
             addr: RuntimeAddr(record.addr),
             reason: if record.has_reason == 1 { Some(self.reason(record.wait_reason)?) } else { None },
+            site: address(record.site_pc),
+        })
+    }
+
+    fn waitgroup_add(&self) -> Result<EventKind, DecodeError> {
+        let record: sync::WaitGroupAdd = self.whole()?;
+        // sync/waitgroup.go: the counter is the upper half; bit 31 is a flag from Go 1.25 on, and 0 before.
+        let state =
+            GroupState { counter: (record.state >> 32) as i32, waiters: record.state as u32 & 0x7fff_ffff };
+        Ok(EventKind::WaitGroupAdd {
+            addr: RuntimeAddr(record.addr),
+            delta: record.delta,
+            state: (record.has_state == 1).then_some(state),
             site: address(record.site_pc),
         })
     }

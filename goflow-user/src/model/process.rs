@@ -297,6 +297,7 @@ impl Process {
                 self.acts(event.goid, at);
                 self.sync_wait(event.goid, *primitive, *addr);
             }
+            EventKind::WaitGroupAdd { .. } => self.acts(event.goid, at),
         }
     }
 
