@@ -429,8 +429,9 @@ fn fingerprint(finding: &Finding, goroutines: &[Named], functions: &[Place]) -> 
     let mut places: BTreeSet<String> = functions.iter().map(spot).collect();
     for goroutine in goroutines {
         let text = |place: &Option<Place>| place.as_ref().map_or_else(String::new, spot);
-        // Where one stands that does not wait is another place each time.
-        let place = goroutine.place.clone().filter(|_| goroutine.wait_reason.is_some());
+        // Where one stands that does not wait is another place each time; where it did something is the same.
+        let is_place = finding.rule.is_of_events || goroutine.wait_reason.is_some();
+        let place = goroutine.place.clone().filter(|_| is_place);
         places.insert(format!("{}\n{}", text(&place), text(&goroutine.created)));
     }
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
