@@ -357,6 +357,29 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_group_has_its_state_where_that_was_read_without_the_flag_between_its_halves() {
+        let add = |state, has_state| sync::WaitGroupAdd {
+            header: header(ProbeId::WaitGroupAdd, 0),
+            addr: 0xc000,
+            delta: -1,
+            state,
+            site_pc: 0x500,
+            has_state,
+        };
+        for (record, expected) in [
+            (add(0xffff_fffe_8000_0003, 1), Some(GroupState { counter: -2, waiters: 3 })),
+            (add(0, 1), Some(GroupState { counter: 0, waiters: 0 })),
+            (add(0, 0), None),
+        ] {
+            let EventKind::WaitGroupAdd { addr, delta, state, site } = kind(bytes_of(&record)) else {
+                panic!("no count");
+            };
+            assert_eq!((addr, delta, site), (RuntimeAddr(0xc000), -1, Some(RuntimeAddr(0x500))));
+            assert_eq!(state, expected);
+        }
+    }
+
+    #[test]
     fn a_wait_reason_that_is_no_byte_is_refused() {
         let mut bytes = park(0, 0);
         bytes[48] = 0xff;
