@@ -15,7 +15,7 @@ pub mod ring;
 
 /// Version of every layout in this crate; raised by any change of a record, of [`probe::ProbeId`], of [`config`], of [`aggregate`]
 /// or of [`ring`].
-pub const LAYOUT_VERSION: u32 = 5;
+pub const LAYOUT_VERSION: u32 = 6;
 
 /// Most return addresses one park record can carry.
 pub const MAX_STACK_DEPTH: usize = 32;

@@ -34,11 +34,13 @@ pub enum ProbeId {
     NotifyListWait = 13,
     /// `runtime.netpollready`: the network poller makes goroutines runnable.
     NetpollReady = 14,
+    /// `sync.(*WaitGroup).Add`, of which `Done` is a call.
+    WaitGroupAdd = 15,
 }
 
 impl ProbeId {
     /// How many probes there are.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 16;
 
     /// Every probe, in the order of its discriminant.
     pub const ALL: [ProbeId; Self::COUNT] = [
@@ -57,6 +59,7 @@ impl ProbeId {
         Self::WaitGroupWait,
         Self::NotifyListWait,
         Self::NetpollReady,
+        Self::WaitGroupAdd,
     ];
 
     /// The probe with this number, or `None` for a number this version does not know.

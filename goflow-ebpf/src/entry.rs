@@ -36,6 +36,7 @@ per_probe_programs! {
     waitgroup_wait => sync::waitgroup_wait,
     notify_list_wait => sync::notify_list_wait,
     netpollready => park::netpollready,
+    waitgroup_add => sync::waitgroup_add,
 }
 
 macro_rules! all_probes {
@@ -74,6 +75,7 @@ all_probes! {
     WaitGroupWait => sync::waitgroup_wait,
     NotifyListWait => sync::notify_list_wait,
     NetpollReady => park::netpollready,
+    WaitGroupAdd => sync::waitgroup_add,
 }
 
 /// The probe whose site this is, where the table knows.

@@ -12,8 +12,8 @@ use goflow_common::probe::ProbeId;
 use goflow_user::binary::addr::{LinkAddr, RuntimeAddr};
 use goflow_user::detect::{Confidence, Finding, RULES};
 use goflow_user::ingest::event::{
-    ChanAddr, ChanOp, EndedPark, Event, EventKind, Goid, LossPoint, Lost, MonotonicNs, SyncPrimitive,
-    WaitReason,
+    ChanAddr, ChanOp, EndedPark, Event, EventKind, Goid, GroupState, LossPoint, Lost, MonotonicNs,
+    SyncPrimitive, WaitReason,
 };
 use goflow_user::model::{Change, Inferred, LongWait, Missing, Object, Overview};
 use goflow_user::probe::budget::Mode;
@@ -116,6 +116,12 @@ fn kinds() -> Vec<EventKind> {
             (Some(WaitReason(200)), SyncPrimitive::Semaphore),
         ] {
             kinds.push(EventKind::SyncWait { primitive, addr: RuntimeAddr(0xc000_0008), reason, site });
+        }
+        for delta in [1, -1] {
+            let state = (delta > 0).then_some(GroupState { counter: -2, waiters: 1 });
+            for state in [None, state] {
+                kinds.push(EventKind::WaitGroupAdd { addr: RuntimeAddr(0xc000_0008), delta, state, site });
+            }
         }
         for chans in [None, Some(Box::default()), Some([None, Some(ChanAddr(5))].into())] {
             kinds.push(EventKind::Select { sends: 1, receives: 20, blocking: site.is_none(), chans, site });

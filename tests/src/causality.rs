@@ -70,7 +70,8 @@ impl Checker {
             | Kind::ChanRecv(_)
             | Kind::ChanClose(_)
             | Kind::Select { .. }
-            | Kind::SyncWait { .. } => {}
+            | Kind::SyncWait { .. }
+            | Kind::WaitgroupAdd { .. } => {}
         }
     }
 

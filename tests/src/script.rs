@@ -237,7 +237,8 @@ impl Seen {
             | Kind::ChanSend(_)
             | Kind::ChanRecv(_)
             | Kind::ChanClose(_)
-            | Kind::Select { .. } => self.count(event.kind.name().to_owned()),
+            | Kind::Select { .. }
+            | Kind::WaitgroupAdd { .. } => self.count(event.kind.name().to_owned()),
         }
     }
 

@@ -195,6 +195,13 @@ pub enum Kind {
         addr: String,
         site: Option<Position>,
     },
+    WaitgroupAdd {
+        addr: String,
+        delta: i64,
+        counter: Option<i64>,
+        waiters: Option<u64>,
+        site: Option<Position>,
+    },
 }
 
 impl Kind {
@@ -212,6 +219,7 @@ impl Kind {
             Self::ChanClose(_) => "chan_close",
             Self::Select { .. } => "select",
             Self::SyncWait { .. } => "sync_wait",
+            Self::WaitgroupAdd { .. } => "waitgroup_add",
         }
     }
 }
@@ -471,6 +479,8 @@ pub struct Finding {
     pub rule: String,
     /// `suspected`, `likely` or `proven`.
     pub confidence: String,
+    /// The same in every process.
+    pub fingerprint: String,
     /// Who is in it.
     pub goroutines: Vec<serde_json::Value>,
     /// Why.
@@ -555,7 +565,7 @@ pub struct Estimated {
 }
 
 /// Every probe's name, and the kind (and sync object) of its events.
-const PROBES: [(&str, &str, Option<&str>); 15] = [
+const PROBES: [(&str, &str, Option<&str>); 16] = [
     ("newproc1", "goroutine_create", None),
     ("goexit0", "goroutine_exit", None),
     ("gopark", "park", None),
@@ -571,6 +581,7 @@ const PROBES: [(&str, &str, Option<&str>); 15] = [
     ("rwmutex_lock", "sync_wait", Some("rwmutex")),
     ("waitgroup_wait", "sync_wait", Some("waitgroup")),
     ("notify_list_wait", "sync_wait", Some("cond")),
+    ("waitgroup_add", "waitgroup_add", None),
 ];
 
 /// The probes of a level, by the contract's names.

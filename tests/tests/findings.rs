@@ -96,8 +96,38 @@ fn what_is_done_to_a_closed_channel_is_told_with_the_lines_of_both() -> Result<(
 }
 
 #[test]
+fn who_is_counted_too_late_for_a_wait_is_told_with_the_lines_of_both() -> Result<()> {
+    for go in ["1.18.10", "1.24.13", "1.27.4"] {
+        let mut fingerprints = BTreeSet::new();
+        for name in ["group-add-after-wait", "group-add-inside", "group-add-inside"] {
+            let target = start(name, go)?;
+            let session = trace(&target, &["--level", "channels", "--budget", "none"], None)?;
+            let found = &session.summary.findings;
+            let what = || format!("{name}, Go {go}: {found:?}");
+            let finding = found.iter().find(|one| one.rule == "waitgroup-misuse").with_context(what)?;
+            ensure!(finding.confidence == "likely", "{}", what());
+            let here: BTreeSet<u64> = kernel(name)?.here.into_iter().map(u64::from).collect();
+            ensure!(here.is_subset(&lines(finding, name)), "{} and not {here:?}", what());
+            fingerprints.insert(finding.fingerprint.clone());
+            target.finish()?;
+        }
+        ensure!(fingerprints.len() == 2, "Go {go}: {fingerprints:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn of_programs_that_are_right_nothing_is_told_and_of_rules_that_are_not_wanted_neither() -> Result<()> {
-    let healthy = ["idle-worker-pool", "token-ring", "nested-locks-ordered", "mutual-wait-timeout"];
+    let healthy = [
+        "idle-worker-pool",
+        "token-ring",
+        "nested-locks-ordered",
+        "mutual-wait-timeout",
+        "members-add-members",
+        "group-reused",
+        "group-tasks-queued",
+        "group-gated",
+    ];
     let cases = healthy.map(|name| (name, &["--budget", "none"][..]));
     let unwanted = [
         ("account-transfer", &["--rules", "none"][..]),

@@ -130,7 +130,8 @@ impl Story {
                 | Kind::ChanRecv(_)
                 | Kind::ChanClose(_)
                 | Kind::Select { .. }
-                | Kind::SyncWait { .. } => {}
+                | Kind::SyncWait { .. }
+                | Kind::WaitgroupAdd { .. } => {}
             }
         }
         story

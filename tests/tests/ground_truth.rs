@@ -168,7 +168,8 @@ fn touched(event: &Event) -> Option<Goid> {
         | EventKind::ChanRecv(_)
         | EventKind::ChanClose(_)
         | EventKind::Select { .. }
-        | EventKind::SyncWait { .. } => None,
+        | EventKind::SyncWait { .. }
+        | EventKind::WaitGroupAdd { .. } => None,
     }
 }
 

@@ -88,6 +88,7 @@ fn a_program_with_every_operation_by_the_oldest_and_the_newest_go() -> Result<()
         "chan_close",
         "select",
         "sync_wait",
+        "waitgroup_add",
         "summary",
     ])
 }

@@ -1,4 +1,4 @@
-//! The slow paths of `sync`.
+//! The slow paths of `sync`, and how a WaitGroup is counted.
 
 use crate::{
     filter::{admits, records_anything},
@@ -9,7 +9,10 @@ use crate::{
     target::{Registers, callers_return_address, read, return_address},
 };
 use goflow_common::{
-    event::{Header, sync::SyncWait},
+    event::{
+        Header,
+        sync::{SyncWait, WaitGroupAdd},
+    },
     probe::ProbeId,
 };
 
@@ -57,6 +60,34 @@ pub(crate) fn waitgroup_wait<K: Kernel>(regs: &Registers<'_>) {
         return count_eventless(probe);
     }
     wait::<K>(header, regs, probe, return_address, None);
+}
+
+/// `func (wg *WaitGroup) Add(delta int)` (1.18–1.27), which `Done` calls. The state tells who waits while a goroutine is
+/// counted; whoever is done changes nothing about that, and a read costs the target as much as the record.
+#[inline(always)]
+pub(crate) fn waitgroup_add<K: Kernel>(regs: &Registers<'_>) {
+    let probe = ProbeId::WaitGroupAdd;
+    let Some(mut header) = begin(regs, probe) else { return };
+    // It is about no channel.
+    if !records_anything() || config!(filter_channels) != 0 {
+        return count_filtered(probe);
+    }
+    header.goid = goid_of(regs.g(), header.pid);
+    if !admits(&header, regs.g(), header.goid) {
+        return count_filtered(probe);
+    }
+    let (addr, delta) = (regs.arg0(), regs.arg1() as i64);
+    // The first word in every version (sync/waitgroup.go).
+    let state = if delta > 0 { read::<u64>(addr) } else { None };
+    let record = WaitGroupAdd {
+        header,
+        addr,
+        delta,
+        state: state.unwrap_or(0),
+        site_pc: return_address(regs),
+        has_state: u64::from(state.is_some()),
+    };
+    K::emit(record, probe);
 }
 
 /// `func notifyListWait(l *notifyList, t uint32)` (1.18–1.27), called by `sync.(*Cond).Wait`.

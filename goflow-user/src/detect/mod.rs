@@ -21,6 +21,7 @@ mod stall;
 mod tests;
 mod thresholds;
 mod unclosed;
+mod waitgroup;
 
 pub use self::graph::{Graph, Link};
 pub use self::rule::{RULES, Rule, Severity};
@@ -180,6 +181,21 @@ pub enum Evidence {
     WillUnlock(Object, Goid),
     /// What was done to it that must not be, by whom and where, so many nanoseconds later.
     Misused(MisuseKind, Option<Goid>, Vec<RuntimeAddr>, u64),
+    /// A goroutine had called `Wait` of a group, where.
+    GroupWait(Object, Goid, Option<RuntimeAddr>),
+    /// A goroutine counted itself in it.
+    CountedLate {
+        /// Which.
+        goid: Goid,
+        /// Where.
+        at: Option<RuntimeAddr>,
+        /// So many nanoseconds after the `Wait`.
+        after_ns: u64,
+        /// The wait was over by then.
+        is_over: bool,
+    },
+    /// A goroutine that counted itself also called `Done` for that.
+    DoneByItself(Goid),
     /// It has happened so many times.
     Times(u64),
 }
@@ -218,7 +234,7 @@ pub trait Detector {
 }
 
 /// Every detector, in the order in which they are asked: a goroutine that one has in a finding is none of the later ones'.
-fn detectors(thresholds: Thresholds) -> [Box<dyn Detector + Send>; 15] {
+fn detectors(thresholds: Thresholds) -> [Box<dyn Detector + Send>; 16] {
     [
         Box::new(deadlock::Deadlock),
         Box::new(circular::CircularWait),
@@ -235,6 +251,7 @@ fn detectors(thresholds: Thresholds) -> [Box<dyn Detector + Send>; 15] {
         Box::<foreign::MutexUnlockedByOther>::default(),
         Box::new(misuse::SendOnClosed),
         Box::new(misuse::DoubleClose),
+        Box::new(waitgroup::LateAdds),
     ]
 }
 

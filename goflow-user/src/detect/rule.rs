@@ -92,6 +92,8 @@ rules! {
     TIMER_LEAK = "timer-leak", Warning, Looks, "timers that are set for long become more and more";
     /// More and more of them.
     UNBOUNDED_GROWTH = "unbounded-growth", Warning, Looks, "goroutines from one place, or values in a channel, become more and more";
+    /// Goroutines that count themselves too late.
+    WAITGROUP_MISUSE = "waitgroup-misuse", Warning, Events, "a goroutine counts itself in a wait group that is waited for already";
 }
 
 impl Rule {

@@ -1,7 +1,7 @@
 //! Each rule where it holds, where it only seems to, and where something is not known.
 
 use super::*;
-use crate::ingest::event::{ChanOp, Event, EventKind};
+use crate::ingest::event::{ChanOp, Event, EventKind, GroupState};
 use crate::model::{Fields, Limits, Model, Runtime};
 use crate::target::id::{ChanAddr, SyncPrimitive, WaitReason};
 use crate::target::reach::{Backlog, Foreign, Reach, Serves, Timers, Unreachable};
@@ -568,6 +568,68 @@ fn what_is_done_to_a_closed_channel_is_found_with_both_places_and_stays_found() 
     let finding = watched.detection.open().next().unwrap();
     assert_eq!((finding.opened, finding.since), (MonotonicNs(9), MonotonicNs(3)));
     assert_eq!(finding.goroutines[0].stack, [RuntimeAddr(0x30)]);
+}
+
+#[test]
+fn who_counts_itself_too_late_is_found_with_both_places_and_stays_found() {
+    let kinds = |counts: [(u64, EventKind); 6]| {
+        let mut watched = Watched::new(vec![goroutine(1, State::Running, 0, Vec::new())]);
+        for (t, (goid, kind)) in (1..).zip(counts) {
+            let event = Event { t: MonotonicNs(t), pid: PID, tid: Tid(1), goid: Some(Goid(goid)), kind };
+            watched.model.apply(&event);
+        }
+        watched
+    };
+    let add = |delta: i64, counter, site| EventKind::WaitGroupAdd {
+        addr: RuntimeAddr(0xa0),
+        delta,
+        state: (delta > 0).then_some(GroupState { counter, waiters: counter.unsigned_abs() }),
+        site: Some(RuntimeAddr(site)),
+    };
+    let create =
+        |child| EventKind::GoroutineCreate { child: Some(Goid(child)), created_at: None, start: None };
+    let wait = || EventKind::SyncWait {
+        primitive: SyncPrimitive::WaitGroup,
+        addr: RuntimeAddr(0xa0),
+        reason: None,
+        site: Some(RuntimeAddr(0x10)),
+    };
+    let mut late = kinds([
+        (1, create(6)),
+        (1, add(1, 0, 0x30)),
+        (5, wait()),
+        (6, add(1, 1, 0x20)),
+        (6, add(-1, 0, 0x40)),
+        (1, add(-1, 0, 0x40)),
+    ]);
+    let process = late.model.process(PID).unwrap();
+    assert_eq!(late.detection.look_at_events(process, MonotonicNs(9)).len(), 1);
+    assert_eq!(late.after(3), [("waitgroup-misuse", vec![6, 5])]);
+    let finding = late.detection.open().next().unwrap();
+    assert_eq!((finding.confidence, finding.since), (Confidence::Likely, MonotonicNs(4)));
+    assert_eq!(finding.objects, [Object::Sync(SyncPrimitive::WaitGroup, RuntimeAddr(0xa0))]);
+    let sites = finding.goroutines.iter().map(|one| one.stack[0].0);
+    assert_eq!(sites.collect::<Vec<_>>(), [0x20, 0x10]);
+    // It is counted before it runs.
+    let mut healthy = kinds([
+        (1, add(2, 0, 0x30)),
+        (1, create(6)),
+        (1, create(7)),
+        (1, wait()),
+        (6, add(-1, 0, 0x40)),
+        (7, add(-1, 0, 0x40)),
+    ]);
+    assert_eq!(healthy.after(3), NOTHING);
+    // Whoever was counted before the first event may be done by whoever.
+    let mut from_the_midst = kinds([
+        (1, create(6)),
+        (1, add(1, 1, 0x30)),
+        (5, wait()),
+        (6, add(1, 2, 0x20)),
+        (6, add(-1, 0, 0x40)),
+        (1, add(-1, 0, 0x40)),
+    ]);
+    assert_eq!(from_the_midst.after(3), NOTHING);
 }
 
 #[test]

@@ -5,7 +5,8 @@
 //! the record's real length.
 
 use super::event::{
-    ChanAddr, ChanOp, EndedPark, Event, EventKind, Goid, MonotonicNs, Pid, SyncPrimitive, Tid, WaitReason,
+    ChanAddr, ChanOp, EndedPark, Event, EventKind, Goid, GroupState, MonotonicNs, Pid, SyncPrimitive, Tid,
+    WaitReason,
 };
 use crate::binary::addr::RuntimeAddr;
 use bytemuck::{Pod, bytes_of_mut};
@@ -86,6 +87,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
         ProbeId::RwMutexLock => record.sync_wait(SyncPrimitive::RwMutex)?,
         ProbeId::WaitGroupWait => record.sync_wait(SyncPrimitive::WaitGroup)?,
         ProbeId::NotifyListWait => record.sync_wait(SyncPrimitive::Cond)?,
+        ProbeId::WaitGroupAdd => record.waitgroup_add()?,
     };
     let event = Event {
         t: MonotonicNs(header.t_ns),
@@ -231,6 +233,19 @@ impl Record<'_> {
             site: address(record.site_pc),
         })
     }
+
+    fn waitgroup_add(&self) -> Result<EventKind, DecodeError> {
+        let record: sync::WaitGroupAdd = self.whole()?;
+        // sync/waitgroup.go: the counter is the upper half; bit 31 is a flag from Go 1.25 on, and 0 before.
+        let state =
+            GroupState { counter: (record.state >> 32) as i32, waiters: record.state as u32 & 0x7fff_ffff };
+        Ok(EventKind::WaitGroupAdd {
+            addr: RuntimeAddr(record.addr),
+            delta: record.delta,
+            state: (record.has_state == 1).then_some(state),
+            site: address(record.site_pc),
+        })
+    }
 }
 
 /// Copies a value out of the start of `bytes`; the ring buffer only guarantees eight-byte alignment, a file none.
@@ -339,6 +354,29 @@ mod tests {
     fn a_park_that_claims_more_frames_than_it_carries_is_refused() {
         let error = DecodeError::Count { probe: ProbeId::Gopark, count: 9 };
         assert_eq!(decode(&park(9, park::SHORT_STACK)), Err(error));
+    }
+
+    #[test]
+    fn a_wait_group_has_its_state_where_that_was_read_without_the_flag_between_its_halves() {
+        let add = |state, has_state| sync::WaitGroupAdd {
+            header: header(ProbeId::WaitGroupAdd, 0),
+            addr: 0xc000,
+            delta: -1,
+            state,
+            site_pc: 0x500,
+            has_state,
+        };
+        for (record, expected) in [
+            (add(0xffff_fffe_8000_0003, 1), Some(GroupState { counter: -2, waiters: 3 })),
+            (add(0, 1), Some(GroupState { counter: 0, waiters: 0 })),
+            (add(0, 0), None),
+        ] {
+            let EventKind::WaitGroupAdd { addr, delta, state, site } = kind(bytes_of(&record)) else {
+                panic!("no count");
+            };
+            assert_eq!((addr, delta, site), (RuntimeAddr(0xc000), -1, Some(RuntimeAddr(0x500))));
+            assert_eq!(state, expected);
+        }
     }
 
     #[test]

@@ -92,6 +92,26 @@ pub enum EventKind {
         /// Return address in the caller of the slow path.
         site: Option<RuntimeAddr>,
     },
+    /// The counter of a WaitGroup is about to change.
+    WaitGroupAdd {
+        /// Its address.
+        addr: RuntimeAddr,
+        /// By how much; `Done` is -1.
+        delta: i64,
+        /// Before that, where `delta` is above 0; `None` when unreadable, and otherwise.
+        state: Option<GroupState>,
+        /// Where; of `Done`, in the caller or inside `sync`.
+        site: Option<RuntimeAddr>,
+    },
+}
+
+/// What a WaitGroup counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupState {
+    /// Its counter.
+    pub counter: i32,
+    /// How many goroutines wait for that to be 0.
+    pub waiters: u32,
 }
 
 /// A park that is told of when it is over.

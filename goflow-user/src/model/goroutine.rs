@@ -100,6 +100,8 @@ pub struct Goroutine {
     pub since: MonotonicNs,
     /// When an event or a snapshot last told of it.
     pub known_at: MonotonicNs,
+    /// When an event or a snapshot first told of it.
+    pub(super) known_since: MonotonicNs,
     /// Its last event, and what that was. A snapshot that began before this knows less than we do.
     pub(super) last_event: Option<(MonotonicNs, Cause)>,
     /// The goroutine that created it.
@@ -214,6 +216,7 @@ impl Goroutine {
             state: State::Unknown,
             since: at,
             known_at: at,
+            known_since: at,
             last_event: None,
             parent: None,
             created_at: None,

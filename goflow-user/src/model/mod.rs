@@ -32,6 +32,7 @@ mod process;
 mod runtime;
 #[cfg(test)]
 mod tests;
+mod waitgroup;
 mod waits;
 
 pub use self::difference::{Change, Inferred, Seen};
@@ -42,6 +43,7 @@ pub use self::object::{Channel, Made, SyncObject, Use};
 pub use self::overview::{AlikeWaits, LongWait, Missing, Outlook, Overview, Waits};
 pub use self::process::{Process, Tally};
 pub use self::runtime::{Fields, Runtime};
+pub use self::waitgroup::{GroupWait, LateAdd};
 pub use self::waits::{Edge, Object, WaitGraph};
 
 use crate::ingest::event::{Event, Gap, LossPoint, Lost};

@@ -6,8 +6,9 @@ use super::goroutine::{Cause, Goroutine, Impossible, State, Unreachable, Wait, W
 use super::misuse::{Closed, Misuse, MisuseKind, Misuses};
 use super::object::{Channel, Made, Objects, SyncObject};
 use super::runtime::Runtime;
+use super::waitgroup::{Adder, GroupWait, LateAdd, WaitGroups};
 use crate::binary::addr::RuntimeAddr;
-use crate::ingest::event::{ChanOp, EndedPark, Event, EventKind};
+use crate::ingest::event::{ChanOp, EndedPark, Event, EventKind, GroupState};
 use crate::target::Pid;
 use crate::target::id::{ChanAddr, Goid, MonotonicNs, SyncPrimitive, WaitReason};
 use crate::target::reach::{self, Foreign, Reach, Timers};
@@ -45,6 +46,7 @@ pub struct Process {
     /// What was done to channels before is not all known.
     channels_unsure_before: MonotonicNs,
     misuses: Misuses,
+    wait_groups: WaitGroups,
     snapshot: Option<MonotonicNs>,
     /// Goroutines that the last snapshot could not read, and of which no event tells.
     unread: u64,
@@ -87,6 +89,7 @@ impl Process {
             lost_before: None,
             channels_unsure_before: MonotonicNs(0),
             misuses: Misuses::default(),
+            wait_groups: WaitGroups::default(),
             snapshot: None,
             unread: 0,
             is_asleep: false,
@@ -174,6 +177,19 @@ impl Process {
         self.misuses.all()
     }
 
+    /// Goroutines that counted themselves in a wait group too late, by the places of that and of the wait.
+    #[must_use]
+    pub fn late_adds(&self) -> &[LateAdd] {
+        self.wait_groups.late()
+    }
+
+    /// When the last of what only events tell has happened.
+    #[must_use]
+    pub fn last_misuse(&self) -> Option<MonotonicNs> {
+        let misuses = self.misuses().iter().map(|one| one.at);
+        misuses.chain(self.late_adds().iter().map(|one| one.at)).max()
+    }
+
     /// The last look at its memory could find out whom nobody can wake, who holds which lock, and what was at hand.
     #[must_use]
     pub fn knows_reach(&self) -> bool {
@@ -227,11 +243,13 @@ impl Process {
     /// Up to here not everything was watched.
     pub(super) fn doubt(&mut self, until: MonotonicNs) {
         self.unsure_before = self.unsure_before.max(until);
+        self.wait_groups.forget(until);
     }
 
     /// Up to here not everything that was done to channels was watched.
     pub(super) fn doubt_channels(&mut self, until: MonotonicNs) {
         self.channels_unsure_before = self.channels_unsure_before.max(until);
+        self.wait_groups.forget(until);
     }
 
     /// Lets those go that ended longer ago than the retention.
@@ -289,14 +307,53 @@ impl Process {
                 self.acts(event.goid, at);
                 let chans = chans.as_deref().unwrap_or_default();
                 self.select(event.goid, *sends, chans);
+                if let Some(goid) = event.goid.filter(|_| *sends > 0) {
+                    self.wait_groups.send(goid);
+                }
                 for chan in chans.iter().take(*sends as usize).flatten() {
                     self.misused(MisuseKind::SendAfterClose, *chan, event, *site);
                 }
             }
-            EventKind::SyncWait { primitive, addr, reason: _, site: _ } => {
+            EventKind::SyncWait { primitive, addr, reason: _, site } => {
                 self.acts(event.goid, at);
                 self.sync_wait(event.goid, *primitive, *addr);
+                if let (SyncPrimitive::WaitGroup, Some(by)) = (*primitive, event.goid) {
+                    self.wait_groups.wait(*addr, GroupWait { by, site: *site, at });
+                }
             }
+            EventKind::WaitGroupAdd { addr, delta, state, site } => {
+                let adder = event.goid.map(|goid| self.adder(goid, at));
+                self.acts(event.goid, at);
+                if let Some(adder) = adder {
+                    self.count(*addr, (*delta, *site, at), adder, *state);
+                }
+            }
+        }
+    }
+
+    /// Whoever is about to count in a wait group, before that changes what is known of it.
+    fn adder(&self, goid: Goid, at: MonotonicNs) -> Adder {
+        let goroutine = self.goroutine(goid);
+        let is_newborn = |one: &&Goroutine| one.last_event.is_some_and(|(_, cause)| cause == Cause::Created);
+        Adder {
+            goid,
+            known_since: goroutine.map_or(at, |goroutine| goroutine.known_since),
+            newborn_of: goroutine.filter(is_newborn).and_then(|goroutine| goroutine.parent),
+        }
+    }
+
+    fn count(
+        &mut self,
+        group: RuntimeAddr,
+        add: (i64, Option<RuntimeAddr>, MonotonicNs),
+        adder: Adder,
+        state: Option<GroupState>,
+    ) {
+        let (delta, _, at) = add;
+        if delta > 0 {
+            self.wait_groups.add(group, add, adder, state, self.limits.settle_ns);
+        } else {
+            self.wait_groups.done(group, adder.goid, delta.saturating_neg(), at);
         }
     }
 
@@ -408,6 +465,9 @@ impl Process {
             parent.children += 1;
         }
         let Some(child) = child else { return self.nobody_knows_who(at) };
+        if let Some(parent) = event.goid {
+            self.wait_groups.create(parent, child, start);
+        }
         let goroutine = self.goroutine_entry(child, at);
         let new = goroutine.last_event.is_none();
         goroutine.parent = event.goid;
@@ -426,6 +486,7 @@ impl Process {
         self.tally.exited += 1;
         let Some(goid) = goid else { return self.nobody_knows_who(at) };
         self.step(goid, Cause::Exited, at, None);
+        self.wait_groups.exit(goid);
         self.leaving.push_back((at, goid));
     }
 
@@ -490,6 +551,9 @@ impl Process {
 
     fn operate(&mut self, event: &Event, op: &ChanOp, direction: Direction) {
         self.acts(event.goid, event.t);
+        if let (Direction::Send, Some(goid)) = (direction, event.goid) {
+            self.wait_groups.send(goid);
+        }
         let Some(address) = op.chan else { return };
         if let Some(side) = self.channel_entry(address, event.t).side(direction) {
             side.add(event.goid, event.t);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::binary::addr::RuntimeAddr;
-use crate::ingest::event::{ChanOp, EndedPark, EventKind};
+use crate::ingest::event::{ChanOp, EndedPark, EventKind, GroupState};
 use crate::target::Tid;
 use crate::target::id::{ChanAddr, Goid, SyncPrimitive, WaitReason};
 use crate::target::snapshot::{self as seen, Blocked, BlockedOn, Direction, Stack};
@@ -360,6 +360,162 @@ fn of_a_channel_made_anew_or_after_a_loss_or_a_time_without_probes_the_close_is_
     blind.channels_unwatched(MonotonicNs(5));
     blind.apply(&send());
     assert_eq!(misused(&blind), []);
+}
+
+const GROUP: u64 = 0xa0;
+
+fn add(delta: i64, counter: i32, waiters: u32) -> EventKind {
+    let state = (delta > 0).then_some(GroupState { counter, waiters });
+    EventKind::WaitGroupAdd { addr: RuntimeAddr(GROUP), delta, state, site: None }
+}
+
+fn done() -> EventKind {
+    add(-1, 0, 0)
+}
+
+fn group_wait() -> EventKind {
+    sync_wait(SyncPrimitive::WaitGroup, GROUP)
+}
+
+/// Who came late for whose wait, whether that was over, and how often.
+fn late(model: &Model) -> Vec<(u64, u64, bool, u64)> {
+    let late = process(model).late_adds().iter();
+    late.map(|late| (late.by.0, late.wait.by.0, late.is_over, late.times)).collect()
+}
+
+/// Goroutine 1 creates 2, counts 3 and creates it, and waits.
+fn a_round_of_one(t: u64) -> Vec<Event> {
+    let steps = [create(2), add(1, 0, 0), create(3), group_wait()];
+    (t..).zip(steps).map(|(t, kind)| event(t, 1, kind)).collect()
+}
+
+fn then(before: Vec<Event>, after: impl IntoIterator<Item = Event>) -> Vec<Event> {
+    before.into_iter().chain(after).collect()
+}
+
+#[test]
+fn who_counts_itself_while_another_waits_came_late_and_is_told_once_nobody_is_counted() {
+    let mut model = after(then(a_round_of_one(10), [event(20, 2, add(1, 1, 1)), event(21, 2, done())]));
+    assert_eq!(late(&model), []);
+    model.apply(&event(22, 3, done()));
+    assert_eq!(late(&model), [(2, 1, false, 1)]);
+    let found = process(&model).late_adds()[0];
+    assert_eq!((found.wait.at, found.at), (MonotonicNs(13), MonotonicNs(20)));
+    // And again, by others at the same places.
+    for step in [event(30, 2, add(1, 0, 0)), event(31, 2, create(5)), event(32, 1, group_wait())] {
+        model.apply(&step);
+    }
+    for step in [event(33, 3, add(1, 1, 1)), event(34, 5, done()), event(35, 3, done())] {
+        model.apply(&step);
+    }
+    assert_eq!(late(&model), [(3, 1, false, 2)]);
+    assert_eq!(process(&model).last_misuse(), Some(MonotonicNs(33)));
+}
+
+#[test]
+fn who_is_counted_before_it_runs_or_counts_others_or_came_later_is_not_late() {
+    let rest = |steps: Vec<Event>| late(&after(then(a_round_of_one(10), steps)));
+    let three = |t| event(t, 3, done());
+    // A member counts another one and creates it.
+    let grows = vec![event(20, 3, add(1, 1, 1)), event(21, 3, create(4)), three(22), event(23, 4, done())];
+    assert_eq!(rest(grows), []);
+    // One that is not counted does.
+    let helper = vec![event(20, 2, add(1, 1, 1)), event(21, 2, create(4)), three(22), event(23, 4, done())];
+    assert_eq!(rest(helper), []);
+    // A member counts itself once more.
+    let twice = vec![event(20, 3, add(1, 1, 1)), event(21, 3, done()), three(22)];
+    assert_eq!(rest(twice), []);
+    // It was created when the wait had begun: whoever did that may be counted.
+    let newer = vec![event(20, 3, create(4)), event(21, 4, add(1, 1, 1)), event(22, 4, done()), three(23)];
+    assert_eq!(rest(newer), []);
+    // Nobody is in `Wait` yet.
+    assert_eq!(rest(vec![event(20, 2, add(1, 1, 0)), event(21, 2, done()), three(22)]), []);
+    // It was not known of before.
+    assert_eq!(rest(vec![event(20, 8, add(1, 1, 1)), event(21, 8, done()), three(22)]), []);
+    // Who waits counts in the next round.
+    let next = vec![three(20), event(21, 1, add(1, 0, 0)), event(22, 1, done())];
+    assert_eq!(rest(next), []);
+}
+
+#[test]
+fn counts_that_are_handed_on_with_values_make_a_round_of_which_nothing_is_told() {
+    // Workers 2 and 3 take what was counted by whoever sent it.
+    let chan = || EventKind::ChanSend(op(0xc0));
+    let workers = [create(2), create(3), add(1, 0, 0), chan(), group_wait()];
+    let start: Vec<Event> = (10..).zip(workers).map(|(t, kind)| event(t, 1, kind)).collect();
+    let tasks = [(2, add(1, 1, 1)), (2, done()), (3, add(1, 1, 1)), (3, done()), (2, done())];
+    let tasks = || (20..).zip(tasks.clone()).map(|(t, (goid, kind))| event(t, goid, kind));
+    assert_eq!(late(&after(then(start, tasks()))), []);
+    // Or that are created once the first task is in the queue: any of them may do it.
+    let go = |child, start| EventKind::GoroutineCreate {
+        child: Some(Goid(child)),
+        created_at: None,
+        start: Some(RuntimeAddr(start)),
+    };
+    let pool = |other| {
+        let steps = [add(1, 0, 0), go(2, 0x10), go(3, other), group_wait()];
+        (10..).zip(steps).map(|(t, kind)| event(t, 1, kind)).collect::<Vec<_>>()
+    };
+    let steps = || (20..).zip([(3, add(1, 1, 1)), (3, done()), (2, done())]);
+    let steps = || steps().map(|(t, (goid, kind))| event(t, goid, kind));
+    assert_eq!(late(&after(then(pool(0x10), steps()))), []);
+    // One that runs something else has nothing to do with it.
+    assert_eq!(late(&after(then(pool(0x20), steps()))), [(3, 1, false, 1)]);
+}
+
+#[test]
+fn who_first_runs_when_the_wait_for_it_is_over_came_late_unless_it_was_held_back() {
+    let go = |steps: Vec<Event>| late(&after(then(a_round_of_one(10), steps)));
+    let over = || vec![event(20, 3, done()), event(21, 1, ready(3))];
+    let alone = || [event(30, 2, add(1, 0, 0)), event(31, 2, done())];
+    assert_eq!(go(then(over(), alone())), [(2, 1, true, 1)]);
+    // At a gate that opens then, or whatever else it has done.
+    assert_eq!(go(then(vec![event(19, 2, park_on(0xc0))], then(over(), alone()))), []);
+    assert_eq!(go(then(vec![event(19, 2, EventKind::ChanRecv(op(0xc0)))], then(over(), alone()))), []);
+    // It is early for the next.
+    let [added, taken] = alone();
+    assert_eq!(go(then(over(), [added, event(31, 1, group_wait()), taken])), []);
+    // Another one has created it.
+    let others =
+        vec![event(9, 3, create(8)), event(20, 3, done()), event(30, 8, add(1, 0, 0)), event(31, 8, done())];
+    assert_eq!(go(others), []);
+}
+
+#[test]
+fn after_a_loss_or_a_time_without_probes_or_from_the_midst_of_a_round_nothing_is_known_of_counts() {
+    let lost = Lost { from: MonotonicNs(15), to: MonotonicNs(16), at: LossPoint::Ring, count: 1 };
+    let missing: [fn(&mut Model, &Lost); 4] = [
+        |model, lost| model.lose(lost),
+        |model, lost| model.unwatched(lost.to),
+        |model, lost| model.channels_unwatched(lost.to),
+        |model, lost| model.miss(Gap { pid: PID, from: lost.from, to: lost.to }),
+    ];
+    let rest = [event(20, 2, add(1, 1, 1)), event(21, 2, done()), event(22, 3, done())];
+    for miss in missing {
+        let mut model = after(a_round_of_one(10));
+        miss(&mut model, &lost);
+        rest.iter().for_each(|event| model.apply(event));
+        assert_eq!(late(&model), []);
+        // From the next round on it is.
+        a_round_of_one(30).iter().chain(&rest).for_each(|event| model.apply(event));
+        assert_eq!(late(&model).len(), 1);
+    }
+    let mut unknown = after([event(9, 1, create(2)), event(10, 1, group_wait())]);
+    rest.iter().for_each(|event| unknown.apply(event));
+    assert_eq!(late(&unknown), []);
+    // What the group had could not be read.
+    let unreadable = EventKind::WaitGroupAdd { addr: RuntimeAddr(GROUP), delta: 1, state: None, site: None };
+    let steps = [event(20, 2, unreadable), event(21, 2, done()), event(22, 3, done())];
+    assert_eq!(late(&after(then(a_round_of_one(10), steps))), []);
+}
+
+#[test]
+fn a_round_that_never_ended_is_not_that_of_a_group_which_counts_nobody() {
+    let mut model = after(then(a_round_of_one(10), a_round_of_one(30)));
+    for step in [event(40, 2, add(1, 1, 1)), event(41, 2, done()), event(42, 3, done())] {
+        model.apply(&step);
+    }
+    assert_eq!(process(&model).late_adds()[0].wait.at, MonotonicNs(33));
 }
 
 #[test]

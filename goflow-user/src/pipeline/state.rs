@@ -303,9 +303,7 @@ impl State {
 
     /// Asks those that need no look.
     fn detect_by_events(&mut self, pid: Pid) {
-        let last =
-            self.model.process(pid).and_then(|process| process.misuses().iter().map(|one| one.at).max());
-        if let Some(at) = last {
+        if let Some(at) = self.model.process(pid).and_then(Process::last_misuse) {
             self.ask(pid, at, |detection, process| detection.look_at_events(process, at));
         }
     }

@@ -16,7 +16,7 @@ pub enum Level {
     Lifecycle,
     /// And parks, wake-ups and waits for sync objects.
     Blocking,
-    /// And every channel operation.
+    /// And every channel operation, and every count of a WaitGroup.
     Channels,
 }
 
@@ -220,6 +220,16 @@ pub const CATALOG: [Spec; ProbeId::COUNT] = [
         program: "netpollready",
         gives: "wake-ups by the network poller",
         may_be_absent: None,
+    },
+    Spec {
+        probe: ProbeId::WaitGroupAdd,
+        level: Level::Channels,
+        functions: &["sync.(*WaitGroup).Add"],
+        point: Point::Entry,
+        signature: "1.18–1.27: func (wg *WaitGroup) Add(delta int)",
+        program: "waitgroup_add",
+        gives: "how WaitGroups are counted",
+        may_be_absent: Some("the program never counts in a WaitGroup"),
     },
 ];
 

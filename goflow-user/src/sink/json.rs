@@ -198,6 +198,16 @@ impl EventWriter<'_> {
                 }
                 self.user(line, b",\"site\":", *site);
             }
+            EventKind::WaitGroupAdd { addr, delta, state, site } => {
+                line.raw(b",\"addr\":").hex(addr.0);
+                line.raw(b",\"delta\":").signed(*delta);
+                if *delta > 0 {
+                    let counter = state.map(|state| i64::from(state.counter));
+                    line.raw(b",\"counter\":").signed_or_null(counter);
+                    line.raw(b",\"waiters\":").number_or_null(state.map(|state| state.waiters.into()));
+                }
+                self.user(line, b",\"site\":", *site);
+            }
         }
     }
 

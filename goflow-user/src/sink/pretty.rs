@@ -29,7 +29,9 @@ use super::record::{
     BinaryName, Control, Coverage, FindingChange, Meta, Names, Progress, Record, Setting, Sink, Totals,
 };
 use super::words;
-use crate::ingest::event::{ChanAddr, ChanOp, Event, EventKind, Gap, LossPoint, Lost, MonotonicNs, Pid};
+use crate::ingest::event::{
+    ChanAddr, ChanOp, Event, EventKind, Gap, LossPoint, Lost, MonotonicNs, Pid, SyncPrimitive,
+};
 use crate::model::{Change, Inferred};
 use crate::probe::budget::{Budget, LEVELS, Mode};
 use crate::probe::catalog::Level;
@@ -86,6 +88,7 @@ const LABELS: [&str; words::KINDS.len()] = [
     "chan close",
     "select",
     "sync wait",
+    "wg add",
 ];
 
 /// Which events are shown.
@@ -440,6 +443,10 @@ impl<W: Write> Pretty<W> {
             EventKind::SyncWait { primitive, site, addr: _, reason: _ } => {
                 (site.map(|pc| book.site(pid, pc, names)), Detail::Sync(*primitive))
             }
+            EventKind::WaitGroupAdd { site, addr: _, delta: _, state: _ } => {
+                let detail = Detail::Sync(SyncPrimitive::WaitGroup);
+                (site.map(|pc| book.site(pid, pc, names)), detail)
+            }
         };
         Digest { key: Key { kind: words::kind_index(&event.kind), site, detail }, channels }
     }
@@ -509,6 +516,13 @@ impl<W: Write> Pretty<W> {
                 cases + if *blocking { "" } else { ", with default" }
             }
             EventKind::SyncWait { addr, .. } => format!("{} {addr}", self.detail(key.detail)),
+            EventKind::WaitGroupAdd { addr, delta, state, site: _ } => {
+                let had = state.map_or_else(String::new, |state| {
+                    let waiters = counted(state.waiters.into(), "waiter");
+                    format!(", {} before, {waiters}", state.counter)
+                });
+                format!("{} {addr} {delta:+}{had}", self.detail(key.detail))
+            }
         }
     }
 

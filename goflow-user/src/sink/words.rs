@@ -11,7 +11,7 @@ use crate::model::{Change, Missing};
 use crate::target::snapshot::{Blocked, BlockedOn, Direction};
 
 /// Every event kind, in the order in which counts are shown.
-pub const KINDS: [&str; 10] = [
+pub const KINDS: [&str; 11] = [
     "goroutine_create",
     "goroutine_exit",
     "park",
@@ -22,6 +22,7 @@ pub const KINDS: [&str; 10] = [
     "chan_close",
     "select",
     "sync_wait",
+    "waitgroup_add",
 ];
 
 /// Position of an event's kind in [`KINDS`], for counting without hashing.
@@ -38,6 +39,7 @@ pub fn kind_index(kind: &EventKind) -> usize {
         EventKind::ChanClose(_) => 7,
         EventKind::Select { .. } => 8,
         EventKind::SyncWait { .. } => 9,
+        EventKind::WaitGroupAdd { .. } => 10,
     }
 }
 
@@ -176,6 +178,7 @@ pub fn probe(probe: ProbeId) -> &'static str {
         ProbeId::WaitGroupWait => "waitgroup_wait",
         ProbeId::NotifyListWait => "notify_list_wait",
         ProbeId::NetpollReady => "netpollready",
+        ProbeId::WaitGroupAdd => "waitgroup_add",
     }
 }
 

@@ -124,6 +124,9 @@ fn ring_records() -> Result<()> {
             | ProbeId::RwMutexLock
             | ProbeId::WaitGroupWait
             | ProbeId::NotifyListWait => record(&sync::SyncWait { header, addr: 1, ..Default::default() }),
+            ProbeId::WaitGroupAdd => {
+                record(&sync::WaitGroupAdd { header, addr: 1, delta: 1, has_state: 1, ..Default::default() })
+            }
         };
         ensure!(
             decode(&bytes).is_ok_and(|decoded| decoded.probe == probe),

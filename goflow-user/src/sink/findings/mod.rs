@@ -247,6 +247,24 @@ impl<'a> Namer<'a> {
                     }
                 }
             }
+            Evidence::GroupWait(group, goid, site) => {
+                let at = site.map_or_else(String::new, |site| self.at_call(&[site]));
+                format!("goroutine {} called Wait of {}{at}", goid.0, self.object(*group))
+            }
+            Evidence::CountedLate { goid, at, after_ns, is_over } => format!(
+                "goroutine {}, which existed by then, counted itself in it{} only {} later, {}",
+                goid.0,
+                at.map_or_else(String::new, |site| self.at_call(&[site])),
+                span(*after_ns),
+                if *is_over {
+                    "when the wait was over"
+                } else {
+                    "and was waited for only because others were still counted"
+                }
+            ),
+            Evidence::DoneByItself(goid) => {
+                format!("goroutine {} itself called Done for that, and nobody had counted it before", goid.0)
+            }
             Evidence::Times(times) => format!("that has happened {times} times"),
             Evidence::Behind(count) => {
                 format!("{} more wait behind them", counted(*count, "goroutine"))

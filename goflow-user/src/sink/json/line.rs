@@ -21,6 +21,17 @@ impl Line<'_> {
         }
     }
 
+    pub(super) fn signed(&mut self, value: i64) -> &mut Self {
+        self.raw(if value < 0 { b"-" } else { b"" }).number(value.unsigned_abs())
+    }
+
+    pub(super) fn signed_or_null(&mut self, value: Option<i64>) -> &mut Self {
+        match value {
+            Some(value) => self.signed(value),
+            None => self.raw(b"null"),
+        }
+    }
+
     pub(super) fn boolean(&mut self, value: bool) -> &mut Self {
         self.raw(if value { b"true" } else { b"false" })
     }
@@ -78,6 +89,10 @@ mod tests {
     fn numbers_keep_all_64_bits() {
         assert_eq!(written(|line| _ = line.number(u64::MAX)), "18446744073709551615");
         assert_eq!(written(|line| _ = line.number_or_null(None)), "null");
+        for value in [i64::MIN, -1, 0, i64::MAX] {
+            assert_eq!(written(|line| _ = line.signed_or_null(Some(value))), value.to_string());
+        }
+        assert_eq!(written(|line| _ = line.signed_or_null(None)), "null");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Lines as a reader gets them. The schema is held by `tests/events_schema.rs`; here are the values.
 
 use super::*;
-use crate::ingest::event::{Gap, LossPoint, Lost, SyncPrimitive, Tid};
+use crate::ingest::event::{Gap, GroupState, LossPoint, Lost, SyncPrimitive, Tid};
 use crate::probe::budget::Mode;
 use crate::probe::catalog::Level;
 use crate::sink::record::{Coverage, Frame, LevelCoverage, OwnUse, Progress, Summary};
@@ -128,6 +128,21 @@ fn a_sync_object_is_waited_for_where_its_user_is_and_not_inside_it() {
         });
         let expected = format!(r#""sync_wait","sync":"mutex","addr":"0xc0000020","site":{site}}}"#);
         assert_eq!(text, expected);
+    }
+}
+
+#[test]
+fn what_a_wait_group_had_is_told_where_something_was_added() {
+    let add = |delta, state| {
+        tail(EventKind::WaitGroupAdd { addr: RuntimeAddr(0xc000_0020), delta, state, site: None })
+    };
+    let had = Some(GroupState { counter: 2, waiters: 1 });
+    for (text, fields) in [
+        (add(3, had), r#""delta":3,"counter":2,"waiters":1,"#),
+        (add(1, None), r#""delta":1,"counter":null,"waiters":null,"#),
+        (add(-1, None), r#""delta":-1,"#),
+    ] {
+        assert_eq!(text, format!(r#""waitgroup_add","addr":"0xc0000020",{fields}"site":null}}"#));
     }
 }
 
