@@ -161,6 +161,25 @@ fn what_is_served_is_what_the_page_promises_and_only_grows() -> Result<()> {
 }
 
 #[test]
+fn findings_are_counted_by_rule_and_only_those_that_are_asked() -> Result<()> {
+    let target = Target::start(&Program::named("kernels").build()?, &["account-transfer"])?;
+    let served = Served::start(&target, "2%", &["--rules", "circular-wait,deadlock"])?;
+    let scrape = until("a finding", PATIENCE, || {
+        let scrape = served.scrape()?;
+        let is_found = scrape.value(r#"goflow_findings{rule="circular-wait"}"#)? == 1.0;
+        Ok(Some(scrape).filter(|_| is_found))
+    })?;
+    ensure!(scrape.value(r#"goflow_findings_opened_total{rule="circular-wait"}"#)? == 1.0, "{}", scrape.text);
+    ensure!(scrape.value(r#"goflow_findings{rule="deadlock"}"#)? == 0.0, "{}", scrape.text);
+    ensure!(!scrape.text.contains("goroutine-leak"), "{}", scrape.text);
+    served.goflow.stop()?;
+    let served = Served::start(&target, "2%", &["--rules", "none"])?;
+    ensure!(!served.scrape()?.text.contains("goflow_findings"), "nobody looks for any");
+    served.goflow.stop()?;
+    target.finish()
+}
+
+#[test]
 fn hits_are_those_of_the_summary_once_the_program_does_nothing_more() -> Result<()> {
     let mut target = Target::start(&Program::named("counts").build()?, &["3"])?;
     let served = Served::start(&target, "none", &[])?;

@@ -546,7 +546,7 @@ mod tests {
         let options = args("--pid 12 --pid 7 --pid 12").unwrap().options();
         assert_eq!(options.targets, Targets::Pids(vec![Pid(7), Pid(12)]));
         assert_eq!(options.level, catalog::Level::Channels);
-        assert_eq!((options.duration, options.stack_depth, options.ring_bytes), (None, 8, 8 << 20));
+        assert_eq!((options.duration, options.stack_depth, options.ring_bytes), (None, 8, 4 << 20));
         assert_eq!(options.attach, None);
 
         let options =

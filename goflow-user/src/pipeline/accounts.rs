@@ -8,6 +8,7 @@
 
 use super::budget::{Books, Place, costs_by_level, probed};
 use super::ingest::{Hits, Tally};
+use crate::detect::Rule;
 use crate::ingest::event::MonotonicNs;
 use crate::probe::budget::HORIZON_NS;
 use crate::probe::plan::Plan;
@@ -37,6 +38,8 @@ pub(super) struct Readings<'a> {
 /// Makes accounts out of readings.
 pub(super) struct Accountant {
     own_start_ns: Option<u64>,
+    /// By which it is told what is wrong.
+    rules: Vec<&'static Rule>,
     /// The most that was told of what may become less.
     target_cpu_ns: u64,
     own_cpu_ns: u64,
@@ -52,8 +55,9 @@ struct Sample {
 }
 
 impl Accountant {
-    pub(super) fn new() -> Self {
-        Self { own_start_ns: own_start_ns(), target_cpu_ns: 0, own_cpu_ns: 0, history: VecDeque::new() }
+    pub(super) fn new(rules: Vec<&'static Rule>) -> Self {
+        let own_start_ns = own_start_ns();
+        Self { own_start_ns, rules, target_cpu_ns: 0, own_cpu_ns: 0, history: VecDeque::new() }
     }
 
     pub(super) fn accounts(&mut self, readings: &Readings<'_>) -> Accounts {
@@ -73,10 +77,12 @@ impl Accountant {
             is_watched: place == Place::In,
             cost_ns: readings.are_costs_final.then_some(cost_ns),
         };
+        let found = |rule: &Rule| tally.findings.get(rule.id).copied().unwrap_or_default();
         let levels = books.coverage_until(tally.at).into_iter().zip(by_level);
         Accounts {
             goflow: env!("CARGO_PKG_VERSION"),
             hits: hits(plans, &tally.hits),
+            findings: self.rules.iter().map(|rule| (rule.id, found(rule))).collect(),
             events: tally.events,
             lost: tally.lost.clone(),
             levels: levels.map(|(told, cost_ns)| level(told, cost_ns)).collect(),
@@ -133,6 +139,7 @@ fn own_start_ns() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::rule::DEADLOCK;
     use crate::probe::budget::Budget;
     use crate::probe::catalog::Level;
     use crate::probe::load::AttachMethod;
@@ -141,14 +148,7 @@ mod tests {
     const S: u64 = 1_000_000_000;
 
     fn tally(at: u64) -> Tally {
-        Tally {
-            at: MonotonicNs(at),
-            hits: Vec::new(),
-            watched: Vec::new(),
-            hits_in_window: Vec::new(),
-            events: 0,
-            lost: std::collections::BTreeMap::new(),
-        }
+        Tally { at: MonotonicNs(at), ..Tally::default() }
     }
 
     fn books() -> Books {
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn cpu_time_that_becomes_unknown_does_not_take_back_what_was_told() {
-        let (mut accountant, books) = (Accountant::new(), books());
+        let (mut accountant, books) = (Accountant::new(vec![&DEADLOCK]), books());
         let told = |accountant: &mut Accountant, at, cpu| {
             let accounts = accountant.accounts(&readings(&tally(at), &books, cpu));
             (accounts.target_cpu_ns, accounts.own.cpu_ns)
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn costs_of_levels_are_told_once_they_are_final() {
-        let (mut accountant, books) = (Accountant::new(), books());
+        let (mut accountant, books) = (Accountant::new(vec![&DEADLOCK]), books());
         let now = tally(host::monotonic_ns());
         let costs = |accounts: Accounts| -> Vec<Option<u64>> {
             accounts.levels.iter().map(|level| level.cost_ns).collect()
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn history_reaches_back_over_the_horizon_and_no_further() {
-        let (mut accountant, books) = (Accountant::new(), books());
+        let (mut accountant, books) = (Accountant::new(vec![&DEADLOCK]), books());
         for second in 1..=60 {
             accountant.accounts(&readings(&tally(second * S), &books, second));
         }

@@ -539,8 +539,7 @@ mod tests {
             hits: nothing(),
             watched: nothing(),
             hits_in_window: nothing(),
-            events: 0,
-            lost: std::collections::BTreeMap::new(),
+            ..Tally::default()
         };
         // As much CPU time as there was, so that something is missed.
         books.turned(&[], (level, place), now, now.0 - books.start.0, &tally)
@@ -559,8 +558,7 @@ mod tests {
             hits: Vec::new(),
             watched: Vec::new(),
             hits_in_window: Vec::new(),
-            events: 0,
-            lost: std::collections::BTreeMap::new(),
+            ..Tally::default()
         };
         let out = books.close(Level::Channels);
         let before = books.turned(&[], (Level::Channels, Place::Out), out, 0, &tally);
@@ -617,8 +615,7 @@ mod tests {
             hits: nothing(),
             watched: nothing(),
             hits_in_window: nothing(),
-            events: 0,
-            lost: std::collections::BTreeMap::new(),
+            ..Tally::default()
         };
         assert_eq!(books.turned_ns(), 0);
         assert_eq!(books.lift(), []);

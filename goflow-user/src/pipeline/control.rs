@@ -15,6 +15,7 @@ use super::state;
 use super::watch::{Watch, Watched};
 use super::{BoxedSink, Message, Outcome, ProcessExit, Targets, TraceOptions};
 use crate::advice::Advise as _;
+use crate::detect::Rule;
 use crate::ingest::event::{Gap, LossPoint, MonotonicNs};
 use crate::probe::attach::{AttachError, Attached, Scope};
 use crate::probe::budget::{Mode, Order};
@@ -72,7 +73,7 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
     for (executable, _) in &targets.executables {
         phases.done(&format!("executable read: {}", executable.path().display()));
     }
-    let metrics = bound.map(Metrics::start).transpose()?;
+    let metrics = bound.map(|bound| Metrics::start(bound, &options.rules)).transpose()?;
     let lease = targets.lease.take();
     let executables = mem::take(&mut targets.executables);
     let traced = session::attach_all(executables, lease.as_ref(), options, &environment);
@@ -304,8 +305,8 @@ struct Metrics {
 }
 
 impl Metrics {
-    fn start(bound: Bound) -> anyhow::Result<Self> {
-        Ok(Self { accountant: Accountant::new(), server: Server::start(bound)? })
+    fn start(bound: Bound, rules: &[&'static Rule]) -> anyhow::Result<Self> {
+        Ok(Self { accountant: Accountant::new(rules.to_vec()), server: Server::start(bound)? })
     }
 }
 

@@ -5,6 +5,7 @@ use super::names::ProcessStart;
 use super::outbox::Outbox;
 use super::snapshots::{Ask, Examined, Taken, Wanted};
 use super::state::Feed;
+use super::told::Told;
 use super::watch::Doorbell;
 use super::{Message, ProcessExit};
 use crate::binary::addr::{LinkAddr, LoadBias};
@@ -17,6 +18,7 @@ use crate::probe::catalog::Level;
 use crate::probe::load::{Biases, LoadError, Waits};
 use crate::probe::plan::Plan;
 use crate::probe::totals::TotalsReader;
+use crate::sink::metrics::FindingCount;
 use crate::sink::record::{self, Control, Coverage, FindingChange};
 use crate::target::Pid;
 use crate::target::executable::Executable;
@@ -100,6 +102,7 @@ pub(super) enum Request {
 }
 
 /// What has been counted so far.
+#[derive(Default)]
 pub(super) struct Tally {
     /// As of this moment.
     pub(super) at: MonotonicNs,
@@ -113,6 +116,8 @@ pub(super) struct Tally {
     pub(super) events: u64,
     /// Events lost, by place.
     pub(super) lost: BTreeMap<LossPoint, u64>,
+    /// Findings by rule, as they were told.
+    pub(super) findings: BTreeMap<&'static str, FindingCount>,
 }
 
 /// Hits of one binary, by probe.
@@ -288,6 +293,7 @@ pub(super) struct Ingest {
     /// Set here when the output is closed.
     output_closed: Arc<AtomicBool>,
     lost: BTreeMap<LossPoint, u64>,
+    findings: Told,
 }
 
 impl Ingest {
@@ -326,6 +332,7 @@ impl Ingest {
             done,
             output_closed,
             lost: BTreeMap::new(),
+            findings: Told::default(),
         }
     }
 
@@ -411,16 +418,20 @@ impl Ingest {
                 Request::Snapshot(taken) => self.taken.push(taken),
                 Request::Examined(examined) => self.examined.push(*examined),
                 Request::Findings(changes) => {
-                    changes
-                        .into_iter()
-                        .for_each(|change| self.outbox.push(Message::Finding(Box::new(change))));
+                    for change in changes {
+                        self.findings.note(&change);
+                        self.outbox.push(Message::Finding(Box::new(change)));
+                    }
                 }
                 Request::Gap(gap) => {
                     has_gap = true;
                     self.feed.gap(gap);
                     self.outbox.push(Message::Gap(gap));
                 }
-                Request::Replaced(pid) => self.feed.ended(pid),
+                Request::Replaced(pid) => {
+                    self.feed.ended(pid);
+                    self.findings.ended(pid);
+                }
                 Request::Moved(pid) => {
                     for source in &mut self.sources {
                         source.biases.iter_mut().for_each(|biases| biases.remove(pid));
@@ -466,6 +477,7 @@ impl Ingest {
             hits,
             events: self.outbox.total_taken() + self.inferred,
             lost,
+            findings: self.findings.counts(),
         })
     }
 
@@ -577,6 +589,7 @@ impl Ingest {
             let is_known = self.alive.remove(&exit.pid);
             self.seen.remove(&exit.pid);
             self.feed.ended(exit.pid);
+            self.findings.ended(exit.pid);
             // The thread is gone when control has stopped it.
             let _ = self.snapshots.send(Ask::end_of(exit));
             if let Some(doorbell) = &mut self.doorbell {

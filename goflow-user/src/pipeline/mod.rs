@@ -34,6 +34,7 @@ mod phases;
 mod session;
 mod snapshots;
 mod state;
+mod told;
 mod watch;
 
 use crate::detect::Rule;

@@ -29,6 +29,8 @@ pub struct Accounts {
     pub hits: Vec<(BinaryName, ProbeId, u64)>,
     /// Events passed on so far.
     pub events: u64,
+    /// Findings by rule, of every rule by which it is told what is wrong.
+    pub findings: BTreeMap<&'static str, FindingCount>,
     /// Events lost so far, by place.
     pub lost: BTreeMap<LossPoint, u64>,
     /// Levels that have probes.
@@ -53,6 +55,15 @@ pub struct Accounts {
     pub own: OwnUse,
     /// When goflow started, nanoseconds since the Unix epoch; `None` when it is not known.
     pub own_start_ns: Option<u64>,
+}
+
+/// Findings of one rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FindingCount {
+    /// That are open now.
+    pub open: u64,
+    /// That have opened so far.
+    pub opened: u64,
 }
 
 /// One level's part in them.
@@ -129,7 +140,13 @@ fn label(name: &str, value: &str) -> LabelPair {
 /// # Errors
 /// A metric is not one; there is none such.
 pub fn text(accounts: &Accounts) -> prometheus::Result<String> {
-    let families = [of_session(accounts), of_levels(accounts), of_costs(accounts), of_goflow(accounts)];
+    let families = [
+        of_session(accounts),
+        of_findings(accounts),
+        of_levels(accounts),
+        of_costs(accounts),
+        of_goflow(accounts),
+    ];
     // What has no series is not known, or does not apply.
     let known = families.into_iter().flatten().filter(|family| !family.series.is_empty());
     TextEncoder::new().encode_to_string(&known.map(Family::finish).collect::<Vec<_>>())
@@ -163,6 +180,17 @@ fn of_session(accounts: &Accounts) -> Vec<Family> {
         )
         .of(Some(seconds(accounts.target_cpu_ns))),
     ]
+}
+
+fn of_findings(accounts: &Accounts) -> Vec<Family> {
+    let open = Family::gauge("goflow_findings", "Findings that are open, by rule.");
+    let opened = Family::counter("goflow_findings_opened_total", "Findings that have opened, by rule.");
+    let all = accounts.findings.iter();
+    let (open, opened) = all.fold((open, opened), |(open, opened), (rule, count)| {
+        let labels = [("rule", *rule)];
+        (open.with(&labels, number(count.open)), opened.with(&labels, number(count.opened)))
+    });
+    vec![open, opened]
 }
 
 fn of_levels(accounts: &Accounts) -> Vec<Family> {
@@ -290,6 +318,7 @@ mod tests {
                 ("/srv/\"app\"".into(), ProbeId::Gopark, 5),
                 ("/srv/other".into(), ProbeId::Gopark, 0),
             ],
+            findings: [("deadlock", FindingCount { open: 1, opened: 3 })].into(),
             events: 9,
             lost: [(LossPoint::Ring, 2)].into(),
             levels: vec![LevelAccount { coverage, is_watched: false, cost_ns: Some(250_000) }],
@@ -323,6 +352,8 @@ mod tests {
             r#"goflow_probe_hits_total{binary="/srv/other",probe="gopark"} 0"#,
             r#"goflow_events_lost_total{place="ring"} 2"#,
             r#"goflow_events_lost_total{place="sink"} 0"#,
+            r#"goflow_findings{rule="deadlock"} 1"#,
+            r#"goflow_findings_opened_total{rule="deadlock"} 3"#,
             r#"goflow_cost_seconds_total{level="channels"} 0.00025"#,
             r#"goflow_level_watched{level="channels"} 0"#,
             r#"goflow_level_watched_seconds_total{level="channels"} 1.5"#,
