@@ -56,8 +56,6 @@ pub struct Named {
     pub since: Option<MonotonicNs>,
     /// Its frames, innermost first.
     pub stack: Vec<Place>,
-    /// It runs, so those are others at each look.
-    pub is_passing: bool,
 }
 
 /// A finding in words.
@@ -123,7 +121,6 @@ impl<'a> Namer<'a> {
             wait_reason: reason.and_then(|reason| self.binary.wait_reason(reason.0)).map(str::to_owned),
             state: goroutine.and_then(|goroutine| goroutine.seen).map(|(state, _)| state.name()),
             since: wait.map(|wait| wait.since),
-            is_passing: involved.is_passing,
             stack,
         }
     }
@@ -465,9 +462,9 @@ fn own(stack: &[Place]) -> Option<&Place> {
 /// FNV-1a over what does not depend on the process.
 fn fingerprint(finding: &Finding, goroutines: &[Named], functions: &[Place]) -> String {
     let mut places: BTreeSet<String> = functions.iter().map(spot).collect();
-    for goroutine in goroutines {
+    for (involved, goroutine) in finding.goroutines.iter().zip(goroutines) {
         let text = |place: &Option<Place>| place.as_ref().map_or_else(String::new, spot);
-        let place = goroutine.place.clone().filter(|_| !goroutine.is_passing);
+        let place = goroutine.place.clone().filter(|_| !involved.is_passing);
         places.insert(format!("{}\n{}", text(&place), text(&goroutine.created)));
     }
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;

@@ -78,6 +78,11 @@ pub(super) struct Marker<'m> {
     /// Where package variables are that are followed when something points to them, and which have been.
     variables: Vec<Range<u64>>,
     variables_seen: Set,
+    /// A bit for each object that somebody waits to be reached, and those of them that were.
+    watched: Vec<u64>,
+    reached: Vec<u64>,
+    /// What is read into.
+    buffer: Vec<u8>,
     /// Ranges to be read.
     todo: Vec<(u64, u64)>,
     /// How many bytes those are, and those that were not noted down because they are too many.
@@ -96,6 +101,9 @@ impl<'m> Marker<'m> {
             opaque,
             variables: Vec::new(),
             variables_seen: Set::default(),
+            watched: Vec::new(),
+            reached: Vec::new(),
+            buffer: Vec::new(),
             todo: Vec::new(),
             wanted: 0,
             budget,
@@ -150,20 +158,38 @@ impl<'m> Marker<'m> {
     }
 
     fn is_new(&mut self, object: &Object) -> bool {
-        let Some(word) = self.marked.get_mut(object.number as usize / 64) else { return false };
-        let bit = 1 << (object.number % 64);
+        let (at, bit) = (object.number as usize / 64, 1 << (object.number % 64));
+        let Some(word) = self.marked.get_mut(at) else { return false };
         let new = *word & bit == 0;
         *word |= bit;
         self.objects += u64::from(new);
+        if new && self.watched.get(at).is_some_and(|watched| watched & bit != 0) {
+            self.reached.push(object.number);
+        }
         new
+    }
+
+    /// That the object at `address` is reached is told from here on; returns its number, `None` where there is none.
+    pub(super) fn watch(&mut self, address: u64) -> Option<u64> {
+        let Object { number, .. } = self.spans.object(address)?;
+        self.watched.resize(self.marked.len(), 0);
+        *self.watched.get_mut(number as usize / 64)? |= 1 << (number % 64);
+        Some(number)
+    }
+
+    /// Numbers of the watched objects that were reached since the last time.
+    pub(super) fn take_reached(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.reached)
     }
 
     /// Follows everything that is to be looked at, to its end.
     pub(super) fn run(&mut self) -> Result<(), ReachError> {
-        let mut buffer = vec![0; BATCH];
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(BATCH, 0);
         loop {
             self.budget.has_room(self.wanted)?;
             if self.todo.is_empty() {
+                self.buffer = buffer;
                 return Ok(());
             }
             let batch = self.next_batch();

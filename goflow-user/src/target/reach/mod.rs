@@ -540,34 +540,80 @@ fn settle(
     stacks: &mut Stacks<'_, '_>,
     (holds, is_woken): (&[Hold], impl Fn(&Stand) -> bool),
 ) -> Result<(), ReachError> {
-    let mut holders: Map<Vec<u64>> = Map::default();
-    for hold in holds.iter().filter(|hold| hold.is_certain) {
-        holders.entry(hold.address.0).or_default().push(hold.goid.0);
-    }
+    let waiting = Waiting::of(marker, stands, holds);
     let mut going: Set = stands.iter().filter(|stand| stand.is_live).map(|stand| stand.raw.goid).collect();
+    // Everybody is asked once, and then whoever waits for what has been reached since, or behind one who goes on since.
+    let mut todo: Vec<usize> = (0..stands.len()).collect();
     loop {
         marker.run()?;
-        let (mut has_new, mut woken) = (false, Vec::new());
-        for stand in stands.iter_mut().filter(|stand| !stand.is_live) {
+        todo.extend(marker.take_reached().into_iter().flat_map(|object| waiting.at(object)));
+        let mut woken = Vec::new();
+        for index in todo.drain(..) {
+            let stand = &mut stands[index];
             let goes_on = match &stand.wait {
                 Wait::GoesOn => true,
                 Wait::Needs(addresses) => addresses
                     .iter()
                     .any(|&address| marker.is_reached(address).unwrap_or_else(|| is_woken(stand))),
             };
-            let holders = stand.lock.and_then(|lock| holders.get(&lock)).map_or(&[][..], Vec::as_slice);
-            if goes_on && holders.iter().all(|holder| going.contains(holder)) {
+            let is_free = || waiting.holders(stand).iter().all(|holder| going.contains(holder));
+            if !stand.is_live && goes_on && is_free() {
                 going.insert(stand.raw.goid);
-                (stand.is_live, has_new) = (true, true);
-                woken.push((stand.raw, stand.is_user));
+                stand.is_live = true;
+                woken.push(index);
             }
         }
-        if !has_new {
+        if woken.is_empty() {
             return Ok(());
         }
-        for (raw, is_user) in woken {
-            stacks.mark(marker, &raw, is_user)?;
+        for index in woken {
+            let Stand { raw, is_user, .. } = &stands[index];
+            todo.extend(waiting.behind(raw.goid));
+            stacks.mark(marker, raw, *is_user)?;
         }
+    }
+}
+
+/// Who waits for what, by places in the list of goroutines: so a chain of goroutines that wake each other is walked once.
+#[derive(Default)]
+struct Waiting {
+    /// By number of the object.
+    objects: Map<Vec<usize>>,
+    /// Who certainly holds which lock.
+    holders: Map<Vec<u64>>,
+    /// Who waits for a lock of this goroutine.
+    behind: Map<Vec<usize>>,
+}
+
+impl Waiting {
+    fn of(marker: &mut Marker<'_>, stands: &[Stand], holds: &[Hold]) -> Self {
+        let mut waiting = Self::default();
+        for hold in holds.iter().filter(|hold| hold.is_certain) {
+            waiting.holders.entry(hold.address.0).or_default().push(hold.goid.0);
+        }
+        for (index, stand) in stands.iter().enumerate().filter(|(_, stand)| !stand.is_live) {
+            if let Wait::Needs(addresses) = &stand.wait {
+                for object in addresses.iter().filter_map(|&address| marker.watch(address)) {
+                    waiting.objects.entry(object).or_default().push(index);
+                }
+            }
+            for holder in waiting.holders(stand).to_vec() {
+                waiting.behind.entry(holder).or_default().push(index);
+            }
+        }
+        waiting
+    }
+
+    fn at(&self, object: u64) -> Vec<usize> {
+        self.objects.get(&object).cloned().unwrap_or_default()
+    }
+
+    fn behind(&self, goid: u64) -> Vec<usize> {
+        self.behind.get(&goid).cloned().unwrap_or_default()
+    }
+
+    fn holders(&self, stand: &Stand) -> &[u64] {
+        stand.lock.and_then(|lock| self.holders.get(&lock)).map_or(&[], Vec::as_slice)
     }
 }
 
