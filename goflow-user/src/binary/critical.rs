@@ -136,6 +136,7 @@ pub struct Sections<'b> {
     summaries: HashMap<LinkAddr, Arc<Ahead>>,
     open_defers: HashMap<LinkAddr, Option<Arc<OpenDefers>>>,
     foreign: HashMap<(LinkAddr, u32), Arc<[ForeignUnlock]>>,
+    takes: HashMap<(LinkAddr, u32), u8>,
 }
 
 impl<'b> Sections<'b> {
@@ -154,6 +155,7 @@ impl<'b> Sections<'b> {
             summaries: HashMap::new(),
             open_defers: HashMap::new(),
             foreign: HashMap::new(),
+            takes: HashMap::new(),
         }
     }
 
@@ -186,8 +188,8 @@ impl<'b> Sections<'b> {
         let before = self.flow(&body, DEPTH);
         let held = *before.get(call)?;
         // The lock that is being waited for just now was not taken, although the quick half of taking it is behind.
-        let is_under_way =
-            |site: &Held| lock_of(&frames).is_some() && same_call(&binary.frames(site.taken_at), &frames);
+        let under_way =
+            lock_of(&frames).map_or_else(Vec::new, |lock| self.under_way(&body, call, lock, &frames));
         let tries = body.events.values().filter_map(|event| match event {
             Event::Try(lock) => Some(*lock),
             _ => None,
@@ -200,7 +202,7 @@ impl<'b> Sections<'b> {
             }
             let at = body.by_address.get(&site.taken_at.0);
             if !is_taken(held) {
-            } else if !is_under_way(site) {
+            } else if !under_way.contains(&n) {
                 section.held.push(*site);
             } else if at.and_then(|at| before.get(*at)).is_some_and(|bits| is_taken(*bits)) {
                 section.again.push(*site);
@@ -212,6 +214,19 @@ impl<'b> Sections<'b> {
         }
         section.gave = Lock::ALL.into_iter().filter(|lock| held & lock.gave_bit() != 0).collect();
         Some(section)
+    }
+
+    /// The sites of the lock that the call at `call`, which stands in these frames, is about to take. Where several are on one line of
+    /// the source, it is the one that leads there without another.
+    fn under_way(&self, body: &Body<'_>, call: usize, lock: Lock, frames: &[Frame<'_>]) -> Vec<usize> {
+        let is_same =
+            |site: &Held| site.lock == lock && same_call(&self.binary.frames(site.taken_at), frames);
+        let same = body.sites.iter().enumerate().filter(|(_, site)| is_same(site));
+        let at = |site: &Held| body.by_address.get(&site.taken_at.0).copied();
+        let same: Vec<(usize, usize)> = same.filter_map(|(n, site)| Some((n, at(site)?))).collect();
+        let places: HashSet<usize> = same.iter().map(|(_, at)| *at).collect();
+        let leads = |from: usize| from == call || leads_without(body, from, call, &places);
+        same.iter().filter(|(_, at)| same.len() == 1 || leads(*at)).map(|(n, _)| *n).collect()
     }
 
     /// The first call that takes such a lock and keeps it.
@@ -507,6 +522,37 @@ fn target(instruction: &Instruction, by_address: &HashMap<u64, usize>) -> Option
         .flatten()
 }
 
+/// Whether some way leads from one instruction to another that passes none of these.
+fn leads_without(body: &Body<'_>, from: usize, to: usize, without: &HashSet<usize>) -> bool {
+    let (mut seen, mut todo) = (HashSet::new(), vec![from]);
+    while let Some(at) = todo.pop() {
+        let Some(instruction) = body.instructions.get(at) else { continue };
+        let jump = target(instruction, &body.by_address);
+        let falls = match instruction.flow_control() {
+            FlowControl::UnconditionalBranch
+            | FlowControl::IndirectBranch
+            | FlowControl::Return
+            | FlowControl::Exception
+            | FlowControl::Interrupt => None,
+            FlowControl::ConditionalBranch
+            | FlowControl::Next
+            | FlowControl::Call
+            | FlowControl::IndirectCall
+            | FlowControl::XbeginXabortXend => Some(at + 1),
+        };
+        let is_branch = instruction.flow_control() != FlowControl::Call;
+        for next in jump.filter(|_| is_branch).into_iter().chain(falls) {
+            if next == to {
+                return true;
+            }
+            if !without.contains(&next) && seen.insert(next) {
+                todo.push(next);
+            }
+        }
+    }
+    false
+}
+
 /// Where something else jumps to, or nothing falls through to.
 fn block_starts(body: &Body<'_>, by_address: &HashMap<u64, usize>) -> Vec<usize> {
     let has_switch = body.instructions.iter().any(|one| one.flow_control() == FlowControl::IndirectBranch);
@@ -632,11 +678,11 @@ fn tried_by(function: &str) -> Option<Lock> {
     }
 }
 
-/// Two instructions belong to one call in the source: what is around the frames of package sync is the same.
+/// Two instructions belong to one call in the source: what is around the frames of package sync, and of what that calls, is the same.
 fn same_call(one: &[Frame<'_>], other: &[Frame<'_>]) -> bool {
     let around = |frames: &[Frame<'_>]| {
-        let outer = frames.iter().filter(|frame| !frame.is_of_sync());
-        outer.map(|frame| (frame.function.to_owned(), frame.line)).collect::<Vec<_>>()
+        let outer = frames.iter().rposition(Frame::is_of_sync).map_or(0, |sync| sync + 1);
+        frames[outer..].iter().map(|frame| (frame.function.to_owned(), frame.line)).collect::<Vec<_>>()
     };
     around(one) == around(other)
 }

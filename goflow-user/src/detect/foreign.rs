@@ -74,9 +74,6 @@ fn finding(process: &Process, goroutine: &Goroutine, foreign: Foreign) -> Findin
     if let Some(object) = object {
         evidence.push(Evidence::WillUnlock(object, goroutine.goid));
     }
-    let others = process.goroutines().filter(|one| one.goid != goroutine.goid);
-    let holds = others.flat_map(|one| &one.holds).find(|hold| Some(hold.address) == foreign.address);
-    evidence.extend(holds.map(|hold| Evidence::Holds(*hold)));
     Finding {
         rule: &MUTEX_UNLOCKED_BY_OTHER,
         confidence: if object.is_some() { Confidence::Likely } else { Confidence::Suspected },

@@ -29,6 +29,8 @@ impl Detector for ChannelNotClosed {
                 && is_stranded(goroutine)
                 && !told.contains(&goroutine.goid)
                 && unreachable(goroutine).is_some_and(|one| one.awaits_close && !one.by_lock)
+                // A nil channel cannot be closed.
+                && !objects(goroutine).is_empty()
             {
                 places.entry(place(goroutine)).or_default().push(goroutine);
             }

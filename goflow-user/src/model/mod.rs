@@ -24,6 +24,7 @@
 
 mod difference;
 mod goroutine;
+mod held;
 mod history;
 mod misuse;
 mod object;
@@ -64,17 +65,21 @@ pub struct Limits {
     pub objects: usize,
     /// How long after its event a change may still be under way; nanoseconds.
     pub settle_ns: u64,
+    /// How long after an event it may be told that probes were coming out by then; nanoseconds.
+    pub news_ns: u64,
 }
 
 impl Default for Limits {
     /// One minute; two million goroutines and a million objects of each kind, some 1.5 GiB if a target has that many. A
-    /// change settles once its thread has its CPU back, which on two CPUs that ten threads want takes some tens of milliseconds.
+    /// change settles once its thread has its CPU back, which on two CPUs that ten threads want takes some tens of milliseconds; probes
+    /// are out a tenth of a second after they began to come out, and more where the machine is busy.
     fn default() -> Self {
         Self {
             retention_ns: 60_000_000_000,
             goroutines: 2_000_000,
             objects: 1_000_000,
             settle_ns: 100_000_000,
+            news_ns: 1_000_000_000,
         }
     }
 }
@@ -151,8 +156,18 @@ impl Model {
     }
 
     /// From here on nobody is told of what is done to channels, or from here on again.
-    pub fn channels_unwatched(&mut self, until: MonotonicNs) {
-        self.processes.values_mut().for_each(|process| process.doubt_channels(until));
+    pub fn channels_watched(&mut self, from: MonotonicNs, is_watched: bool) {
+        self.processes.values_mut().for_each(|process| process.turn_channels(from, is_watched));
+    }
+
+    /// No more will be told of that of a process.
+    pub fn hold_nothing_back_of(&mut self, pid: Pid) {
+        self.processes.get_mut(&pid).into_iter().for_each(Process::hold_nothing_back);
+    }
+
+    /// No more will be told of that.
+    pub fn hold_nothing_back(&mut self) {
+        self.processes.values_mut().for_each(Process::hold_nothing_back);
     }
 
     /// Events of one process are missing.

@@ -3,6 +3,7 @@
 use super::Limits;
 use super::difference::elsewhere;
 use super::goroutine::{Cause, Goroutine, Impossible, State, Unreachable, Wait, Woken};
+use super::held::HeldBack;
 use super::misuse::{Closed, Misuse, MisuseKind, Misuses};
 use super::object::{Channel, Made, Objects, SyncObject};
 use super::runtime::Runtime;
@@ -46,6 +47,9 @@ pub struct Process {
     /// What was done to channels before is not all known.
     channels_unsure_before: MonotonicNs,
     misuses: Misuses,
+    /// What will be among them unless the probes were coming out by then.
+    held: HeldBack<Misuse>,
+    held_late: HeldBack<LateAdd>,
     wait_groups: WaitGroups,
     snapshot: Option<MonotonicNs>,
     /// Goroutines that the last snapshot could not read, and of which no event tells.
@@ -89,6 +93,8 @@ impl Process {
             lost_before: None,
             channels_unsure_before: MonotonicNs(0),
             misuses: Misuses::default(),
+            held: HeldBack::default(),
+            held_late: HeldBack::default(),
             wait_groups: WaitGroups::default(),
             snapshot: None,
             unread: 0,
@@ -246,14 +252,34 @@ impl Process {
         self.wait_groups.forget(until);
     }
 
-    /// Up to here not everything that was done to channels was watched.
-    pub(super) fn doubt_channels(&mut self, until: MonotonicNs) {
-        self.channels_unsure_before = self.channels_unsure_before.max(until);
-        self.wait_groups.forget(until);
+    /// What is done to channels is watched from here on, or is not.
+    pub(super) fn turn_channels(&mut self, from: MonotonicNs, is_watched: bool) {
+        self.channels_unsure_before = self.channels_unsure_before.max(from);
+        self.held.turned(from, is_watched);
+        self.held_late.turned(from, is_watched);
+        self.wait_groups.forget(from);
+    }
+
+    /// Nothing will be told any more that takes back what has been found.
+    pub(super) fn hold_nothing_back(&mut self) {
+        self.held.all().into_iter().for_each(|misuse| self.misuses.add(misuse));
+        self.held_late.all().into_iter().for_each(|late| self.wait_groups.tell(late));
+    }
+
+    /// What was found so long ago that nothing takes it back.
+    fn settle(&mut self, now: MonotonicNs) {
+        let ns = self.limits.news_ns;
+        self.held.ready(now, ns).into_iter().for_each(|misuse| self.misuses.add(misuse));
+        self.held_late.ready(now, ns).into_iter().for_each(|late| self.wait_groups.tell(late));
+    }
+
+    fn hold(&mut self, misuse: Misuse) {
+        self.held.hold((misuse.closed.at, misuse.at), misuse);
     }
 
     /// Lets those go that ended longer ago than the retention.
     pub(super) fn expire(&mut self, now: MonotonicNs) {
+        self.settle(now);
         while let Some(&(at, goid)) = self.leaving.front() {
             if now.0.saturating_sub(at.0) < self.limits.retention_ns {
                 break;
@@ -267,6 +293,11 @@ impl Process {
     }
 
     pub(super) fn apply(&mut self, event: &Event) {
+        self.follow(event);
+        self.settle(event.t);
+    }
+
+    fn follow(&mut self, event: &Event) {
         let at = event.t;
         match &event.kind {
             EventKind::GoroutineCreate { child, created_at, start } => {
@@ -353,7 +384,9 @@ impl Process {
         if delta > 0 {
             self.wait_groups.add(group, add, adder, state, self.limits.settle_ns);
         } else {
-            self.wait_groups.done(group, adder.goid, delta.saturating_neg(), at);
+            for late in self.wait_groups.done(group, adder.goid, delta.saturating_neg(), at) {
+                self.held_late.hold((late.wait.at, at), late);
+            }
         }
     }
 
@@ -580,7 +613,7 @@ impl Process {
         let sure_since = self.channels_unsure_before.max(self.lost_before.unwrap_or_default());
         if closed.by.is_some() && closed.at >= sure_since {
             let (by, at, stack) = (event.goid, event.t, site.into_iter().collect());
-            self.misuses.add(Misuse { kind, channel, closed, by, stack, at, first: at, times: 1 });
+            self.hold(Misuse { kind, channel, closed, by, stack, at, first: at, times: 1 });
         }
     }
 
@@ -594,16 +627,7 @@ impl Process {
         let by_this = |closed: &Closed| closed.by == Some(by) && wait.since <= closed.at;
         if let Some(closed) = closed.filter(by_this) {
             let (kind, stack) = (MisuseKind::CloseUnderSender, wait.stack.clone());
-            self.misuses.add(Misuse {
-                kind,
-                channel,
-                closed,
-                by: Some(goid),
-                stack,
-                at,
-                first: at,
-                times: 1,
-            });
+            self.hold(Misuse { kind, channel, closed, by: Some(goid), stack, at, first: at, times: 1 });
         }
     }
 

@@ -31,7 +31,7 @@ const ALL: Outlook<fn(RuntimeAddr) -> bool> = Outlook { waits: Waits::Watched, i
 
 /// Changes take no time unless a test says so.
 fn limits() -> Limits {
-    Limits { settle_ns: 0, ..Limits::default() }
+    Limits { settle_ns: 0, news_ns: 0, ..Limits::default() }
 }
 
 fn runtime() -> Runtime {
@@ -357,7 +357,7 @@ fn of_a_channel_made_anew_or_after_a_loss_or_a_time_without_probes_the_close_is_
     lossy.apply(&send());
     assert_eq!(misused(&lossy), []);
     let mut blind = after([close()]);
-    blind.channels_unwatched(MonotonicNs(5));
+    blind.channels_watched(MonotonicNs(5), false);
     blind.apply(&send());
     assert_eq!(misused(&blind), []);
 }
@@ -487,7 +487,7 @@ fn after_a_loss_or_a_time_without_probes_or_from_the_midst_of_a_round_nothing_is
     let missing: [fn(&mut Model, &Lost); 4] = [
         |model, lost| model.lose(lost),
         |model, lost| model.unwatched(lost.to),
-        |model, lost| model.channels_unwatched(lost.to),
+        |model, lost| model.channels_watched(lost.to, true),
         |model, lost| model.miss(Gap { pid: PID, from: lost.from, to: lost.to }),
     ];
     let rest = [event(20, 2, add(1, 1, 1)), event(21, 2, done()), event(22, 3, done())];

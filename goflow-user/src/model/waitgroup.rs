@@ -212,9 +212,15 @@ impl WaitGroups {
         }
     }
 
-    /// So many counts are taken back: `Done`, which is one.
-    pub(super) fn done(&mut self, group: RuntimeAddr, by: Goid, counts: i64, at: MonotonicNs) {
-        let Some(round) = self.rounds.get_mut(&group) else { return };
+    /// So many counts are taken back: `Done`, which is one. Returns who had come late, once the group counts nobody any more.
+    pub(super) fn done(
+        &mut self,
+        group: RuntimeAddr,
+        by: Goid,
+        counts: i64,
+        at: MonotonicNs,
+    ) -> Vec<LateAdd> {
+        let Some(round) = self.rounds.get_mut(&group) else { return Vec::new() };
         round.last = at;
         round.count = round.count.saturating_sub(counts);
         let member = round.members.get(&by).copied().unwrap_or_default();
@@ -228,27 +234,26 @@ impl WaitGroups {
         if self.giving.get(&by).is_some_and(|giving| giving.group == group) {
             self.giving.remove(&by);
         }
-        if round.count <= 0 {
-            self.complete(group);
-        }
+        if round.count <= 0 { self.complete(group) } else { Vec::new() }
     }
 
     /// Nobody is counted any more: now it is known whose the counts were.
-    fn complete(&mut self, group: RuntimeAddr) {
-        let Some(round) = self.rounds.remove(&group) else { return };
+    fn complete(&mut self, group: RuntimeAddr) -> Vec<LateAdd> {
+        let Some(round) = self.rounds.remove(&group) else { return Vec::new() };
         self.counts -= round.members.len();
         if round.is_mixed || !round.members.is_empty() || round.since < self.unsure_before {
-            return;
+            return Vec::new();
         }
         // Whoever was late for the last wait may have been early for this one.
-        let late = round.late.iter().filter(|late| !(late.is_over && round.wait.is_some()));
-        late.for_each(|late| self.tell(*late));
+        let has_wait = round.wait.is_some();
         if let Some(wait) = round.wait {
             self.over.insert(wait.by, (group, wait));
         }
+        round.late.into_iter().filter(|late| !(late.is_over && has_wait)).collect()
     }
 
-    fn tell(&mut self, late: LateAdd) {
+    /// It has happened, perhaps again.
+    pub(super) fn tell(&mut self, late: LateAdd) {
         let places = |late: &LateAdd| (late.is_over, late.site, late.wait.site);
         if let Some(known) = self.late.iter_mut().find(|known| places(known) == places(&late)) {
             let (first, times) = (known.first, known.times.saturating_add(1));

@@ -232,6 +232,7 @@ impl State {
             self.take(fact);
         }
         // Nothing follows.
+        self.model.hold_nothing_back();
         let pids: Vec<Pid> = self.accounts.keys().copied().collect();
         pids.iter().for_each(|&pid| self.detect_by_events(pid));
         let mut states: Vec<ProcessState> =
@@ -252,7 +253,7 @@ impl State {
                 self.model.started(pid, runtime);
                 if self.is_thinned {
                     // Of a channel that is made anew at an address nobody may be told.
-                    self.model.channels_unwatched(MonotonicNs(u64::MAX));
+                    self.model.channels_watched(MonotonicNs(u64::MAX), false);
                 }
                 let wanted = |rule| self.rules.contains(&rule);
                 let detection = (!self.rules.is_empty()).then(|| Detection::new(wanted));
@@ -260,6 +261,7 @@ impl State {
                 self.accounts.insert(pid, account);
             }
             Fact::Ended(pid) => {
+                self.model.hold_nothing_back_of(pid);
                 self.detect_by_events(pid);
                 let room = MOST_LEFT.saturating_sub(self.left.len());
                 self.left.extend(self.findings(pid).into_iter().take(room).map(|one| (pid, one)));
@@ -342,7 +344,7 @@ impl State {
     /// While parks or births are not seen, what is known of goroutines is what the last snapshot told.
     fn cover(&mut self, Coverage { level, t, is_watched, mode: _ }: Coverage) {
         if level == Level::Channels {
-            return self.model.channels_unwatched(t);
+            return self.model.channels_watched(t, is_watched);
         }
         if level == Level::Blocking {
             self.waits = match (is_watched, self.is_thinned) {

@@ -224,8 +224,10 @@ impl Reach {
             offsets: reader.offsets(),
         };
         let parked = parked(&stands);
-        let holds = self::held(&mut tools, snapshot, &parked)?;
+        let mut holds = self::held(&mut tools, snapshot, &parked)?;
         let foreign = foreign::find(&mut tools, snapshot, &parked)?;
+        // Whoever waits for such a lock does not wait for who has taken it.
+        holds.retain(|hold| !foreign.iter().any(|foreign| foreign.address == Some(hold.address)));
         // Package variables are of use to nobody while no goroutine goes on that could use them.
         let mut is_asleep = !stands.iter().any(|stand| stand.is_user && matches!(stand.wait, Wait::GoesOn));
         if is_asleep {
@@ -446,15 +448,20 @@ fn in_process(reader: &Reader<'_>, range: &Range<LinkAddr>) -> Range<u64> {
     start..end
 }
 
-/// Finalizers and cleanups that may still run: closures, each with the object that it waits for to be out of use.
-struct Finalizers(Vec<(u64, u64)>);
+/// Words of a special behind what all have: of a finalizer the closure and what it is called with, of a cleanup up to Go 1.25 the
+/// closure, and from 1.26 on a function that calls it, the closure and its argument (`specialfinalizer`, `specialCleanup` and
+/// `cleanupFn` in src/runtime/mheap.go).
+const CALLED: usize = 3;
+
+/// Finalizers and cleanups that may still run: what they call and call it with, and the object that they wait for to be out of use.
+struct Finalizers(Vec<([u64; CALLED], u64)>);
 
 impl Finalizers {
     /// All of them run, and reach what they hold and are called with.
     fn mark(&self, marker: &mut Marker<'_>) {
-        self.0
-            .iter()
-            .for_each(|&(closure, object)| [closure, object].into_iter().for_each(|one| marker.word(one)));
+        for (called, object) in &self.0 {
+            called.iter().chain([object]).for_each(|&word| marker.word(word));
+        }
     }
 
     /// As [`settle`], with those that run. One does that once nobody has its object any more; whoever waits for good keeps what it
@@ -479,7 +486,7 @@ impl Finalizers {
                     stacks.mark(&mut kept, &stand.raw, false)?;
                 }
                 kept.run()?;
-                let is_kept = |&(_, object): &(u64, u64)| kept.is_reached(object) == Some(true);
+                let is_kept = |&(_, object): &([u64; CALLED], u64)| kept.is_reached(object) == Some(true);
                 let (waiting, unused): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_kept);
                 self.0 = waiting;
                 run.extend(unused);
@@ -503,23 +510,24 @@ fn specials(reader: &Reader<'_>, memory: &dyn Memory, spans: &Spans) -> Result<F
         read += at.len();
         let (mut next, mut closures) = (Vec::new(), Vec::new());
         let addresses: Vec<u64> = at.iter().map(|&(_, special)| special).collect();
-        read_each(memory, &addresses, layout.size as usize + 8, |index, bytes| {
+        read_each(memory, &addresses, layout.size as usize + 8 * CALLED, |index, bytes| {
             let word = |offset: u32| bytes.and_then(|bytes| u64_at(bytes, offset as usize));
             let (Some(following), Some(offset), Some(closure)) =
                 (word(layout.next), word(layout.offset), word(layout.size))
             else {
                 return;
             };
+            let called = [Some(closure), word(layout.size + 8), word(layout.size + 16)];
             let (start, _) = at[index];
             let is_narrow = layout.kind == layout.offset + 2;
             let offset = if is_narrow { offset & 0xffff } else { offset };
-            closures.push((closure, start.wrapping_add(offset)));
+            closures.push((called.map(Option::unwrap_or_default), start.wrapping_add(offset)));
             if following != 0 {
                 next.push((start, following));
             }
         })?;
         // Other kinds have something else in its place: what is called begins with the address of code.
-        let addresses: Vec<u64> = closures.iter().map(|&(closure, _)| closure).collect();
+        let addresses: Vec<u64> = closures.iter().map(|(called, _)| called[0]).collect();
         read_each(memory, &addresses, 8, |index, bytes| {
             if bytes.and_then(|bytes| u64_at(bytes, 0)).is_some_and(|code| text.contains(&code)) {
                 found.push(closures[index]);
