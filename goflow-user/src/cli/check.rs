@@ -128,7 +128,7 @@ pub(super) struct CheckArgs {
     #[arg(long, value_enum, value_name = "CONFIDENCE", default_value_t = FailOn::Likely)]
     fail_on: FailOn,
     /// Read this much of the heap and of the stacks at each look at most, in MB
-    #[arg(long, value_name = "MB", default_value_t = 4096)]
+    #[arg(long, value_name = "MB", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     most_memory: u64,
 }
 
@@ -347,7 +347,13 @@ fn write(args: &CheckArgs, file: Option<OutputFile>, report: &Report<'_>) -> any
         (None, Format::Text) => write_whole(anstream::stdout().lock(), &bytes),
         (None, _) => write_whole(io::stdout().lock(), &bytes),
     };
-    written.context("the findings could not be written")?;
+    // That its reader has gone away changes nothing about what was found.
+    if let Err(error) = written.or_else(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    }) {
+        return Err(error).context("the findings could not be written");
+    }
     let mut confidences = report.findings.iter().map(|found| found.described.finding.confidence);
     Ok(confidences.any(|confidence| args.fail_on.includes(confidence)))
 }

@@ -54,7 +54,8 @@ fn finding(late: &LateAdd) -> Finding {
     let places = late.site.into_iter().chain(late.wait.site).map(|pc| pc.0);
     Finding {
         rule: &WAITGROUP_MISUSE,
-        confidence: Confidence::Likely,
+        // While others are still counted, one of them may see to it that the late one comes in time.
+        confidence: if late.is_over { Confidence::Likely } else { Confidence::Suspected },
         since: late.first,
         opened: MonotonicNs::default(),
         goroutines: vec![involved(late.by, late.site), involved(late.wait.by, late.wait.site)],

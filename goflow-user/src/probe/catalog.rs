@@ -228,7 +228,7 @@ pub const CATALOG: [Spec; ProbeId::COUNT] = [
         point: Point::Entry,
         signature: "1.18–1.27: func (wg *WaitGroup) Add(delta int)",
         program: "waitgroup_add",
-        gives: "how WaitGroups are counted",
+        gives: "counts of WaitGroups",
         may_be_absent: Some("the program never counts in a WaitGroup"),
     },
 ];

@@ -244,6 +244,7 @@ struct Heard {
     /// Files of Go's own tools.
     tools: HashSet<FileId>,
     has_short: bool,
+    has_tool: bool,
 }
 
 impl Heard {
@@ -257,11 +258,11 @@ impl Heard {
         }
     }
 
-    /// Without Go's own tools, where there is anything else.
+    /// Without Go's own tools: where no other program ran, as where `go test` has all its results already, nothing has been looked at.
     fn report(mut self, words: Vec<String>, lasted: Duration) -> Report<'static> {
-        if self.judged.iter().any(|(_, kind)| *kind == Kind::Program) || self.has_short {
-            self.judged.retain(|(_, kind)| *kind == Kind::Program);
-        }
+        self.has_tool |= !self.tools.is_empty();
+        self.has_tool |= self.judged.iter().any(|(_, kind)| *kind == Kind::Tool);
+        self.judged.retain(|(_, kind)| *kind == Kind::Program);
         self.judged.sort_by_key(|(judged, _)| (judged.subject.started, judged.subject.pid));
         let mut report = Report::new(Of::Command(words));
         let limits = self.limits();
@@ -276,12 +277,14 @@ impl Heard {
     fn limits(&self) -> Vec<String> {
         let mut limits: Vec<String> = self.unread.iter().cloned().collect();
         if self.judged.is_empty() && limits.is_empty() {
-            limits.push(match (self.has_short, self.tools.is_empty()) {
+            limits.push(match (self.has_short, self.has_tool) {
                 (true, _) => {
                     "each Go program of the command ended before it could be looked at twice".to_owned()
                 }
-                (false, false) => "only Go's own tools ran, which are not looked at".to_owned(),
-                (false, true) => "the command started no Go program".to_owned(),
+                (false, true) => "only Go's own tools ran, which are not looked at; where `go test` has its results cached no test \
+                                  runs, and with -count=1 each does"
+                    .to_owned(),
+                (false, false) => "the command started no Go program".to_owned(),
             });
         }
         limits

@@ -11,6 +11,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 use crate::binary::{BinaryError, GoBinary};
 use crate::cli::looks::{Judged, Looker, Origin, PACE, TO_END};
 use crate::cli::source::bias_of;
+use crate::detect::rule::{CIRCULAR_WAIT, DEADLOCK, GOROUTINE_LEAK};
 use crate::detect::{Confidence, Rule, Thresholds};
 use crate::pipeline::examine::Examination;
 use crate::target::executable::{Executable, ExecutableError, FileId};
@@ -208,7 +209,9 @@ impl Stuck {
     /// `None`: it is not.
     fn look(&mut self, examination: &Examination<'_>, process: &Process) -> Option<Duration> {
         let is_stuck = examination.findings().any(|finding| {
-            finding.confidence >= Confidence::Likely
+            // Of the rules that find who is stuck for good: others tell what is slow, or was done wrong.
+            [&CIRCULAR_WAIT, &DEADLOCK, &GOROUTINE_LEAK].contains(&finding.rule)
+                && finding.confidence >= Confidence::Likely
                 && finding.goroutines.iter().any(|one| one.goid == Goid(1))
         });
         let cpu_ns = process.cpu_ns().filter(|_| is_stuck);

@@ -160,6 +160,8 @@ fn outcome<'a>(report: &'a Report<'_>, found: &'a Found<'_>, root: &str) -> Outc
     let functions = functions.iter().map(|place| (place, "this is called".to_owned()));
     let mut places: Vec<(&Place, String)> =
         goroutines.iter().filter_map(of_goroutine).chain(functions).collect();
+    // What `go test` generates is no file that anybody could open.
+    places.sort_by_key(|(place, _)| place.file.as_deref() == Some("_testmain.go"));
     places.dedup_by_key(|(place, _)| (place.file.clone(), place.line));
     let mut locations = places
         .into_iter()
