@@ -25,10 +25,11 @@ const VERSIONS: [&str; 3] = ["1.18.10", "1.22.12", "1.27.4"];
 const SETTLED: Duration = Duration::from_millis(500);
 
 /// With what is to be found, how sure at least.
-const FAULTS: [(&str, &str); 20] = [
+const FAULTS: [(&str, &str); 21] = [
     ("account-transfer", "circular-wait"),
     ("cache-double-lock", "circular-wait"),
     ("config-metrics-order", "circular-wait"),
+    ("orders-on-one-line", "circular-wait"),
     ("session-upgrade", "circular-wait"),
     ("hub-send-under-lock", "circular-wait"),
     ("keyed-locks", "circular-wait"),
@@ -66,7 +67,9 @@ const FOREIGN: [(&str, &str); 2] =
     [("catalogue-read-handed-over", "likely"), ("transaction-foreign-unlock", "suspected")];
 
 /// Each looks like one of those.
-const HEALTHY: [&str; 20] = [
+const HEALTHY: [&str; 22] = [
+    "locks-taken-out-of-sight",
+    "read-through-cache",
     "transaction-own-unlock",
     "fair-turns",
     "keyed-expiry",

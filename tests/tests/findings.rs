@@ -105,7 +105,7 @@ fn who_is_counted_too_late_for_a_wait_is_told_with_the_lines_of_both() -> Result
             let found = &session.summary.findings;
             let what = || format!("{name}, Go {go}: {found:?}");
             let finding = found.iter().find(|one| one.rule == "waitgroup-misuse").with_context(what)?;
-            ensure!(finding.confidence == "likely", "{}", what());
+            ensure!(finding.confidence != "proven", "{}", what());
             let here: BTreeSet<u64> = kernel(name)?.here.into_iter().map(u64::from).collect();
             ensure!(here.is_subset(&lines(finding, name)), "{} and not {here:?}", what());
             fingerprints.insert(finding.fingerprint.clone());
@@ -129,11 +129,13 @@ fn of_programs_that_are_right_nothing_is_told_and_of_rules_that_are_not_wanted_n
         "group-gated",
     ];
     let cases = healthy.map(|name| (name, &["--budget", "none"][..]));
+    // Probes come out and go in again while it makes channels where others were.
+    let sampled = [("channels-made-anew", &["--level", "channels"][..])];
     let unwanted = [
         ("account-transfer", &["--rules", "none"][..]),
         ("account-transfer", &["--rules", "unbounded-growth,double-close-risk"][..]),
     ];
-    for (name, arguments) in cases.into_iter().chain(unwanted) {
+    for (name, arguments) in cases.into_iter().chain(sampled).chain(unwanted) {
         let target = start(name, VERSIONS[1])?;
         let session = trace(&target, arguments, Some(Duration::from_secs(4)))?;
         let sure = |finding: &&Finding| finding.confidence != "suspected";

@@ -604,7 +604,7 @@ fn who_counts_itself_too_late_is_found_with_both_places_and_stays_found() {
     assert_eq!(late.detection.look_at_events(process, MonotonicNs(9)).len(), 1);
     assert_eq!(late.after(3), [("waitgroup-misuse", vec![6, 5])]);
     let finding = late.detection.open().next().unwrap();
-    assert_eq!((finding.confidence, finding.since), (Confidence::Likely, MonotonicNs(4)));
+    assert_eq!((finding.confidence, finding.since), (Confidence::Suspected, MonotonicNs(4)));
     assert_eq!(finding.objects, [Object::Sync(SyncPrimitive::WaitGroup, RuntimeAddr(0xa0))]);
     let sites = finding.goroutines.iter().map(|one| one.stack[0].0);
     assert_eq!(sites.collect::<Vec<_>>(), [0x20, 0x10]);
