@@ -45,6 +45,7 @@ pub struct Tally {
     mutex: u64,
     rwmutex: u64,
     waitgroup: u64,
+    waitgroup_add: u64,
     cond: u64,
     readies: u64,
     woken: u64,
@@ -166,6 +167,7 @@ impl Tally {
             put("chan_recv", self.chan_recv);
             put("chan_close", self.chan_close);
             put("select", self.select);
+            put("waitgroup_add", self.waitgroup_add);
         }
         expected
     }

@@ -403,7 +403,10 @@ fn bad_input_is_refused_with_what_to_do() -> Result<()> {
         (&["check", "--pid", "1", "--end-hung", "10s"], "cannot be used with"),
         (&["check", "--end-hung", "soon", "--", "true"], "or never"),
         (&["check", "--pid", "1", "--for", "1ms"], "too short for two looks"),
-        (&["check", "--pid", "1", "--rules", "nonsense"], "there is no such rule; there are circular-wait"),
+        (
+            &["check", "--pid", "1", "--rules", "nonsense"],
+            "there is no such rule; there are channel-not-closed",
+        ),
         (&["check", "--pid", "4194305"], "there is no process 4194305"),
         (&["check", "--core", "/dev/null"], "/dev/null"),
         (&["explain", "nonsense"], "there is no such rule"),

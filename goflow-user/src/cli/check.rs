@@ -22,12 +22,12 @@ use self::command::Checked;
 use self::events::Told;
 use self::follow::Plan;
 use super::looks::{How, Judged, examine, parse_time};
+use super::options::{BudgetOption, MemoryOption};
 use super::output::OutputFile;
 use super::source::{Source, SourceArgs, open_process, program_of};
-use super::trace::{exit_code, parse_budget};
+use super::trace::exit_code;
 use crate::advice::Advise as _;
 use crate::detect::{Confidence, RULES, Rule, Thresholds};
-use crate::probe::budget::Budget;
 use crate::sink::findings::{Of, Report, json, junit, sarif, text};
 use crate::target::host::wall_clock_offset_ns;
 
@@ -102,16 +102,8 @@ pub(super) struct CheckArgs {
     /// Where probes cannot be placed, it is told what is not found for that.
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Channels, conflicts_with_all = ["core", "command"])]
     level: Level,
-    /// How much of its CPU time the process may lose to probes, such as 2% or 0.5%; none: whatever it takes
-    #[arg(
-        long,
-        value_name = "SHARE",
-        default_value_t = Budget::DEFAULT,
-        env = "GOFLOW_BUDGET",
-        value_parser = parse_budget,
-        allow_hyphen_values = true
-    )]
-    budget: Budget,
+    #[command(flatten)]
+    budget: BudgetOption,
     /// How to write the findings
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     format: Format,
@@ -127,9 +119,8 @@ pub(super) struct CheckArgs {
     /// Exit with 1 only where a finding is at least this sure
     #[arg(long, value_enum, value_name = "CONFIDENCE", default_value_t = FailOn::Likely)]
     fail_on: FailOn,
-    /// Read this much of the heap and of the stacks at each look at most, in MB
-    #[arg(long, value_name = "MB", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
-    most_memory: u64,
+    #[command(flatten)]
+    memory: MemoryOption,
 }
 
 /// What is used to find out what is wrong.
@@ -272,7 +263,7 @@ fn of_source(args: &CheckArgs, file: Option<OutputFile>) -> anyhow::Result<bool>
     // What is no process, or no program of Go, is told at once.
     program_of(open_process(pid)?.pid())?;
     let duration = args.duration.unwrap_or(DEFAULT_DURATION);
-    let plan = events::Plan { pid, rules: of_events, budget: args.budget, duration };
+    let plan = events::Plan { pid, rules: of_events, budget: args.budget.budget, duration };
     let args = args.clone();
     events::beside(&plan, move |is_over, told| {
         look(&args, file, Some(is_over), || told.recv().unwrap_or_default())
@@ -288,7 +279,7 @@ fn look(
 ) -> anyhow::Result<bool> {
     let how = How {
         duration: args.duration.unwrap_or(DEFAULT_DURATION),
-        most_bytes: args.most_memory << 20,
+        most_bytes: args.memory.bytes(),
         thresholds: args.thresholds()?,
         is_over,
     };
@@ -316,7 +307,7 @@ fn of_command(args: &CheckArgs, file: Option<OutputFile>) -> anyhow::Result<(boo
     let plan = Plan {
         rules: args.rules(),
         thresholds: args.thresholds()?,
-        most_bytes: args.most_memory << 20,
+        most_bytes: args.memory.bytes(),
         end_hung: args.end_hung.0,
     };
     let Checked { report, status } = command::check(&args.command, plan, args.duration)?;

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use super::looks::{How, Origin, examine, parse_time};
+use super::options::MemoryOption;
 use super::output::OutputFile;
 use super::source::SourceArgs;
 use crate::detect::Thresholds;
@@ -52,9 +53,8 @@ pub(super) struct GraphArgs {
     /// Also goroutines that wait for something that nobody else is seen to have to do with
     #[arg(long)]
     all: bool,
-    /// Read this much of the heap and of the stacks at each look at most, in MB
-    #[arg(long, value_name = "MB", default_value_t = 4096)]
-    most_memory: u64,
+    #[command(flatten)]
+    memory: MemoryOption,
 }
 
 /// How a graph is written.
@@ -71,7 +71,7 @@ enum Format {
 pub(super) fn run(args: &GraphArgs) -> anyhow::Result<ExitCode> {
     let how = How {
         duration: args.duration,
-        most_bytes: args.most_memory << 20,
+        most_bytes: args.memory.bytes(),
         thresholds: Thresholds::default(),
         is_over: None,
     };

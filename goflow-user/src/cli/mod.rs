@@ -11,6 +11,7 @@ mod explain;
 mod graph;
 mod inspect;
 mod looks;
+mod options;
 pub mod out_of_memory;
 mod output;
 pub mod reference;

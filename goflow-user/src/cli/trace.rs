@@ -19,12 +19,12 @@ use clap::{ArgGroup, Args, ValueEnum};
 use goflow_common::MAX_STACK_DEPTH;
 
 use super::check::parse_rule;
+use super::options::BudgetOption;
 use super::output::{self, OutputFile};
 use crate::advice::Advise as _;
 use crate::detect::{RULES, Rule};
 use crate::pipeline::{self, BoxedSink, Outcome, Targets, TraceOptions};
 use crate::probe::attach::AttachError;
-use crate::probe::budget::Budget;
 use crate::probe::catalog;
 use crate::probe::filter::{Filter, Place, Sample};
 use crate::probe::load::AttachMethod;
@@ -116,20 +116,8 @@ pub(super) struct TraceArgs {
     /// With --level snapshot, how often a second each process is read, 0.01 to 100 [default: 10]
     #[arg(long, value_name = "N", value_parser = parse_rate)]
     rate: Option<f64>,
-    /// How much of its CPU time the target may lose to its probes, such as 2% or 0.5%; none: whatever it takes
-    ///
-    /// While everything fits, every event is seen. What does not fit is watched in short windows, at times that are not in
-    /// step with the target, channel operations first, goroutines that come and go last; the summary tells how much
-    /// was watched, and estimates the rest. Kept over every ten seconds.
-    #[arg(
-        long,
-        value_name = "SHARE",
-        default_value_t = Budget::DEFAULT,
-        env = "GOFLOW_BUDGET",
-        value_parser = parse_budget,
-        allow_hyphen_values = true
-    )]
-    budget: Budget,
+    #[command(flatten)]
+    budget: BudgetOption,
     /// Record one of so many goroutines, such as 1/100: all that each of them does, and who wakes it
     ///
     /// Which ones is decided by a hash of their ids. Channels and waits of all goroutines are counted beside that, as by
@@ -346,7 +334,7 @@ impl TraceArgs {
             },
             interval: Duration::from_secs_f64(1.0 / self.rate.unwrap_or(DEFAULT_RATE)),
             duration: self.duration,
-            budget: self.budget,
+            budget: self.budget.budget,
             metrics: self.metrics,
             filter: self.filter(),
             rules: self.wanted_rules(),
@@ -498,11 +486,6 @@ fn parse_channel(text: &str) -> Result<ChanAddr, String> {
         Ok(address) if address != 0 => Ok(ChanAddr(address)),
         _ => Err("it is the address of a channel in hexadecimal digits, such as 0xc000102060".to_owned()),
     }
-}
-
-/// A variable of the environment that is set to nothing says nothing.
-pub(super) fn parse_budget(text: &str) -> Result<Budget, String> {
-    if text.is_empty() { Ok(Budget::DEFAULT) } else { text.parse() }
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {

@@ -158,14 +158,14 @@ func readerWaits(m *tally) {
 
 func waitGroup(m *tally) {
 	var wg sync.WaitGroup
-	wg.Add(1)
+	m.add(&wg, 1)
 	w := m.spawn(func(w *tally) {
 		w.waitgroup++
 		w.semaphore++
 		wg.Wait()
 	})
 	m.parked(w)
-	wg.Done()
+	m.done(&wg)
 	m.wakes(w)
 	wg.Wait() // nothing to wait for
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 )
@@ -21,6 +22,7 @@ type tally struct {
 
 	creates, makes, sends, recvs, closes, selects int
 	semaphore, mutex, rwmutex, waitgroup, cond    int
+	waitgroupAdds                                 int
 	readies, woken, timerWoken                    int
 	parks                                         []park
 	children                                      []*tally
@@ -131,6 +133,11 @@ func (t *tally) send(c chan int, v int)  { t.sends++; c <- v }
 func (t *tally) recv(c chan int) int     { t.recvs++; return <-c }
 func (t *tally) close(c chan int)        { t.closes++; close(c) }
 
+func (t *tally) add(wg *sync.WaitGroup, n int) { t.waitgroupAdds++; wg.Add(n) }
+
+// done counts as an addition, which it is of -1.
+func (t *tally) done(wg *sync.WaitGroup) { t.waitgroupAdds++; wg.Done() }
+
 // report is every goroutine as JSON, main first.
 func report(m *tally) []byte {
 	out := []byte(`{"go":` + strconv.Quote(runtime.Version()) + `,"cgo":` + strconv.FormatBool(callC() == 42) +
@@ -161,6 +168,7 @@ func (t *tally) appendJSON(out []byte) []byte {
 	number("mutex", int64(t.mutex))
 	number("rwmutex", int64(t.rwmutex))
 	number("waitgroup", int64(t.waitgroup))
+	number("waitgroup_add", int64(t.waitgroupAdds))
 	number("cond", int64(t.cond))
 	number("readies", int64(t.readies))
 	number("woken", int64(t.woken))
