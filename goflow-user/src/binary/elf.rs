@@ -314,6 +314,18 @@ impl<'d> SymbolTable<'d> {
         self.entries_named(name).find(|s| s.st_type() == elf::STT_OBJECT).and_then(symbol_range)
     }
 
+    /// Names and address ranges of the variables that begin in `range`, in the order of their addresses.
+    #[must_use]
+    pub fn variables_in(&self, range: &Range<LinkAddr>) -> Vec<(&'d str, Range<LinkAddr>)> {
+        let is_there =
+            |s: &&Sym64<Le>| s.st_type() == elf::STT_OBJECT && range.contains(&LinkAddr(s.st_value.get(Le)));
+        let name = |s: &Sym64<Le>| c_str(self.names, usize::try_from(s.st_name.get(Le)).ok()?, LONGEST_NAME);
+        let named = |s| Some((name(s)?, symbol_range(s)?));
+        let mut found: Vec<_> = self.entries.iter().filter(is_there).filter_map(named).collect();
+        found.sort_by_key(|(_, range)| range.start);
+        found
+    }
+
     fn entries_named(&self, name: &str) -> impl Iterator<Item = &'d Sym64<Le>> + use<'d> {
         // An external linker stores a name inside a longer one that ends the same way, so the byte in front may be any.
         let needle = [name.as_bytes(), b"\0"].concat();

@@ -12,6 +12,7 @@ pub mod elf;
 pub mod error;
 pub mod frame;
 pub mod globals;
+pub mod mentions;
 pub mod moduledata;
 pub mod offsets;
 pub mod pclntab;

@@ -27,6 +27,8 @@ pub struct ModuleData {
     pub data: Range<LinkAddr>,
     /// Where variables with pointers are that begin as zeroes.
     pub bss: Range<LinkAddr>,
+    /// Where all variables are, also those without pointers.
+    pub variables: Range<LinkAddr>,
     /// What type and name offsets count from; `None` when the layout of this Go version is unknown.
     pub types: Option<LinkAddr>,
     /// End of the types.
@@ -67,8 +69,10 @@ const MIN_PC: u64 = 20;
 const MAX_PC: u64 = 21;
 const TEXT: u64 = 22;
 const ETEXT: u64 = 23;
+const NOPTRDATA: u64 = 24;
 const DATA: u64 = 26;
 const BSS: u64 = 28;
+const ENOPTRBSS: u64 = 31;
 
 impl ModuleData {
     /// Finds the module data whose first word points to the function table at `pclntab`. `version` chooses the layout;
@@ -101,6 +105,7 @@ impl ModuleData {
             etext,
             data,
             bss,
+            variables: word(NOPTRDATA)?..word(ENOPTRBSS)?,
             types: None,
             etypes: None,
             rodata: None,

@@ -1,6 +1,6 @@
 //! `goroutine-leak`: goroutines that wait where nobody can come any more.
 
-use super::graph::{is_stranded, objects};
+use super::graph::{LOOKS, is_stranded, objects};
 use super::rule::{GOROUTINE_LEAK, Rule};
 use super::{Confidence, Detector, Evidence, Finding, Graph, Involved};
 use crate::binary::addr::RuntimeAddr;
@@ -44,8 +44,8 @@ impl Detector for Leak {
     }
 }
 
-/// Who waits for long where somebody could come, but nobody is seen who would: for a lock that nobody is known to hold, or for
-/// a receiver where none has come.
+/// Who waits for long where somebody could come, but nobody is seen who would: for what only code names that has run, for a lock
+/// that nobody is known to hold, or for a receiver where none has come.
 fn suspicions(process: &Process, graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
     // Who has it, or will give it back all the same.
     let returns = |one: &Goroutine| {
@@ -59,8 +59,16 @@ fn suspicions(process: &Process, graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Fi
         if !is_user || is_stranded(goroutine) || told.contains(&goroutine.goid) {
             continue;
         }
-        let Some(wait) = goroutine.wait.as_deref().filter(|wait| wait.looks >= LONG) else { continue };
+        let Some(wait) = goroutine.wait.as_deref() else { continue };
+        if wait.unnamed >= LOOKS && !is_parked_on_purpose(goroutine) {
+            let evidence = Evidence::NobodyNames(goroutine.goid);
+            places.entry(place(goroutine)).or_insert((Vec::new(), evidence)).0.push(goroutine);
+            continue;
+        }
         let [on] = wait.on.as_slice() else { continue };
+        if wait.looks < LONG {
+            continue;
+        }
         let evidence = match (on.on, on.direction, on.address, Object::of(on)) {
             (
                 BlockedOn::Sync(SyncPrimitive::Mutex | SyncPrimitive::RwMutex),
@@ -78,7 +86,12 @@ fn suspicions(process: &Process, graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Fi
     let suspicion = |(place, (goroutines, evidence)): (Vec<u64>, (Vec<&Goroutine>, Evidence))| {
         let mut found = finding(place, goroutines, graph)?;
         found.confidence = Confidence::Suspected;
-        found.evidence[1] = evidence;
+        let first = found.goroutines.first()?.goid;
+        found.evidence[1] = match evidence {
+            Evidence::Untaken(_, looks) => Evidence::Untaken(first, looks),
+            Evidence::NobodyNames(_) => Evidence::NobodyNames(first),
+            other => other,
+        };
         Some(found)
     };
     places.into_iter().filter_map(suspicion).collect()

@@ -123,6 +123,8 @@ pub enum Evidence {
     Seen(Object, Goid),
     /// No goroutine that goes on can reach what it waits for.
     NobodyReaches(Goid),
+    /// What it waits for is in package variables alone, which no code names that may still run.
+    NobodyNames(Goid),
     /// What it waits for is nothing: a nil channel, or a select without a case.
     Nothing(Goid),
     /// A number of goroutines was created by one statement, and is stuck at one place.

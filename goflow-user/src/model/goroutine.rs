@@ -159,6 +159,8 @@ pub struct Wait {
     pub looks: u32,
     /// What they found of it: nobody could end it.
     pub unreachable: Option<Unreachable>,
+    /// How many of them in a row found that what it waits for is in package variables alone, which no code names that may still run.
+    pub unnamed: u32,
 }
 
 impl Wait {

@@ -559,6 +559,7 @@ impl Process {
                 stack,
                 looks: 0,
                 unreachable: None,
+                unnamed: 0,
             }));
         }
     }
@@ -709,6 +710,7 @@ impl Process {
     pub(super) fn learn(&mut self, reach: &Reach, at: MonotonicNs, is_proven: bool) {
         let mut unreachable: HashMap<Goid, &reach::Unreachable> =
             reach.unreachable.iter().map(|one| (one.goid, one)).collect();
+        let unnamed: HashSet<Goid> = reach.unnamed.iter().copied().collect();
         for goroutine in self.goroutines.values_mut() {
             goroutine.holds.clear();
             goroutine.serves.clear();
@@ -720,6 +722,7 @@ impl Process {
             if !wait.began_before(at) {
                 continue;
             }
+            wait.unnamed = if unnamed.contains(&goroutine.goid) { wait.unnamed.saturating_add(1) } else { 0 };
             wait.unreachable = found.map(|found| {
                 let before = wait.unreachable.take();
                 Unreachable {
@@ -823,6 +826,7 @@ impl Process {
                 stack: Vec::new(),
                 looks: 0,
                 unreachable: None,
+                unnamed: 0,
             })
         });
         if !wait.exact {

@@ -159,6 +159,11 @@ impl<'a> Namer<'a> {
                 "nothing that goes on in this process can reach what goroutine {} waits for, so nobody will ever wake it",
                 goid.0
             ),
+            Evidence::NobodyNames(goid) => format!(
+                "only package variables lead to what goroutine {} waits for, and no function names one of them that anything which \
+                 goes on may still come to",
+                goid.0
+            ),
             Evidence::Nothing(goid) => format!(
                 "goroutine {} waits for nothing that exists: a nil channel, or a select without a case",
                 goid.0

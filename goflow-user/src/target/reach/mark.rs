@@ -67,6 +67,77 @@ impl Budget {
 /// So much of a package variable is looked at that something points to.
 const VARIABLE: u64 = 128;
 
+/// What a program has outside of the heap: its package variables, which are reached one by one, and its code.
+pub(super) struct Program {
+    /// Where each variable with a name is, in the order of their addresses, and whether it is the runtime's own.
+    variables: Vec<(Range<u64>, bool)>,
+    is_reached: Vec<bool>,
+    /// Where all variables are.
+    extent: Range<u64>,
+    /// Where those without a name begin that were reached.
+    anonymous: Set,
+    /// Where the executable is in memory.
+    image: Range<u64>,
+    /// Words that are addresses in it and in none of these variables, each once.
+    words: Vec<u64>,
+    seen: Set,
+}
+
+impl Program {
+    pub(super) fn new(variables: Vec<(Range<u64>, bool)>, extent: Range<u64>, image: Range<u64>) -> Self {
+        let is_reached = vec![false; variables.len()];
+        let (anonymous, words, seen) = (Set::default(), Vec::new(), Set::default());
+        Self { variables, is_reached, extent, anonymous, image, words, seen }
+    }
+
+    fn place(&self, address: u64) -> Option<usize> {
+        let place = self.variables.partition_point(|(range, _)| range.start <= address).checked_sub(1)?;
+        self.variables[place].0.contains(&address).then_some(place)
+    }
+
+    /// Whether a variable has been reached; `None` for what is none.
+    fn is_reached(&self, address: u64) -> Option<bool> {
+        match self.place(address) {
+            Some(place) => Some(self.is_reached[place]),
+            None if self.extent.contains(&address) => {
+                let last = address & !7;
+                let starts = (last.saturating_sub(VARIABLE - 8)..=last).step_by(8);
+                Some(starts.into_iter().any(|start| self.anonymous.contains(&start)))
+            }
+            None => None,
+        }
+    }
+
+    /// What lies between two that have a name: how large each is there is not known.
+    fn take_anonymous(&mut self, address: u64) -> Option<Range<u64>> {
+        let start = address & !7;
+        let next = self.variables.partition_point(|(range, _)| range.start <= address);
+        let end = self.variables.get(next).map_or(self.extent.end, |(range, _)| range.start);
+        self.anonymous.insert(start).then(|| start..end.min(start + VARIABLE))
+    }
+
+    /// Takes a word that points to no object; returns a variable that it reaches for the first time.
+    fn take(&mut self, word: u64) -> Option<Range<u64>> {
+        if !self.image.contains(&word) {
+            return None;
+        }
+        match self.place(word) {
+            Some(place) => {
+                let (range, is_runtimes) = &self.variables[place];
+                let is_new = !is_runtimes && !std::mem::replace(&mut self.is_reached[place], true);
+                is_new.then(|| range.clone())
+            }
+            None if self.extent.contains(&word) => self.take_anonymous(word),
+            None => {
+                if self.seen.insert(word) {
+                    self.words.push(word);
+                }
+                None
+            }
+        }
+    }
+}
+
 /// Marks objects.
 pub(super) struct Marker<'m> {
     memory: &'m dyn Memory,
@@ -78,6 +149,7 @@ pub(super) struct Marker<'m> {
     /// Where package variables are that are followed when something points to them, and which have been.
     variables: Vec<Range<u64>>,
     variables_seen: Set,
+    program: Option<Program>,
     /// A bit for each object that somebody waits to be reached, and those of them that were.
     watched: Vec<u64>,
     reached: Vec<u64>,
@@ -101,6 +173,7 @@ impl<'m> Marker<'m> {
             opaque,
             variables: Vec::new(),
             variables_seen: Set::default(),
+            program: None,
             watched: Vec::new(),
             reached: Vec::new(),
             buffer: Vec::new(),
@@ -115,6 +188,17 @@ impl<'m> Marker<'m> {
     pub(super) fn through(mut self, variables: Vec<Range<u64>>) -> Self {
         self.variables = variables;
         self
+    }
+
+    /// Reaches package variables one by one.
+    pub(super) fn in_program(mut self, program: Program) -> Self {
+        self.program = Some(program);
+        self
+    }
+
+    /// Words that were found since the last time and may be code.
+    pub(super) fn take_code(&mut self) -> Vec<u64> {
+        self.program.as_mut().map(|program| std::mem::take(&mut program.words)).unwrap_or_default()
     }
 
     /// The words from `start` to `end` are to be looked at.
@@ -141,6 +225,12 @@ impl<'m> Marker<'m> {
     }
 
     fn variable(&mut self, word: u64) {
+        if let Some(program) = &mut self.program {
+            if let Some(variable) = program.take(word) {
+                self.range(variable.start, variable.end.next_multiple_of(8));
+            }
+            return;
+        }
         let Some(end) = self.variables.iter().find(|range| range.contains(&word)).map(|range| range.end)
         else {
             return;
@@ -151,8 +241,12 @@ impl<'m> Marker<'m> {
         }
     }
 
-    /// Whether what lies at `address` has been reached; `None` where no object of the heap is.
+    /// Whether what lies at `address` has been reached; `None` where no object of the heap is, nor a variable that is reached by
+    /// itself.
     pub(super) fn is_reached(&self, address: u64) -> Option<bool> {
+        if let Some(is_reached) = self.program.as_ref().and_then(|program| program.is_reached(address)) {
+            return Some(is_reached);
+        }
         let Object { number, .. } = self.spans.object(address)?;
         Some(self.marked.get(number as usize / 64)? & (1 << (number % 64)) != 0)
     }

@@ -13,6 +13,7 @@
 //! acts on this looks twice: a goroutine that is found in both is found.
 
 mod backlog;
+mod code;
 mod foreign;
 mod given;
 mod holds;
@@ -28,7 +29,8 @@ pub use self::mark::Limits;
 pub use self::timers::Timers;
 
 use self::backlog::Starts;
-use self::mark::{Budget, Marker};
+use self::code::Code;
+use self::mark::{Budget, Marker, Program};
 use self::spans::Spans;
 use self::stack::{Frames, Words};
 use super::id::{Goid, SyncPrimitive, WaitReason};
@@ -39,6 +41,7 @@ use crate::binary::GoBinary;
 use crate::binary::addr::{LinkAddr, LoadBias, RuntimeAddr};
 use crate::binary::critical::Sections;
 use crate::binary::globals::{Global, GlobalError};
+use crate::binary::mentions::Mentions;
 use crate::binary::read::u64_at;
 use std::ops::Range;
 use thiserror::Error;
@@ -96,6 +99,8 @@ pub struct Reach {
     pub backlogs: Vec<Backlog>,
     /// The program's timers that are set for long, by what they call.
     pub timers: Vec<Timers>,
+    /// Who waits for what only package variables lead to, and those only code names that nothing which goes on comes to.
+    pub unnamed: Vec<Goid>,
     /// Who is the only one seen to lead to what a package variable has.
     pub serves: Vec<Serves>,
     /// Who gives back what another one has locked.
@@ -149,13 +154,16 @@ pub struct Serves {
 pub struct Known<'b> {
     frames: Frames<'b>,
     sections: Sections<'b>,
+    /// `None` where the binary does not tell which package variable is where.
+    mentions: Option<Mentions<'b>>,
 }
 
 impl<'b> Known<'b> {
     /// Nothing yet.
     #[must_use]
     pub fn new(binary: &'b GoBinary<'b>, bias: LoadBias) -> Self {
-        Self { frames: Frames::new(binary, bias), sections: Sections::new(binary) }
+        let (frames, sections) = (Frames::new(binary, bias), Sections::new(binary));
+        Self { frames, sections, mentions: Mentions::new(binary) }
     }
 }
 
@@ -173,8 +181,6 @@ struct Stand {
     wait: Wait,
     /// It runs the program's code, or may.
     is_user: bool,
-    /// It waits for a signal of the operating system, perhaps beside other things.
-    has_signal: bool,
     is_live: bool,
     /// It does not go on unless a lock is given back by one that does not either.
     is_stuck: bool,
@@ -213,7 +219,7 @@ impl Reach {
             snapshot.ended,
         )?;
         let mut finalizers = specials(reader, memory, &spans)?;
-        let Known { frames, sections } = known;
+        let Known { frames, sections, mentions } = known;
         let mut stacks = Stacks::new(reader, memory, frames, &budget);
         let mut tools = holds::Tools {
             memory,
@@ -232,20 +238,14 @@ impl Reach {
         let mut is_asleep = !stands.iter().any(|stand| stand.is_user && matches!(stand.wait, Wait::GoesOn));
         if is_asleep {
             let heap = (&spans, &opaque);
-            finalizers.settle(
-                heap,
-                &mut marker,
-                &mut stands,
-                &mut stacks,
-                (&[], |stand| stand.has_signal),
-            )?;
+            finalizers.settle(heap, &mut marker, &mut stands, &mut stacks, (&[], false))?;
             is_asleep = !stands.iter().any(|stand| stand.is_user && stand.is_live);
         }
         let mut serves = Vec::new();
         if !is_asleep {
             roots(reader, &mut marker, global(Global::Semtable)?)?;
             let heap = (&spans, &opaque);
-            finalizers.settle(heap, &mut marker, &mut stands, &mut stacks, (&holds, |_| true))?;
+            finalizers.settle(heap, &mut marker, &mut stands, &mut stacks, (&holds, true))?;
             let suspects = serve::suspects(&stands, &holds);
             for (suspect, behind) in &suspects {
                 let mut marker = Marker::new(memory, &spans, &opaque, &budget).through(variables(reader)?);
@@ -258,13 +258,26 @@ impl Reach {
             for stand in &mut stands {
                 stand.is_stuck = !stand.is_live;
             }
-            finalizers.settle(heap, &mut marker, &mut stands, &mut stacks, (&[], |_| true))?;
+            finalizers.settle(heap, &mut marker, &mut stands, &mut stacks, (&[], true))?;
         }
         for stand in &mut stands {
             stand.is_stuck |= !stand.is_live;
         }
         let objects = marker.objects;
         let backlogs = backlog::find(reader, memory, &spans, std::mem::take(&mut stacks.starts))?;
+        let unnamed = match mentions {
+            Some(mentions) if !is_asleep => {
+                let heap = (&spans, &opaque);
+                let mut marker =
+                    Marker::new(memory, heap.0, heap.1, &budget).in_program(program(reader, mentions)?);
+                let lists = (memory, &budget);
+                timers::mark(lists, reader.offsets(), &processors, &mut marker, functions, snapshot.ended)?;
+                let finalizers = specials(reader, memory, &spans)?;
+                stacks.code = Some(Code::new(mentions, reader.bias()));
+                unnamed(heap, (marker, finalizers), &mut stands, &mut stacks)?
+            }
+            _ => Vec::new(),
+        };
         let stranded = still(reader, memory, stands)?;
         let mut unreachable = lead(&mut stacks, &spans, &opaque, &stranded)?;
         note_who_awaits_a_close(reader, snapshot, &mut unreachable);
@@ -274,6 +287,7 @@ impl Reach {
             holds,
             backlogs,
             timers,
+            unnamed,
             serves,
             foreign,
             bytes: budget.spent(),
@@ -293,14 +307,15 @@ fn stands(reader: &Reader<'_>, memory: &dyn Memory, snapshot: &Snapshot) -> Resu
         let slot = bytes.map(|bytes| Raw::decode(addresses[index], bytes, g));
         let Some(Slot::Live(raw)) = slot else { return };
         let seen = known.get(&raw.addr).copied().filter(|seen| seen.goid.0 == raw.goid);
+        // A signal of the operating system comes from outside.
+        let has_signal = seen.is_some_and(|seen| seen.blocked_on.iter().any(|on| signals.contains(on)));
         let wait = match seen {
-            Some(seen) if is_as_seen(seen, &raw) => wait(reader, snapshot, seen),
+            Some(seen) if is_as_seen(seen, &raw) && !has_signal => wait(reader, snapshot, seen),
             _ => Wait::GoesOn,
         };
         let is_user = seen.is_none_or(|seen| !seen.system && !is_signal_loop(reader, seen));
-        let has_signal = seen.is_some_and(|seen| seen.blocked_on.iter().any(|on| signals.contains(on)));
         let lock = seen.and_then(lock_of).filter(|_| matches!(wait, Wait::Needs(_)));
-        stands.push(Stand { raw, wait, is_user, has_signal, is_live: false, is_stuck: false, lock });
+        stands.push(Stand { raw, wait, is_user, is_live: false, is_stuck: false, lock });
     })?;
     // A goroutine that was served and waits again looks the same; what it waits for need not be.
     let raws: Vec<&Raw> = stands.iter().map(|stand| &stand.raw).collect();
@@ -437,6 +452,49 @@ fn roots(reader: &Reader<'_>, marker: &mut Marker<'_>, semtable: u64) -> Result<
     Ok(())
 }
 
+/// The package variables, each by itself.
+fn program(reader: &Reader<'_>, mentions: &Mentions<'_>) -> Result<Program, ReachError> {
+    let variables = mentions.variables().into_iter();
+    let variables = variables.map(|(range, is_runtimes)| (in_process(reader, &range), is_runtimes)).collect();
+    let segments = reader.binary().image().segments().iter();
+    let ends = segments.clone().map(|segment| segment.start.0.saturating_add(segment.mem_size));
+    let image = segments.map(|segment| segment.start).min().zip(ends.max().map(LinkAddr));
+    let (start, end) = image.ok_or(ReachError::NoModule)?;
+    let extent = in_process(reader, &mentions.extent());
+    Ok(Program::new(variables, extent, in_process(reader, &(start..end))))
+}
+
+/// Of those that could be reached through package variables, who cannot as far as the code tells that may still run. `marker` has
+/// what timers lead to.
+fn unnamed(
+    heap: (&Spans, &Set),
+    (mut marker, mut finalizers): (Marker<'_>, Finalizers),
+    stands: &mut [Stand],
+    stacks: &mut Stacks<'_, '_>,
+) -> Result<Vec<Goid>, ReachError> {
+    let is_candidate = |stand: &Stand| stand.is_user && matches!(stand.wait, Wait::Needs(_));
+    let were_live: Vec<bool> = stands.iter().map(|stand| stand.is_live).collect();
+    if !stands.iter().any(|stand| stand.is_live && is_candidate(stand)) {
+        return Ok(Vec::new());
+    }
+    stands.iter_mut().for_each(|stand| stand.is_live = false);
+    let settled = finalizers.settle(heap, &mut marker, stands, stacks, (&[], true));
+    let is_blind = stacks.code.take().is_none_or(|code| code.is_blind());
+    let found = stands
+        .iter()
+        .zip(&were_live)
+        .filter(|(stand, was_live)| **was_live && !stand.is_live && is_candidate(stand));
+    let found = found.map(|(stand, _)| Goid(stand.raw.goid)).collect();
+    for (stand, was_live) in stands.iter_mut().zip(were_live) {
+        stand.is_live = was_live;
+    }
+    match settled {
+        // It is looked at the whole heap once more, for which there may be no room.
+        Err(ReachError::TooLarge(_) | ReachError::TooSlow(_)) => Ok(Vec::new()),
+        settled => settled.map(|()| if is_blind { Vec::new() } else { found }),
+    }
+}
+
 /// Where the program has variables.
 fn variables(reader: &Reader<'_>) -> Result<Vec<Range<u64>>, ReachError> {
     let module = reader.binary().module_data().ok_or(ReachError::NoModule)?;
@@ -472,10 +530,10 @@ impl Finalizers {
         marker: &mut Marker<'_>,
         stands: &mut [Stand],
         stacks: &mut Stacks<'_, '_>,
-        (holds, is_woken): (&[Hold], impl Fn(&Stand) -> bool),
+        (holds, is_woken): (&[Hold], bool),
     ) -> Result<(), ReachError> {
         loop {
-            settle(marker, stands, stacks, (holds, &is_woken))?;
+            settle(marker, stands, stacks, (holds, is_woken))?;
             // What goes on may let go of it.
             let (mut run, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.0)
                 .into_iter()
@@ -546,7 +604,7 @@ fn settle(
     marker: &mut Marker<'_>,
     stands: &mut [Stand],
     stacks: &mut Stacks<'_, '_>,
-    (holds, is_woken): (&[Hold], impl Fn(&Stand) -> bool),
+    (holds, is_woken): (&[Hold], bool),
 ) -> Result<(), ReachError> {
     let waiting = Waiting::of(marker, stands, holds);
     let mut going: Set = stands.iter().filter(|stand| stand.is_live).map(|stand| stand.raw.goid).collect();
@@ -554,15 +612,20 @@ fn settle(
     let mut todo: Vec<usize> = (0..stands.len()).collect();
     loop {
         marker.run()?;
+        if stacks.follow_code(marker) {
+            // They may lie in a variable that is reached by now, and that is in no object.
+            todo = (0..stands.len()).collect();
+            continue;
+        }
         todo.extend(marker.take_reached().into_iter().flat_map(|object| waiting.at(object)));
         let mut woken = Vec::new();
         for index in todo.drain(..) {
             let stand = &mut stands[index];
             let goes_on = match &stand.wait {
                 Wait::GoesOn => true,
-                Wait::Needs(addresses) => addresses
-                    .iter()
-                    .any(|&address| marker.is_reached(address).unwrap_or_else(|| is_woken(stand))),
+                Wait::Needs(addresses) => {
+                    addresses.iter().any(|&address| marker.is_reached(address).unwrap_or(is_woken))
+                }
             };
             let is_free = || waiting.holders(stand).iter().all(|holder| going.contains(holder));
             if !stand.is_live && goes_on && is_free() {
@@ -577,7 +640,10 @@ fn settle(
         for index in woken {
             let Stand { raw, is_user, .. } = &stands[index];
             todo.extend(waiting.behind(raw.goid));
-            stacks.mark(marker, raw, *is_user)?;
+            let pcs = stacks.mark(marker, raw, *is_user)?;
+            if let Some(code) = &mut stacks.code {
+                code.goes_on(pcs.as_deref(), raw.startpc);
+            }
         }
     }
 }
@@ -625,6 +691,14 @@ impl Waiting {
     }
 }
 
+/// The stack of a goroutine that does not run.
+struct Saved {
+    /// Words that it may still use as pointers.
+    live: Vec<u64>,
+    /// Where each of its functions goes on, if the code is followed.
+    pcs: Vec<u64>,
+}
+
 /// Reads stacks.
 struct Stacks<'r, 'b> {
     memory: &'r dyn Memory,
@@ -633,8 +707,12 @@ struct Stacks<'r, 'b> {
     g_size: usize,
     /// From the start of a `g` to `_panic` and `_defer`, which stand in front of `m` in every Go.
     records: u64,
+    /// From the start of a `g` to the entry of the function that it began with: no call that is to come.
+    startpc: u64,
     /// What goroutines of the program have on their stacks.
     starts: Starts,
+    /// The code that they run, where that is followed.
+    code: Option<Code<'r, 'b>>,
 }
 
 impl<'r, 'b> Stacks<'r, 'b> {
@@ -651,30 +729,51 @@ impl<'r, 'b> Stacks<'r, 'b> {
             budget,
             g_size: g.size as usize,
             records: u64::from(g.m.saturating_sub(16)),
+            startpc: u64::from(g.startpc),
             starts: Starts::default(),
+            code: None,
         }
     }
 
-    /// What a goroutine has on its stack and in its `g` is reached.
-    fn mark(&mut self, marker: &mut Marker<'_>, raw: &Raw, is_user: bool) -> Result<(), ReachError> {
-        marker.range(raw.addr, raw.addr.saturating_add(self.g_size as u64));
-        match self.live(raw)? {
-            Some(live) => {
+    /// What a goroutine has on its stack and in its `g` is reached. Returns where its functions go on, as far as that is wanted and
+    /// known.
+    fn mark(
+        &mut self,
+        marker: &mut Marker<'_>,
+        raw: &Raw,
+        is_user: bool,
+    ) -> Result<Option<Vec<u64>>, ReachError> {
+        let startpc = raw.addr.saturating_add(self.startpc);
+        marker.range(raw.addr, startpc);
+        marker.range(startpc.saturating_add(8), raw.addr.saturating_add(self.g_size as u64));
+        match self.saved(raw)? {
+            Some(Saved { live, pcs }) => {
                 if is_user {
                     self.starts.add(Goid(raw.goid), &live);
                 }
                 live.into_iter().for_each(|word| marker.word(word));
+                Ok(Some(pcs))
             }
             None => {
                 let stack = stack_in_use(raw);
                 marker.range(stack.start, stack.end);
+                Ok(None)
             }
         }
-        Ok(())
+    }
+
+    /// Brings `marker` to what the code names that goes on; whether there is more to mark for that.
+    fn follow_code(&mut self, marker: &mut Marker<'_>) -> bool {
+        self.code.as_mut().is_some_and(|code| code.advance(marker))
     }
 
     /// The live words on its stack; `None` where it is not known which those are.
     fn live(&mut self, raw: &Raw) -> Result<Option<Vec<u64>>, ReachError> {
+        Ok(self.saved(raw)?.map(|saved| saved.live))
+    }
+
+    /// What is on its stack; `None` where it is not known what of it counts.
+    fn saved(&mut self, raw: &Raw) -> Result<Option<Saved>, ReachError> {
         let is_saved =
             matches!(raw.state, State::Waiting | State::Leaked | State::Syscall) && raw.has_stack();
         let stack = stack_in_use(raw);
@@ -686,7 +785,10 @@ impl<'r, 'b> Stacks<'r, 'b> {
             return Ok(None);
         };
         let records = self::words(self.memory, raw.addr.wrapping_add(self.records), 2)?.unwrap_or_default();
-        Ok(self.frames.live(raw.pc, &Words { start: stack.start, words: &words }, &records))
+        let words = Words { start: stack.start, words: &words };
+        let Some(live) = self.frames.live(raw.pc, &words, &records) else { return Ok(None) };
+        let frames = if self.code.is_some() { self.frames.frames(raw.pc, &words) } else { Vec::new() };
+        Ok(Some(Saved { live, pcs: frames.into_iter().map(|frame| frame.pc).collect() }))
     }
 
     /// The innermost words of a stack, at most [`MOST_STACK`] bytes; none where not all are mapped.
