@@ -66,6 +66,19 @@ const STALLS: [(&str, &str); 9] = [
 const FOREIGN: [(&str, &str); 2] =
     [("catalogue-read-handed-over", "likely"), ("transaction-foreign-unlock", "suspected")];
 
+/// With goroutines that wait for what is in package variables, which no code names that may still run.
+const OF_PACKAGES: [&str; 5] = [
+    "batch-of-a-package",
+    "pool-of-a-package",
+    "ready-never-closed",
+    "results-of-a-package",
+    "warm-without-broadcast",
+];
+
+/// The same to look at, but code names them that may still be called: by a mux, a timer, a table, an interface, after a signal.
+const STILL_NAMED: [&str; 4] =
+    ["alarm-feeds-package", "handler-feeds-package", "plugin-by-interface", "signal-feeds-idle-worker"];
+
 /// Each looks like one of those.
 const HEALTHY: [&str; 22] = [
     "locks-taken-out-of-sight",
@@ -162,7 +175,7 @@ fn each_fault_is_found_at_its_lines_by_every_go_and_without_symbols() -> Result<
             let finished = check(&target, &["--format", "json"])?;
             let report = report(&finished)?;
             let score = kernel(name)?.score(&report)?;
-            ensure!(finished.status.code() == Some(1), "{}: {}", what(), finished.status);
+            ensure!(finished.status.code() == Some(1), "{}: {}: {report:#}", what(), finished.status);
             ensure!(sure(&report).contains(rule), "{}: {report:#}", what());
             ensure!(score.false_alarms.is_empty(), "{}: {:?}", what(), score.false_alarms);
             let missing: Vec<_> =
@@ -204,6 +217,38 @@ fn what_goes_badly_is_suspected_at_its_lines_by_every_go() -> Result<()> {
             ensure!(score.rules.contains(&suspected), "{}: {report:#}", what());
             ensure!(score.found_after_ns.is_some(), "{}: {report:#}", what());
             ensure!(sure(&report).is_empty(), "{}: {report:#}", what());
+            target.finish()
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn who_waits_for_a_package_variable_that_no_code_names_any_more_is_suspected() -> Result<()> {
+    let looks = ["--level", "snapshot", "--format", "json"];
+    for (go, flavour) in
+        [(VERSIONS[0], Flavour::Plain), (VERSIONS[1], Flavour::Pie), (VERSIONS[2], Flavour::Cgo)]
+    {
+        side_by_side(&OF_PACKAGES, |name| {
+            let what = || format!("{name}, Go {go}, {}", flavour.name());
+            let target = start(name, go, flavour)?;
+            let report = report(&check(&target, &looks)?)?;
+            let score = kernel(name)?.score(&report)?;
+            let suspected = ("goroutine-leak".to_owned(), "suspected".to_owned());
+            ensure!(score.rules.contains(&suspected), "{}: {report:#}", what());
+            ensure!(
+                kernel(name)?.stuck.keys().all(|line| score.lines.contains(line)),
+                "{}: {report:#}",
+                what()
+            );
+            ensure!(report["findings"].to_string().contains("no function names one of them"), "{report:#}");
+            target.finish()
+        })?;
+        side_by_side(&STILL_NAMED, |name| {
+            let target = start(name, go, flavour)?;
+            let report = report(&check(&target, &looks)?)?;
+            let found = report["findings"].as_array().map_or(0, Vec::len);
+            ensure!(found == 0, "{name}, Go {go}, {}: {report:#}", flavour.name());
             target.finish()
         })?;
     }

@@ -8,9 +8,11 @@
 
 use super::GoBinary;
 use super::addr::LinkAddr;
+use super::elf::SymbolTable;
+use super::moduledata::ModuleData;
 use super::read::u32_at;
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, OpKind};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -19,6 +21,15 @@ const LONGEST_BODY: usize = 1 << 20;
 
 /// Most bytes of a read-only object that are followed; the linker's own tables are larger.
 const LARGEST_CONSTANT: u64 = 1 << 16;
+
+/// Most bytes of code that are decoded in all: a file may claim that its functions overlap.
+const MOST_CODE: usize = 1 << 28;
+
+/// Most places of which it is remembered what is named ahead of them. A process that makes them up has no end of them.
+const MOST_PLACES: usize = 1 << 16;
+
+/// Most read-only objects that are followed from one function.
+const MOST_CONSTANTS: usize = 1 << 12;
 
 /// How deep read-only data is followed.
 const DEPTH: u32 = 8;
@@ -36,16 +47,29 @@ pub struct Named {
     pub variables: Vec<LinkAddr>,
 }
 
+/// Where a package variable is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// From its first byte to the next variable.
+    pub range: Range<LinkAddr>,
+    /// It is the runtime's own: those lead to every goroutine, and the program cannot name them.
+    pub is_runtimes: bool,
+}
+
 /// Reads functions of one binary, each once.
 pub struct Mentions<'b> {
     binary: &'b GoBinary<'b>,
     text: Range<LinkAddr>,
+    /// Where all variables are.
     variables: Range<LinkAddr>,
+    each: Vec<Variable>,
     /// Read-only objects, by address.
     constants: Vec<Range<LinkAddr>>,
     named: HashMap<LinkAddr, Option<Arc<Named>>>,
     ahead: HashMap<LinkAddr, Option<Arc<Named>>>,
     from_outside: Option<Arc<[LinkAddr]>>,
+    /// Bytes of code that may still be decoded.
+    code_left: usize,
 }
 
 impl<'b> Mentions<'b> {
@@ -69,27 +93,19 @@ impl<'b> Mentions<'b> {
             binary,
             text: module.text..module.etext,
             variables: module.variables.clone(),
+            each: variables(binary, symbols, module),
             constants,
             named: HashMap::new(),
             ahead: HashMap::new(),
             from_outside: None,
+            code_left: MOST_CODE,
         })
     }
 
-    /// Where each package variable is that has a name, in the order of their addresses, and whether it is the runtime's own, which
-    /// lead to every goroutine. What composite literals at the level of packages are made of has no name.
+    /// Where each package variable is, in the order of their addresses and without gaps.
     #[must_use]
-    pub fn variables(&self) -> Vec<(Range<LinkAddr>, bool)> {
-        let all = self.binary.symbols().elf().map(|symbols| symbols.variables_in(&self.variables));
-        let is_runtimes = |name: &str| name.starts_with("runtime.") || name.starts_with("internal/runtime/");
-        let all = all.unwrap_or_default().into_iter().filter(|(_, range)| !range.is_empty());
-        all.map(|(name, range)| (range, is_runtimes(name))).collect()
-    }
-
-    /// Where all of them are.
-    #[must_use]
-    pub fn extent(&self) -> Range<LinkAddr> {
-        self.variables.clone()
+    pub fn variables(&self) -> &[Variable] {
+        &self.each
     }
 
     /// What the whole function that begins at `entry` names; `None` where its code cannot be read.
@@ -106,6 +122,9 @@ impl<'b> Mentions<'b> {
     pub fn ahead(&mut self, pc: LinkAddr) -> Option<Arc<Named>> {
         if let Some(known) = self.ahead.get(&pc) {
             return known.clone();
+        }
+        if self.ahead.len() >= MOST_PLACES {
+            self.ahead.clear();
         }
         let named = self.body(pc).map(|body| {
             let ahead = body.ahead(pc, self.deferreturn());
@@ -145,8 +164,8 @@ impl<'b> Mentions<'b> {
         exported.filter_map(|record| Some(table.range(&record)?.start)).collect()
     }
 
-    /// `Ifn` and `Tfn` of `abi.Method` are offsets into the text in four bytes. Where types end and methods begin is not marked, so
-    /// whatever is the offset of a function counts.
+    /// `abi.Method` (src/internal/abi/type.go) is four offsets of four bytes: of name and type into the types, and of two functions
+    /// into the text. Where types end and methods begin is not marked, so whatever looks like that counts.
     fn methods(&self) -> Option<Vec<LinkAddr>> {
         let module = self.binary.module_data()?;
         let (types, etypes) = (module.types?, module.etypes?);
@@ -158,24 +177,28 @@ impl<'b> Mentions<'b> {
             .filter_map(|range| u32::try_from(range.start.0.checked_sub(module.text.0)?).ok())
             .filter(|&offset| offset != 0)
             .collect();
-        let offsets = (0..bytes.len() / 4).filter_map(|at| u32_at(bytes, at * 4));
-        let mut found: Vec<LinkAddr> = offsets
-            .filter(|offset| entries.contains(offset))
-            .filter_map(|offset| module.text.checked_add(u64::from(offset)))
-            .collect();
+        let offset = |at: usize| u32_at(bytes, at * 4);
+        let method = |at: usize| {
+            let is_of_types = |offset: u32| offset != 0 && (offset as usize) < bytes.len();
+            let is_named = is_of_types(offset(at)?) && is_of_types(offset(at + 1)?);
+            let functions = [offset(at + 2)?, offset(at + 3)?];
+            (is_named && functions.iter().all(|function| entries.contains(function))).then_some(functions)
+        };
+        let functions = (0..bytes.len() / 4).filter_map(method).flatten();
+        let mut found: Vec<LinkAddr> =
+            functions.filter_map(|offset| module.text.checked_add(u64::from(offset))).collect();
         found.sort_unstable();
         found.dedup();
         Some(found)
     }
 
     /// The function around `pc`.
-    fn body(&self, pc: LinkAddr) -> Option<Body> {
+    fn body(&mut self, pc: LinkAddr) -> Option<Body> {
         let table = self.binary.pclntab().ok()?;
         let range = table.range(&table.find_pc(pc)?)?;
         let code = self.binary.code(&range).filter(|code| code.len() <= LONGEST_BODY)?;
-        let decoder = Decoder::with_ip(64, code, range.start.0, DecoderOptions::NONE);
-        let instructions: Vec<Instruction> = decoder.into_iter().collect();
-        Some(Body { range, instructions })
+        self.code_left = self.code_left.checked_sub(code.len())?;
+        Some(Body::read(range, code))
     }
 
     fn deferreturn(&self) -> Option<LinkAddr> {
@@ -214,7 +237,7 @@ impl<'b> Mentions<'b> {
             if self.is_entry(address) {
                 found.functions.insert(address);
             }
-        } else if depth > 0 && found.constants.insert(address) {
+        } else if depth > 0 && found.constants.len() < MOST_CONSTANTS && found.constants.insert(address) {
             self.follow_constant(address, depth - 1, found);
         }
     }
@@ -235,6 +258,33 @@ impl<'b> Mentions<'b> {
             }
         }
     }
+}
+
+/// The variables with a name, and what lies between them, which composite literals at the level of packages are made of: one begins
+/// wherever a variable has a pointer to at the start.
+fn variables(binary: &GoBinary<'_>, symbols: &SymbolTable<'_>, module: &ModuleData) -> Vec<Variable> {
+    let is_runtimes = |name: &str| name.starts_with("runtime.") || name.starts_with("internal/runtime/");
+    let all = &module.variables;
+    let mut starts: BTreeMap<LinkAddr, bool> = BTreeMap::from([(all.start, false)]);
+    let image = binary.image();
+    let words = image.segments().iter().flat_map(|segment| {
+        let (start, end) = (segment.start.0, segment.start.0.saturating_add(segment.file_size));
+        (start.max(module.data.start.0).next_multiple_of(8)..end.min(module.data.end.0)).step_by(8)
+    });
+    let pointers = words.filter_map(|at| image.pointer(LinkAddr(at)));
+    starts.extend(pointers.filter(|pointer| all.contains(pointer)).map(|pointer| (pointer, false)));
+    for (name, range) in symbols.variables_in(all).into_iter().filter(|(_, range)| !range.is_empty()) {
+        // A pointer into the middle of a variable does not divide it.
+        let inside: Vec<_> = starts.range(range.clone()).map(|(start, _)| *start).collect();
+        for start in inside {
+            starts.remove(&start);
+        }
+        starts.insert(range.start, is_runtimes(name));
+        starts.entry(range.end).or_insert(false);
+    }
+    let ends = starts.keys().skip(1).copied().chain([all.end]);
+    let each = starts.iter().zip(ends).filter(|((start, _), end)| **start < *end);
+    each.map(|((&start, &is_runtimes), end)| Variable { range: start..end, is_runtimes }).collect()
 }
 
 /// What has been found so far.
@@ -263,6 +313,11 @@ struct Body {
 }
 
 impl Body {
+    fn read(range: Range<LinkAddr>, code: &[u8]) -> Self {
+        let decoder = Decoder::with_ip(64, code, range.start.0, DecoderOptions::NONE);
+        Self { range, instructions: decoder.into_iter().collect() }
+    }
+
     /// The places of the instructions that can be executed once it goes on at `pc`. A panic may go on where deferred calls are
     /// made, wherever it comes from.
     fn ahead(&self, pc: LinkAddr, deferreturn: Option<LinkAddr>) -> Vec<usize> {
@@ -317,4 +372,99 @@ fn addresses(instruction: &Instruction) -> impl Iterator<Item = (LinkAddr, bool)
         _ => None,
     };
     (0..instruction.op_count()).filter_map(address).map(|(address, is_sure)| (LinkAddr(address), is_sure))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const START: u64 = 0x40_1000;
+    const DEFERRETURN: LinkAddr = LinkAddr(0x40_0000);
+    const VARIABLE: u64 = 0x60_0000;
+
+    /// Instructions of a function, each behind the one before.
+    #[derive(Default)]
+    struct Code(Vec<u8>);
+
+    impl Code {
+        fn relative(mut self, opcode: &[u8], target: u64) -> Self {
+            self.0.extend(opcode);
+            let next = START + self.0.len() as u64 + 4;
+            self.0.extend((target.wrapping_sub(next) as u32).to_le_bytes());
+            self
+        }
+
+        /// `lea rax, [rip + …]`
+        fn names(self, n: u64) -> Self {
+            self.relative(&[0x48, 0x8d, 0x05], VARIABLE + 8 * n)
+        }
+
+        fn calls(self, target: LinkAddr) -> Self {
+            self.relative(&[0xe8], target.0)
+        }
+
+        fn plain(mut self, bytes: &[u8]) -> Self {
+            self.0.extend(bytes);
+            self
+        }
+
+        fn here(&self) -> u64 {
+            START + self.0.len() as u64
+        }
+
+        /// Numbers of the variables that are named once it goes on at `pc`.
+        fn ahead(&self, pc: u64) -> Vec<u64> {
+            let range = LinkAddr(START)..LinkAddr(START + self.0.len() as u64);
+            let body = Body::read(range, &self.0);
+            let ahead = body.ahead(LinkAddr(pc), Some(DEFERRETURN));
+            let addresses = ahead.into_iter().flat_map(|at| addresses(&body.instructions[at]));
+            addresses.filter_map(|(address, _)| Some(address.0.checked_sub(VARIABLE)? / 8)).collect()
+        }
+    }
+
+    const OTHER: LinkAddr = LinkAddr(0x40_2000);
+    const RET: [u8; 1] = [0xc3];
+
+    #[test]
+    fn what_is_behind_is_not_named_any_more_but_in_a_loop() {
+        let code = Code::default().names(0).calls(OTHER);
+        let pc = code.here();
+        assert_eq!(code.names(1).plain(&RET).ahead(pc), [1]);
+        let code = Code::default().names(0).calls(OTHER).names(1).relative(&[0x0f, 0x84], START).plain(&RET);
+        assert_eq!(code.ahead(pc), [0, 1]);
+    }
+
+    #[test]
+    fn both_ways_of_a_branch_are_ahead_and_what_is_jumped_over_is_not() {
+        let code = Code::default().calls(OTHER);
+        let pc = code.here();
+        // je +8 over a name and a return, then a name, a jump over a name, and the end.
+        let code = code.plain(&[0x74, 0x08]).names(0).plain(&RET).names(1).plain(&[0xeb, 0x07]).names(2);
+        assert_eq!(code.plain(&RET).ahead(pc), [0, 1]);
+    }
+
+    #[test]
+    fn deferred_calls_are_ahead_wherever_it_stands_and_of_a_jump_by_a_table_everything_is() {
+        let code = Code::default().names(0).calls(OTHER);
+        let pc = code.here();
+        let code = code.plain(&RET).names(1).plain(&RET).calls(DEFERRETURN).names(2).plain(&RET);
+        assert_eq!(code.ahead(pc), [2]);
+        // jmp rax
+        let code = Code::default().names(0).calls(OTHER).plain(&[0xff, 0xe0]).names(1).plain(&RET);
+        assert_eq!(code.ahead(pc), [0, 1]);
+        assert_eq!(code.ahead(pc + 1), [0, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_bytes_are_what_is_ahead_is_in_the_function(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200), pc in START - 8..START + 208,
+        ) {
+            let body = Body::read(LinkAddr(START)..LinkAddr(START + bytes.len() as u64), &bytes);
+            let ahead = body.ahead(LinkAddr(pc), Some(DEFERRETURN));
+            prop_assert!(ahead.iter().all(|&at| at < body.instructions.len()));
+            ahead.iter().for_each(|&at| { addresses(&body.instructions[at]).for_each(drop); });
+        }
+    }
 }

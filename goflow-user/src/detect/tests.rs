@@ -483,6 +483,20 @@ fn a_look_that_cannot_tell_who_is_reached_leaves_what_was_found() {
 }
 
 #[test]
+fn who_waits_for_what_no_code_names_is_suspected_after_two_looks() {
+    let mut watched = Watched::new(vec![receives(5, 0xc0), receives(6, 0xc8)]);
+    watched.reach.unnamed = vec![Goid(5)];
+    assert_eq!(watched.after(1), NOTHING);
+    assert_eq!(watched.after(1), [("goroutine-leak", vec![5])]);
+    let finding = watched.detection.open().next().unwrap();
+    assert_eq!(finding.confidence, Confidence::Suspected);
+    assert_eq!(finding.evidence[1], Evidence::NobodyNames(Goid(5)));
+    // Somebody names it again.
+    watched.reach.unnamed.clear();
+    assert_eq!(watched.after(2), NOTHING);
+}
+
+#[test]
 fn thresholds_decide_from_when_on_something_is_told() {
     let thresholds = Thresholds { looks: 2, waiters: 2, ..Thresholds::default() };
     let mut pair = Watched::new(vec![locks(5, 0xa0), locks(6, 0xa0)]);

@@ -69,13 +69,9 @@ const VARIABLE: u64 = 128;
 
 /// What a program has outside of the heap: its package variables, which are reached one by one, and its code.
 pub(super) struct Program {
-    /// Where each variable with a name is, in the order of their addresses, and whether it is the runtime's own.
+    /// Where each variable is, in the order of their addresses, and whether it is the runtime's own, which is not followed.
     variables: Vec<(Range<u64>, bool)>,
     is_reached: Vec<bool>,
-    /// Where all variables are.
-    extent: Range<u64>,
-    /// Where those without a name begin that were reached.
-    anonymous: Set,
     /// Where the executable is in memory.
     image: Range<u64>,
     /// Words that are addresses in it and in none of these variables, each once.
@@ -84,10 +80,9 @@ pub(super) struct Program {
 }
 
 impl Program {
-    pub(super) fn new(variables: Vec<(Range<u64>, bool)>, extent: Range<u64>, image: Range<u64>) -> Self {
+    pub(super) fn new(variables: Vec<(Range<u64>, bool)>, image: Range<u64>) -> Self {
         let is_reached = vec![false; variables.len()];
-        let (anonymous, words, seen) = (Set::default(), Vec::new(), Set::default());
-        Self { variables, is_reached, extent, anonymous, image, words, seen }
+        Self { variables, is_reached, image, words: Vec::new(), seen: Set::default() }
     }
 
     fn place(&self, address: u64) -> Option<usize> {
@@ -97,23 +92,7 @@ impl Program {
 
     /// Whether a variable has been reached; `None` for what is none.
     fn is_reached(&self, address: u64) -> Option<bool> {
-        match self.place(address) {
-            Some(place) => Some(self.is_reached[place]),
-            None if self.extent.contains(&address) => {
-                let last = address & !7;
-                let starts = (last.saturating_sub(VARIABLE - 8)..=last).step_by(8);
-                Some(starts.into_iter().any(|start| self.anonymous.contains(&start)))
-            }
-            None => None,
-        }
-    }
-
-    /// What lies between two that have a name: how large each is there is not known.
-    fn take_anonymous(&mut self, address: u64) -> Option<Range<u64>> {
-        let start = address & !7;
-        let next = self.variables.partition_point(|(range, _)| range.start <= address);
-        let end = self.variables.get(next).map_or(self.extent.end, |(range, _)| range.start);
-        self.anonymous.insert(start).then(|| start..end.min(start + VARIABLE))
+        self.place(address).map(|place| self.is_reached[place])
     }
 
     /// Takes a word that points to no object; returns a variable that it reaches for the first time.
@@ -127,7 +106,6 @@ impl Program {
                 let is_new = !is_runtimes && !std::mem::replace(&mut self.is_reached[place], true);
                 is_new.then(|| range.clone())
             }
-            None if self.extent.contains(&word) => self.take_anonymous(word),
             None => {
                 if self.seen.insert(word) {
                     self.words.push(word);

@@ -454,14 +454,13 @@ fn roots(reader: &Reader<'_>, marker: &mut Marker<'_>, semtable: u64) -> Result<
 
 /// The package variables, each by itself.
 fn program(reader: &Reader<'_>, mentions: &Mentions<'_>) -> Result<Program, ReachError> {
-    let variables = mentions.variables().into_iter();
-    let variables = variables.map(|(range, is_runtimes)| (in_process(reader, &range), is_runtimes)).collect();
+    let variables = mentions.variables().iter();
+    let variables = variables.map(|one| (in_process(reader, &one.range), one.is_runtimes)).collect();
     let segments = reader.binary().image().segments().iter();
     let ends = segments.clone().map(|segment| segment.start.0.saturating_add(segment.mem_size));
     let image = segments.map(|segment| segment.start).min().zip(ends.max().map(LinkAddr));
     let (start, end) = image.ok_or(ReachError::NoModule)?;
-    let extent = in_process(reader, &mentions.extent());
-    Ok(Program::new(variables, extent, in_process(reader, &(start..end))))
+    Ok(Program::new(variables, in_process(reader, &(start..end))))
 }
 
 /// Of those that could be reached through package variables, who cannot as far as the code tells that may still run. `marker` has
