@@ -1,7 +1,7 @@
 //! How well `goflow check` finds what is wrong: run by `cargo xtask bench detect`.
 //!
 //! Every kernel of the corpus runs as a process of its own and is checked for three seconds, some side by side. Words select
-//! kernels and classes by name; `go1.18.10` the Go that builds them.
+//! kernels and classes by name; `go1.18.10` the Go that builds them. `pass` is what looks at many goroutines take.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use goflow_tests::corpus::{Kernel, Score};
@@ -17,9 +17,21 @@ use goflow_tests::goflow;
 use goflow_tests::programs::Program;
 use goflow_tests::stats::median;
 use goflow_tests::target::Target;
+use goflow_user::detect::{Detection, Thresholds};
+use goflow_user::pipeline::examine::{Examination, Moment};
+use goflow_user::target::Pid;
+use goflow_user::target::executable::Executable;
+use goflow_user::target::memory::ProcessMemory;
+use goflow_user::target::process::load_bias;
+use goflow_user::target::reach::Limits;
 
 /// Kernels side by side.
 const SIDE_BY_SIDE: usize = 6;
+
+/// Goroutines of the pass, and how often it is measured.
+const MANY: usize = 100_000;
+/// See [`MANY`].
+const ROUNDS: usize = 9;
 
 /// A kernel is in its state so soon.
 const SETTLED: Duration = Duration::from_millis(400);
@@ -32,13 +44,48 @@ fn main() -> Result<()> {
     if let Some(go) = &go {
         program = program.go(go);
     }
+    if names.is_empty() || names.contains(&"pass".to_owned()) {
+        pass()?;
+    }
     let executable = program.build()?;
     let is_wanted =
         |kernel: &Kernel| names.is_empty() || names.contains(&kernel.name) || names.contains(&kernel.class);
     let kernels: Vec<Kernel> = Kernel::all()?.into_iter().filter(is_wanted).collect();
+    if kernels.is_empty() {
+        return Ok(());
+    }
     let scores = run_all(&kernels, &executable)?;
     print(&kernels, &scores);
     Ok(())
+}
+
+/// What a look at many goroutines takes, and of that the detectors.
+fn pass() -> Result<()> {
+    let target = Target::start(&Program::named("many").build()?, &[MANY.to_string(), "2".to_owned()])?;
+    let pid = Pid(target.pid());
+    let executable = Executable::of_process(pid)?;
+    let bias = load_bias(pid, executable.binary().image().lowest_address())?;
+    let memory = ProcessMemory::of(pid);
+    let mut examination =
+        Examination::new(executable.binary(), bias, Some(pid), |_| true, Thresholds::default())?;
+    let (mut looks, mut passes) = (Vec::new(), Vec::new());
+    let milliseconds = |since: Instant| since.elapsed().as_secs_f64() * 1e3;
+    let mut detection = Detection::default();
+    for _ in 0..ROUNDS {
+        let began = Instant::now();
+        examination.look(&memory, Limits { bytes: 4 << 30, until: None }, Moment::Moving)?;
+        looks.push(milliseconds(began));
+        let process = examination.process().context("the process is not in the model")?;
+        ensure!(process.goroutines().count() >= MANY, "not all goroutines are in the model");
+        let began = Instant::now();
+        detection.look(process);
+        passes.push(milliseconds(began));
+    }
+    println!("A look at {MANY} goroutines that wait, two that work, ms (median and worst of {ROUNDS})\n");
+    let worst = |times: &[f64]| times.iter().copied().fold(0.0, f64::max);
+    println!("  whole      {:>8.1} {:>8.1}", median(&looks), worst(&looks));
+    println!("  detectors  {:>8.1} {:>8.1}\n", median(&passes), worst(&passes));
+    target.finish()
 }
 
 fn run_all(kernels: &[Kernel], executable: &Path) -> Result<BTreeMap<String, Score>> {

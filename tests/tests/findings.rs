@@ -147,6 +147,58 @@ fn of_programs_that_are_right_nothing_is_told_and_of_rules_that_are_not_wanted_n
     Ok(())
 }
 
+/// A busy program in the same session fills the buffer all the time, so that of the others events are missing as well.
+#[test]
+fn where_events_are_lost_what_is_stuck_is_found_all_the_same_and_nothing_is_made_up() -> Result<()> {
+    let faults = [("account-transfer", "circular-wait"), ("range-never-closed", "goroutine-leak")];
+    let of_events = ["close-under-sender", "double-close-stop", "group-add-after-wait", "group-add-inside"];
+    let healthy = [
+        "channels-made-anew",
+        "close-once",
+        "group-reused",
+        "group-tasks-queued",
+        "idle-worker-pool",
+        "members-add-members",
+        "token-ring",
+    ];
+    for go in ["1.18.10", "1.24.13", "1.27.4"] {
+        let names = faults.map(|(name, _)| name).into_iter().chain(of_events).chain(healthy);
+        let targets =
+            names.map(|name| Ok((name, start(name, go)?))).collect::<Result<Vec<(&str, Target)>>>()?;
+        let storm = Target::start(&Program::named("storm").build()?, &[""; 0])?;
+        let pids: Vec<String> = targets
+            .iter()
+            .map(|(_, target)| target)
+            .chain([&storm])
+            .map(|one| one.pid().to_string())
+            .collect();
+        let mut arguments = vec!["--level", "channels", "--budget", "none", "--buffer", "64KiB"];
+        arguments.extend(pids.iter().flat_map(|pid| ["--pid", pid]));
+        let goflow = Goflow::attach(&arguments)?;
+        thread::sleep(Duration::from_secs(5));
+        let session = goflow.stop()?;
+        ensure!(
+            session.summary.lost.values().sum::<u64>() > 0,
+            "nothing was lost: {:?}",
+            session.summary.lost
+        );
+        for (name, target) in targets {
+            let told = session.findings.iter().filter(|one| one.pid == target.pid());
+            let sure: BTreeSet<&str> = told
+                .filter(|one| one.finding.confidence != "suspected")
+                .map(|one| one.finding.rule.as_str())
+                .collect();
+            let expected = kernel(name)?.expect;
+            ensure!(sure.iter().all(|rule| expected.contains(*rule)), "{name}, Go {go}: {sure:?}");
+            let fault = faults.iter().find(|(fault, _)| *fault == name);
+            ensure!(fault.is_none_or(|(_, rule)| sure.contains(rule)), "{name}, Go {go}: {sure:?}");
+            target.finish()?;
+        }
+        storm.finish()?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_rule_that_there_is_not_is_refused_with_those_that_there_are() -> Result<()> {
     let target = start("token-ring", VERSIONS[1])?;
