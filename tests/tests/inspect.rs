@@ -15,14 +15,13 @@ use serde_json::Value;
 
 fn facts(file: &str) -> Result<Value> {
     let finished = run(&["inspect", "--format", "json", file])?;
-    is_quick_and_clean(&finished)?;
+    is_clean(&finished)?;
     Ok(serde_json::from_slice(&finished.stdout)?)
 }
 
-fn is_quick_and_clean(finished: &Finished) -> Result<()> {
+fn is_clean(finished: &Finished) -> Result<()> {
     ensure!(finished.status.success(), "{}: {}", finished.status, finished.stderr);
     ensure!(finished.stderr.is_empty(), "{}", finished.stderr);
-    ensure!(finished.took < Duration::from_secs(1), "took {:?}", finished.took);
     Ok(())
 }
 
@@ -128,7 +127,7 @@ fn a_program_without_build_info_tells_its_version_all_the_same() -> Result<()> {
 fn the_page_has_the_same_facts_in_columns() -> Result<()> {
     let program = Program::named("idle").build()?;
     let finished = run(&["inspect", program.to_str().context("a path")?])?;
-    is_quick_and_clean(&finished)?;
+    is_clean(&finished)?;
     let page = String::from_utf8(finished.stdout)?;
     let facts = facts(program.to_str().context("a path")?)?;
     for (name, key) in

@@ -243,7 +243,7 @@ impl Reach {
         }
         let mut serves = Vec::new();
         if !is_asleep {
-            roots(reader, &mut marker, global(Global::Semtable)?)?;
+            roots(reader, &mut marker, global(Global::Semtable)?, global(Global::Mheap)?)?;
             let heap = (&spans, &opaque);
             finalizers.settle(heap, &mut marker, &mut stands, &mut stacks, (&holds, true))?;
             let suspects = serve::suspects(&stands, &holds);
@@ -439,15 +439,24 @@ fn opaque(
     Ok(all.filter_map(|&address| Some(spans.object(address)?.address)).collect())
 }
 
-/// The program's variables, without the table of semaphores, which leads to everything that is waited for.
-fn roots(reader: &Reader<'_>, marker: &mut Marker<'_>, semtable: u64) -> Result<(), ReachError> {
+/// The program's variables, without the table of semaphores, which leads to everything that is waited for, and without the heap's
+/// own state (`pages` in front of `allspans`, in src/runtime/mheap.go), which has addresses of pages that are no pointers.
+fn roots(reader: &Reader<'_>, marker: &mut Marker<'_>, semtable: u64, mheap: u64) -> Result<(), ReachError> {
     let module = reader.binary().module_data().ok_or(ReachError::NoModule)?;
     let table = &reader.offsets().sema_table;
-    let end = semtable.saturating_add(u64::from(table.len) * u64::from(table.stride));
+    let table_bytes = u64::from(table.len) * u64::from(table.stride);
+    let mut left_out = [
+        semtable..semtable.saturating_add(table_bytes),
+        mheap..mheap.saturating_add(u64::from(reader.offsets().mheap.allspans)),
+    ];
+    left_out.sort_unstable_by_key(|range| range.start);
     for range in [&module.data, &module.bss] {
-        let range = in_process(reader, range);
-        marker.range(range.start, range.end.min(semtable));
-        marker.range(range.start.max(end), range.end);
+        let Range { mut start, end } = in_process(reader, range);
+        for out in &left_out {
+            marker.range(start, end.min(out.start));
+            start = start.max(out.end);
+        }
+        marker.range(start, end);
     }
     Ok(())
 }
