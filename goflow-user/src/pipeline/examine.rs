@@ -60,7 +60,7 @@ impl<'b> Examination<'b> {
         model.started(pid, Runtime::of(binary, &offsets));
         Ok(Self {
             reader,
-            known: Known::new(binary, bias),
+            known: Known::following_code(binary, bias),
             pid,
             model,
             detection: Detection::with(wanted, thresholds),
