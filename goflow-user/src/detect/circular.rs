@@ -1,9 +1,9 @@
 //! `circular-wait`: goroutines each of which waits for the next, and the last for the first; or one for itself.
 
-use super::graph::{LOOKS, is_stranded, objects};
+use super::graph::LOOKS;
 use super::rule::{CIRCULAR_WAIT, Rule};
-use super::{Confidence, Detector, Evidence, Finding, Graph, Involved, Link};
-use crate::model::Process;
+use super::survey::{Survey, is_stranded, objects};
+use super::{Confidence, Detector, Evidence, Finding, Involved, Link};
 use crate::target::id::{Goid, MonotonicNs};
 use std::collections::BTreeSet;
 
@@ -17,14 +17,15 @@ impl Detector for CircularWait {
         &CIRCULAR_WAIT
     }
 
-    fn check(&mut self, process: &Process, graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
+    fn check(&mut self, survey: &Survey<'_>, told: &BTreeSet<Goid>) -> Vec<Finding> {
         let is_told = |cycle: &[(Goid, Link)]| cycle.iter().any(|(goid, _)| told.contains(goid));
-        let cycles = graph.cycles().into_iter().filter(|cycle| !is_told(cycle));
-        cycles.filter_map(|cycle| finding(process, graph, &cycle)).collect()
+        let cycles = survey.graph.cycles().into_iter().filter(|cycle| !is_told(cycle));
+        cycles.filter_map(|cycle| finding(survey, &cycle)).collect()
     }
 }
 
-fn finding(process: &Process, graph: &Graph, cycle: &[(Goid, Link)]) -> Option<Finding> {
+fn finding(survey: &Survey<'_>, cycle: &[(Goid, Link)]) -> Option<Finding> {
+    let process = survey.process;
     let members: BTreeSet<Goid> = cycle.iter().map(|(goid, _)| *goid).collect();
     let (mut goroutines, mut evidence, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     let (mut since, mut confidence) = (None, Confidence::Proven);
@@ -52,7 +53,7 @@ fn finding(process: &Process, graph: &Graph, cycle: &[(Goid, Link)]) -> Option<F
         });
         goroutines.push(Involved::of(goroutine));
     }
-    let behind = graph.behind(&members);
+    let behind = survey.graph.behind(&members);
     let stuck: Vec<_> = behind.iter().filter_map(|goid| process.goroutine(*goid)).collect();
     for goroutine in stuck.iter().take(MOST_BEHIND) {
         goroutines.push(Involved::of(goroutine));

@@ -1,14 +1,17 @@
 //! `deadlock`: every goroutine of the program waits for another, and the process lives on.
 
-use super::graph::{is_stranded, objects};
 use super::rule::{DEADLOCK, Rule};
+use super::survey::{Survey, objects};
 use super::{Confidence, Detector, Evidence, Finding, Graph, Involved};
-use crate::model::{Goroutine, Process};
+use crate::model::Goroutine;
 use crate::target::id::{Goid, MonotonicNs};
 use std::collections::BTreeSet;
 
 /// Goroutines that are named.
 const MOST_NAMED: usize = 256;
+
+/// Holders of a lock that are named; a thousand may read.
+pub(super) const MOST_HOLDERS: usize = 8;
 
 pub(super) struct Deadlock;
 
@@ -17,13 +20,13 @@ impl Detector for Deadlock {
         &DEADLOCK
     }
 
-    fn check(&mut self, process: &Process, graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
-        if !process.is_asleep() {
+    fn check(&mut self, survey: &Survey<'_>, _told: &BTreeSet<Goid>) -> Vec<Finding> {
+        if !survey.process.is_asleep() {
             return Vec::new();
         }
-        let mut stuck: Vec<&Goroutine> = process.goroutines().filter(|one| is_stranded(one)).collect();
+        let mut stuck = survey.stranded.clone();
         stuck.sort_unstable_by_key(|goroutine| goroutine.goid);
-        finding(graph, &stuck).into_iter().collect()
+        finding(&survey.graph, &stuck).into_iter().collect()
     }
 }
 
@@ -34,8 +37,8 @@ fn finding(graph: &Graph, stuck: &[&Goroutine]) -> Option<Finding> {
     for goroutine in stuck.iter().take(MOST_NAMED) {
         seen.extend(objects(goroutine));
         evidence.push(Evidence::Waits(goroutine.goid, objects(goroutine)));
-        let holds = graph.links(goroutine.goid).iter().filter_map(|link| link.hold);
-        evidence.extend(holds.map(Evidence::Holds));
+        let holds = graph.links(goroutine.goid).filter_map(|link| link.hold);
+        evidence.extend(holds.take(MOST_HOLDERS).map(Evidence::Holds));
     }
     let is_proven = stuck.iter().all(|one| {
         one.wait.as_ref().and_then(|wait| wait.unreachable.as_ref()).is_some_and(|one| one.is_proven)

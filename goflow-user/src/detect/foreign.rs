@@ -4,7 +4,7 @@
 //! do so come and go.
 
 use super::rule::{MUTEX_UNLOCKED_BY_OTHER, Rule};
-use super::{Confidence, Detector, Evidence, Finding, Graph, Involved};
+use super::{Confidence, Detector, Evidence, Finding, Involved, Survey};
 use crate::binary::addr::RuntimeAddr;
 use crate::model::{Goroutine, Object, Process};
 use crate::target::id::{Goid, MonotonicNs};
@@ -30,10 +30,10 @@ impl Detector for MutexUnlockedByOther {
         false
     }
 
-    fn check(&mut self, process: &Process, _graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
-        for goroutine in process.goroutines() {
+    fn check(&mut self, survey: &Survey<'_>, _told: &BTreeSet<Goid>) -> Vec<Finding> {
+        for goroutine in &survey.foreign {
             for foreign in &goroutine.foreign {
-                self.note(process, goroutine, *foreign);
+                self.note(survey.process, goroutine, *foreign);
             }
         }
         self.0.values().cloned().collect()

@@ -1,13 +1,19 @@
 //! The wait-for graph as detectors see it: who waits for whom, through what, and why that is believed.
 //!
-//! In: the model. Out: links from each waiting goroutine to those that could end its wait, and the cycles among them. A lock
+//! In: who waits for what, and who could end that. Out: links from each waiting goroutine to those, and the cycles among them. A lock
 //! is given back by who holds it; a channel, a wait group or a condition is served by whoever has it, so of those only the
 //! goroutines count that nobody can wake either: any other would come.
+//!
+//! A thousand may wait for what a thousand others could serve, so links are not kept one by one: those that wait for one object
+//! wait for the same ones.
 
-use crate::model::{Goroutine, Object, Process, State};
-use crate::target::id::{Goid, SyncPrimitive};
+use super::survey::Waiter;
+use crate::binary::addr::RuntimeAddr;
+use crate::model::{Goroutine, Object};
+use crate::target::id::Goid;
 use crate::target::reach::Hold;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use std::collections::{BTreeSet, VecDeque};
 
 /// How many looks have to find the same.
 pub(super) const LOOKS: u32 = 2;
@@ -24,31 +30,77 @@ pub struct Link {
 }
 
 /// Who waits for whom in one process.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Graph {
-    links: BTreeMap<Goid, Vec<Link>>,
+    hubs: Vec<Hub>,
+    /// Through which hubs a goroutine waits.
+    waits: HashMap<Goid, Vec<usize>>,
+    /// At which hubs it is waited for.
+    serves: HashMap<Goid, Vec<usize>>,
+}
+
+/// Goroutines that wait for the same one of others.
+#[derive(Debug)]
+struct Hub {
+    waiters: Vec<Goid>,
+    /// To those that could come; there are some.
+    links: Vec<Link>,
 }
 
 impl Graph {
-    /// The graph of `process`.
-    #[must_use]
-    pub fn of(process: &Process) -> Self {
-        let served = Served::of(process);
-        let mut links: BTreeMap<Goid, Vec<Link>> = BTreeMap::new();
-        for goroutine in process.goroutines().filter(|goroutine| goroutine.state == State::Waiting) {
-            let found: Vec<Link> =
-                objects(goroutine).into_iter().flat_map(|object| served.links(goroutine, object)).collect();
-            if !found.is_empty() {
-                links.insert(goroutine.goid, found);
+    /// Of those that wait for each object.
+    pub(super) fn of<'p, 's>(
+        by_object: impl Iterator<Item = &'s [Waiter<'p>]>,
+        holders: &HashMap<RuntimeAddr, Vec<Hold>>,
+        served: &Served<'p>,
+    ) -> Self
+    where
+        'p: 's,
+    {
+        let mut graph = Self::default();
+        for waiters in by_object {
+            let [first, ..] = waiters else { continue };
+            let (object, address) = (first.object, first.object.address());
+            if first.is_at_lock() {
+                let holders = holders.get(&address).into_iter().flatten();
+                let links = holders.map(|hold| Link { object, to: hold.goid, hold: Some(*hold) });
+                graph.add(waiters.iter().map(|one| one.goid), links.collect());
+                continue;
             }
+            let link = |to| Link { object, to, hold: None };
+            let seen = served.seen.get(&address).into_iter().flatten();
+            let others = waiters.iter().filter(|one| !one.is_stranded).map(|one| one.goid);
+            graph.add(others, seen.map(|goid| link(*goid)).collect());
+            let reach = served.reach.get(&address).into_iter().flatten();
+            // Who waits for the same thing, alone or beside others, wants of it what these want, or they would have met.
+            let reach = reach.filter(|one| !waits_for(one, object)).map(|one| link(one.goid));
+            let stranded = waiters.iter().filter(|one| one.is_stranded).map(|one| one.goid);
+            graph.add(stranded, reach.collect());
         }
-        Self { links }
+        graph
+    }
+
+    fn add(&mut self, waiters: impl Iterator<Item = Goid>, links: Vec<Link>) {
+        if links.is_empty() {
+            return;
+        }
+        let (index, waiters) = (self.hubs.len(), waiters.collect::<Vec<Goid>>());
+        for waiter in &waiters {
+            self.waits.entry(*waiter).or_default().push(index);
+        }
+        for link in &links {
+            self.serves.entry(link.to).or_default().push(index);
+        }
+        self.hubs.push(Hub { waiters, links });
     }
 
     /// Whom a goroutine waits for.
-    #[must_use]
-    pub fn links(&self, goid: Goid) -> &[Link] {
-        self.links.get(&goid).map_or(&[], Vec::as_slice)
+    pub fn links(&self, goid: Goid) -> impl Iterator<Item = Link> + Clone {
+        self.hubs_of(goid).iter().flat_map(|index| self.hubs[*index].links.iter().copied())
+    }
+
+    fn hubs_of(&self, goid: Goid) -> &[usize] {
+        self.waits.get(&goid).map_or(&[], Vec::as_slice)
     }
 
     /// A shortest cycle of each set of goroutines that all wait for each other: each waits for the next, the last for the first.
@@ -56,13 +108,17 @@ impl Graph {
     pub fn cycles(&self) -> Vec<Vec<(Goid, Link)>> {
         let mut told = BTreeSet::new();
         let mut cycles = Vec::new();
-        for &goid in self.links.keys() {
+        let both: BTreeSet<Goid> =
+            self.serves.keys().filter(|goid| self.waits.contains_key(goid)).copied().collect();
+        for goid in both {
             if told.contains(&goid) {
                 continue;
             }
             if let Some(cycle) = self.cycle_through(goid) {
-                // Others of the same knot are told by whoever waits for it.
-                told.extend(cycle.iter().map(|(goid, _)| *goid));
+                let members: BTreeSet<Goid> = cycle.iter().map(|(goid, _)| *goid).collect();
+                // Others of the same knot are told as those behind it.
+                told.extend(self.behind(&members));
+                told.extend(members);
                 cycles.push(cycle);
             }
         }
@@ -72,116 +128,96 @@ impl Graph {
     /// The shortest way from a goroutine back to itself.
     fn cycle_through(&self, start: Goid) -> Option<Vec<(Goid, Link)>> {
         let mut came: HashMap<Goid, (Goid, Link)> = HashMap::new();
+        let mut been: HashSet<usize> = HashSet::new();
         let mut todo = VecDeque::from([start]);
         while let Some(goid) = todo.pop_front() {
-            for &link in self.links(goid) {
-                if link.to == start {
-                    let mut way = vec![(goid, link)];
-                    let mut at = goid;
-                    while at != start {
-                        let &(before, link) = came.get(&at)?;
-                        way.push((before, link));
-                        at = before;
-                    }
-                    way.reverse();
-                    return Some(way);
+            for &index in self.hubs_of(goid) {
+                if !been.insert(index) {
+                    continue;
                 }
-                if let std::collections::hash_map::Entry::Vacant(place) = came.entry(link.to) {
-                    place.insert((goid, link));
-                    todo.push_back(link.to);
+                for &link in &self.hubs[index].links {
+                    if link.to == start {
+                        return way_back(start, (goid, link), &came);
+                    }
+                    if let std::collections::hash_map::Entry::Vacant(place) = came.entry(link.to) {
+                        place.insert((goid, link));
+                        todo.push_back(link.to);
+                    }
                 }
             }
         }
         None
     }
 
-    /// Who waits, directly or through others, for one of `members`, and is none of them.
+    /// Who waits, directly or through others, for some of `members` and for nobody else, and is none of them. Whoever has
+    /// another one who may come is not stuck behind these.
     #[must_use]
     pub fn behind(&self, members: &BTreeSet<Goid>) -> BTreeSet<Goid> {
         let mut behind = BTreeSet::new();
-        loop {
-            let waits = |links: &[Link]| {
-                // Whoever has another one who may come is not stuck behind these.
-                !links.is_empty()
-                    && links.iter().all(|link| members.contains(&link.to) || behind.contains(&link.to))
-            };
-            let more: Vec<Goid> = self
-                .links
-                .iter()
-                .filter(|(goid, links)| !members.contains(goid) && !behind.contains(*goid) && waits(links))
-                .map(|(goid, _)| *goid)
-                .collect();
-            if more.is_empty() {
-                return behind;
-            }
-            behind.extend(more);
-        }
-    }
-}
-
-/// What a goroutine waits for.
-pub(super) fn objects(goroutine: &Goroutine) -> Vec<Object> {
-    let on = goroutine.wait.iter().flat_map(|wait| &wait.on);
-    let mut objects: Vec<Object> = on.filter_map(Object::of).collect();
-    objects.sort_unstable();
-    objects.dedup();
-    objects
-}
-
-/// Whether the looks agree that nobody can wake it.
-pub(super) fn is_stranded(goroutine: &Goroutine) -> bool {
-    let unreachable = goroutine.wait.as_ref().and_then(|wait| wait.unreachable.as_ref());
-    unreachable.is_some_and(|one| one.looks >= LOOKS || one.is_proven)
-}
-
-/// Who could end waits, by address.
-#[derive(Default)]
-struct Served {
-    holders: HashMap<u64, Vec<Hold>>,
-    /// Stranded goroutines that lead there, with what they wait for themselves.
-    reach: HashMap<u64, Vec<(Goid, Vec<Object>)>>,
-    /// Who alone is seen to lead there, although others may come through a package variable.
-    seen: HashMap<u64, Vec<Goid>>,
-}
-
-impl Served {
-    fn of(process: &Process) -> Self {
-        let mut served = Self::default();
-        for goroutine in process.goroutines() {
-            for hold in &goroutine.holds {
-                served.holders.entry(hold.address.0).or_default().push(*hold);
-            }
-            for address in &goroutine.serves {
-                served.seen.entry(address.0).or_default().push(goroutine.goid);
-            }
-            if is_stranded(goroutine) {
-                let own = objects(goroutine);
-                let leads_to = goroutine.wait.iter().filter_map(|wait| wait.unreachable.as_ref());
-                for address in leads_to.flat_map(|one| &one.leads_to) {
-                    served.reach.entry(address.0).or_default().push((goroutine.goid, own.clone()));
+        // How many are left that may come: of those at a hub, and of the hubs of a goroutine.
+        let (mut at_hub, mut of_goroutine) = (HashMap::new(), HashMap::new());
+        let mut todo: Vec<Goid> = members.iter().copied().collect();
+        while let Some(stuck) = todo.pop() {
+            for &index in self.serves.get(&stuck).into_iter().flatten() {
+                let hub = &self.hubs[index];
+                let left = at_hub.entry(index).or_insert(hub.links.len());
+                *left -= 1;
+                if *left > 0 {
+                    continue;
+                }
+                for waiter in hub.waiters.iter().filter(|waiter| !members.contains(waiter)) {
+                    let left = of_goroutine.entry(*waiter).or_insert(self.hubs_of(*waiter).len());
+                    *left -= 1;
+                    if *left == 0 && behind.insert(*waiter) {
+                        todo.push(*waiter);
+                    }
                 }
             }
         }
-        served
+        behind
     }
+}
 
-    /// Those through which `goroutine` waits for others at `object`.
-    fn links(&self, goroutine: &Goroutine, object: Object) -> Vec<Link> {
-        let address = match object {
-            Object::Channel(chan) => chan.0,
-            Object::Sync(_, address) => address.0,
-        };
-        if let Object::Sync(SyncPrimitive::Mutex | SyncPrimitive::RwMutex, _) = object {
-            let holders = self.holders.get(&address).map_or(&[][..], Vec::as_slice);
-            return holders.iter().map(|hold| Link { object, to: hold.goid, hold: Some(*hold) }).collect();
+/// The steps by which `last` was come to, from `start` on.
+fn way_back(
+    start: Goid,
+    last: (Goid, Link),
+    came: &HashMap<Goid, (Goid, Link)>,
+) -> Option<Vec<(Goid, Link)>> {
+    let mut way = vec![last];
+    let mut at = last.0;
+    while at != start {
+        let &(before, link) = came.get(&at)?;
+        way.push((before, link));
+        at = before;
+    }
+    way.reverse();
+    Some(way)
+}
+
+fn waits_for(goroutine: &Goroutine, object: Object) -> bool {
+    let on = goroutine.wait.iter().flat_map(|wait| &wait.on);
+    on.filter_map(Object::of).any(|own| own == object)
+}
+
+/// Who could end waits for what is no lock, by address.
+#[derive(Debug, Default)]
+pub(super) struct Served<'p> {
+    /// Whom nobody can wake, and who leads there.
+    reach: HashMap<RuntimeAddr, Vec<&'p Goroutine>>,
+    /// Who alone is seen to lead there, although others may come through a package variable.
+    seen: HashMap<RuntimeAddr, Vec<Goid>>,
+}
+
+impl<'p> Served<'p> {
+    pub(super) fn take(&mut self, goroutine: &'p Goroutine, is_stranded: bool) {
+        for address in &goroutine.serves {
+            self.seen.entry(*address).or_default().push(goroutine.goid);
         }
-        if !is_stranded(goroutine) {
-            let seen = self.seen.get(&address).map_or(&[][..], Vec::as_slice);
-            return seen.iter().map(|goid| Link { object, to: *goid, hold: None }).collect();
+        let leads_to =
+            goroutine.wait.iter().filter(|_| is_stranded).filter_map(|wait| wait.unreachable.as_ref());
+        for address in leads_to.flat_map(|one| &one.leads_to) {
+            self.reach.entry(*address).or_default().push(goroutine);
         }
-        let reach = self.reach.get(&address).map_or(&[][..], Vec::as_slice);
-        // Who waits for the same thing, alone or beside others, wants of it what this one wants, or they would have met.
-        let others = reach.iter().filter(|(goid, own)| *goid != goroutine.goid && !own.contains(&object));
-        others.map(|(goid, _)| Link { object, to: *goid, hold: None }).collect()
     }
 }

@@ -5,8 +5,8 @@
 
 use super::recent::Trend;
 use super::rule::{Rule, TIMER_LEAK, UNBOUNDED_GROWTH};
-use super::stall::{finding, involved, users};
-use super::{Detector, Evidence, Finding, Graph, Needs, Thresholds};
+use super::stall::{Group, finding};
+use super::{Detector, Evidence, Finding, Needs, Survey, Thresholds};
 use crate::binary::addr::RuntimeAddr;
 use crate::model::{Goroutine, Object, Process};
 use crate::target::id::{ChanAddr, Goid, MonotonicNs};
@@ -42,24 +42,15 @@ impl UnboundedGrowth {
         Self { thresholds, created: BTreeMap::new(), backlogs: BTreeMap::new() }
     }
 
-    fn goroutines(&mut self, process: &Process, at: MonotonicNs) -> Vec<Finding> {
-        let mut now: BTreeMap<RuntimeAddr, Vec<&Goroutine>> = BTreeMap::new();
-        for goroutine in users(process) {
-            if let Some(created) = goroutine.created_at {
-                now.entry(created).or_default().push(goroutine);
-            }
-        }
-        let counts = now.iter().map(|(created, goroutines)| (*created, goroutines.len() as u64)).collect();
-        count(&mut self.created, &counts, at);
+    fn goroutines(&mut self, survey: &Survey<'_>) -> Vec<Finding> {
+        let counts = survey.created.iter().map(|(created, all)| (*created, all.len() as u64)).collect();
+        count(&mut self.created, &counts, survey.at);
         let (looks, by) = (self.thresholds.looks, self.thresholds.goroutines);
         let growing = self.created.iter().filter(|(_, trend)| trend.grows(looks, by));
         let found = growing.map(|(created, trend)| {
             let evidence = Evidence::Growth(trend.first, trend.last, trend.took_ns());
-            let goroutines = involved(&now[created]);
-            Finding {
-                identity: vec![created.0],
-                ..finding(&UNBOUNDED_GROWTH, trend.since, goroutines, evidence)
-            }
+            let group = Group::of(&survey.created[created]);
+            Finding { identity: vec![created.0], ..finding(&UNBOUNDED_GROWTH, trend.since, group, evidence) }
         });
         found.collect()
     }
@@ -85,7 +76,7 @@ fn backlog(process: &Process, address: ChanAddr, trend: &Trend) -> Finding {
     let goroutines: Vec<&Goroutine> = at_hand.filter_map(|goid| process.goroutine(*goid)).collect();
     let object = Object::Channel(address);
     let evidence = Evidence::Backlog(object, trend.first, trend.last, trend.took_ns());
-    let mut found = finding(&UNBOUNDED_GROWTH, trend.since, involved(&goroutines), evidence);
+    let mut found = finding(&UNBOUNDED_GROWTH, trend.since, Group::of(&goroutines), evidence);
     found.evidence.extend(goroutines.iter().map(|one| Evidence::AtHand(object, one.goid)));
     found.objects = vec![object];
     found.identity = vec![address.0];
@@ -101,12 +92,11 @@ impl Detector for UnboundedGrowth {
         Needs::Looks
     }
 
-    fn check(&mut self, process: &Process, _graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
-        let at = process.snapshot().unwrap_or_default();
-        let mut found = self.goroutines(process, at);
+    fn check(&mut self, survey: &Survey<'_>, _told: &BTreeSet<Goid>) -> Vec<Finding> {
+        let mut found = self.goroutines(survey);
         // Where it is not known what can be reached, channels are not looked for.
-        if process.knows_reach() {
-            found.extend(self.backlogs(process, at));
+        if survey.process.knows_reach() {
+            found.extend(self.backlogs(survey.process, survey.at));
         }
         found
     }
@@ -123,11 +113,10 @@ impl Detector for TimerLeak {
         &TIMER_LEAK
     }
 
-    fn check(&mut self, process: &Process, _graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
-        let at = process.snapshot().unwrap_or_default();
-        let timers = process.timers().iter();
+    fn check(&mut self, survey: &Survey<'_>, _told: &BTreeSet<Goid>) -> Vec<Finding> {
+        let timers = survey.process.timers().iter();
         let now = timers.map(|timers| ((timers.calls, timers.is_periodic), timers.count)).collect();
-        count(&mut self.called, &now, at);
+        count(&mut self.called, &now, survey.at);
         let (looks, by) = (self.thresholds.looks, self.thresholds.timers);
         let growing = self.called.iter().filter(|(_, trend)| trend.grows(looks, by));
         let found = growing.map(|(&(calls, is_periodic), trend)| {
@@ -141,7 +130,7 @@ impl Detector for TimerLeak {
             Finding {
                 identity: vec![calls.0, u64::from(is_periodic)],
                 functions: vec![calls],
-                ..finding(&TIMER_LEAK, trend.since, Vec::new(), evidence)
+                ..finding(&TIMER_LEAK, trend.since, Group::of(&[]), evidence)
             }
         });
         found.collect()

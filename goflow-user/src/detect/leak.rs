@@ -1,13 +1,15 @@
 //! `goroutine-leak`: goroutines that wait where nobody can come any more.
 
-use super::graph::{LOOKS, is_stranded, objects};
+use super::graph::LOOKS;
 use super::rule::{GOROUTINE_LEAK, Rule};
+use super::survey::{Survey, first, is_stranded, objects};
 use super::{Confidence, Detector, Evidence, Finding, Graph, Involved};
 use crate::binary::addr::RuntimeAddr;
-use crate::model::{Goroutine, Object, Process, State};
+use crate::model::{Goroutine, Object, State};
 use crate::target::id::{Goid, MonotonicNs, SyncPrimitive};
 use crate::target::snapshot::{BlockedOn, Direction};
-use std::collections::{BTreeMap, BTreeSet};
+use foldhash::{HashMap, HashMapExt};
+use std::collections::BTreeSet;
 
 /// Goroutines of one place that are named.
 pub(super) const MOST_NAMED: usize = 64;
@@ -25,76 +27,60 @@ impl Detector for Leak {
         &GOROUTINE_LEAK
     }
 
-    fn check(&mut self, process: &Process, graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
-        let mut places: BTreeMap<Vec<u64>, Vec<&Goroutine>> = BTreeMap::new();
-        for goroutine in process.goroutines() {
-            let is_stuck = goroutine.state == State::Waiting && goroutine.system == Some(false);
-            if is_stuck
-                && is_stranded(goroutine)
-                && !told.contains(&goroutine.goid)
-                && !is_parked_on_purpose(goroutine)
-            {
-                places.entry(place(goroutine)).or_default().push(goroutine);
-            }
-        }
-        let mut findings: Vec<Finding> =
-            places.into_iter().filter_map(|(place, goroutines)| finding(place, goroutines, graph)).collect();
-        findings.extend(suspicions(process, graph, told));
+    fn check(&mut self, survey: &Survey<'_>, told: &BTreeSet<Goid>) -> Vec<Finding> {
+        let is_meant =
+            |one: &&&Goroutine| is_stuck(one) && !told.contains(&one.goid) && !is_parked_on_purpose(one);
+        let places: Places<'_> = survey.stranded.iter().filter(is_meant).copied().collect();
+        let findings = places.sorted().filter_map(|(place, all)| finding(place, &all, &survey.graph));
+        let mut findings: Vec<Finding> = findings.collect();
+        findings.extend(suspicions(survey, told));
         findings
     }
 }
 
 /// Who waits for long where somebody could come, but nobody is seen who would: for what only code names that has run, for a lock
 /// that nobody is known to hold, or for a receiver where none has come.
-fn suspicions(process: &Process, graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
-    // Who has it, or will give it back all the same.
-    let returns = |one: &Goroutine| {
-        let foreign = one.foreign.iter().filter_map(|foreign| foreign.address);
-        one.holds.iter().map(|hold| hold.address).chain(foreign).collect::<Vec<_>>()
-    };
-    let held: BTreeSet<RuntimeAddr> = process.goroutines().flat_map(returns).collect();
-    let mut places: BTreeMap<Vec<u64>, (Vec<&Goroutine>, Evidence)> = BTreeMap::new();
-    for goroutine in process.goroutines() {
-        let is_user = goroutine.state == State::Waiting && goroutine.system == Some(false);
-        if !is_user || is_stranded(goroutine) || told.contains(&goroutine.goid) {
-            continue;
+fn suspicions(survey: &Survey<'_>, told: &BTreeSet<Goid>) -> Vec<Finding> {
+    let of_wait = |one: &Goroutine| {
+        let wait = one.wait.as_deref()?;
+        if wait.unnamed >= LOOKS && !is_parked_on_purpose(one) {
+            return Some(Evidence::NobodyNames(one.goid));
         }
-        let Some(wait) = goroutine.wait.as_deref() else { continue };
-        if wait.unnamed >= LOOKS && !is_parked_on_purpose(goroutine) {
-            let evidence = Evidence::NobodyNames(goroutine.goid);
-            places.entry(place(goroutine)).or_insert((Vec::new(), evidence)).0.push(goroutine);
-            continue;
-        }
-        let [on] = wait.on.as_slice() else { continue };
-        if wait.looks < LONG {
-            continue;
-        }
-        let evidence = match (on.on, on.direction, on.address, Object::of(on)) {
-            (
-                BlockedOn::Sync(SyncPrimitive::Mutex | SyncPrimitive::RwMutex),
-                _,
-                Some(address),
-                Some(object),
-            ) if !held.contains(&address) => Evidence::Orphaned(object),
-            (BlockedOn::Channel, Some(Direction::Send), Some(_), _) => {
-                Evidence::Untaken(goroutine.goid, wait.looks)
+        let [on] = wait.on.as_slice() else { return None };
+        let object = Object::of(on).filter(|_| wait.looks >= LONG)?;
+        match (on.on, on.direction) {
+            (BlockedOn::Sync(SyncPrimitive::Mutex | SyncPrimitive::RwMutex), _) => {
+                (!is_given_back(survey, object)).then_some(Evidence::Orphaned(object))
             }
-            _ => continue,
-        };
-        places.entry(place(goroutine)).or_insert((Vec::new(), evidence)).0.push(goroutine);
-    }
-    let suspicion = |(place, (goroutines, evidence)): (Vec<u64>, (Vec<&Goroutine>, Evidence))| {
-        let mut found = finding(place, goroutines, graph)?;
+            (BlockedOn::Channel, Some(Direction::Send)) => Some(Evidence::Untaken(one.goid, wait.looks)),
+            _ => None,
+        }
+    };
+    let is_meant =
+        |one: &&&Goroutine| !is_stranded(one) && !told.contains(&one.goid) && of_wait(one).is_some();
+    let mut asked: Vec<&Goroutine> =
+        survey.unnamed.iter().chain(&survey.in_need).filter(is_meant).copied().collect();
+    asked.sort_unstable_by_key(|one| one.goid);
+    asked.dedup_by_key(|one| one.goid);
+    let places: Places<'_> = asked.into_iter().collect();
+    let suspicion = |(place, goroutines): (Vec<u64>, Vec<&Goroutine>)| {
+        let mut found = finding(place, &goroutines, &survey.graph)?;
         found.confidence = Confidence::Suspected;
-        let first = found.goroutines.first()?.goid;
-        found.evidence[1] = match evidence {
-            Evidence::Untaken(_, looks) => Evidence::Untaken(first, looks),
-            Evidence::NobodyNames(_) => Evidence::NobodyNames(first),
-            other => other,
-        };
+        found.evidence[1] = of_wait(survey.process.goroutine(found.goroutines.first()?.goid)?)?;
         Some(found)
     };
-    places.into_iter().filter_map(suspicion).collect()
+    places.sorted().filter_map(suspicion).collect()
+}
+
+/// Somebody has this lock, or will give it back all the same.
+fn is_given_back(survey: &Survey<'_>, lock: Object) -> bool {
+    let mut foreign = survey.foreign.iter().flat_map(|one| &one.foreign);
+    !survey.holders(lock).is_empty() || foreign.any(|foreign| foreign.address == Some(lock.address()))
+}
+
+/// It waits, and is the program's own.
+pub(super) fn is_stuck(goroutine: &Goroutine) -> bool {
+    goroutine.state == State::Waiting && goroutine.system == Some(false)
 }
 
 /// The first goroutine in `select {}`, or at a nil channel: the program is to live until it is ended.
@@ -106,25 +92,47 @@ fn is_behind_lock(goroutine: &Goroutine) -> bool {
     goroutine.wait.iter().filter_map(|wait| wait.unreachable.as_ref()).any(|one| one.by_lock)
 }
 
-/// Where it was created, and where it stands.
-pub(super) fn place(goroutine: &Goroutine) -> Vec<u64> {
-    let word = |address: Option<RuntimeAddr>| address.map_or(0, |address| address.0);
-    let stack = goroutine.wait.iter().flat_map(|wait| &wait.stack).take(FRAMES);
-    std::iter::once(word(goroutine.created_at)).chain(stack.map(|pc| pc.0)).collect()
+/// Goroutines by where they were created and where they stand.
+pub(super) struct Places<'p>(HashMap<Place<'p>, Vec<&'p Goroutine>>);
+
+/// The return address of the `go` statement, and the innermost frames.
+type Place<'p> = (Option<RuntimeAddr>, &'p [RuntimeAddr]);
+
+impl<'p> FromIterator<&'p Goroutine> for Places<'p> {
+    fn from_iter<I: IntoIterator<Item = &'p Goroutine>>(goroutines: I) -> Self {
+        let mut places: HashMap<Place<'p>, Vec<&'p Goroutine>> = HashMap::new();
+        for goroutine in goroutines {
+            let stack = goroutine.wait.as_ref().map_or(&[][..], |wait| wait.stack.as_slice());
+            let place = (goroutine.created_at, &stack[..stack.len().min(FRAMES)]);
+            places.entry(place).or_default().push(goroutine);
+        }
+        Self(places)
+    }
 }
 
-fn finding(place: Vec<u64>, mut goroutines: Vec<&Goroutine>, graph: &Graph) -> Option<Finding> {
-    goroutines.sort_unstable_by_key(|goroutine| goroutine.goid);
-    let since = goroutines.iter().filter_map(|one| one.wait.as_ref()).map(|wait| wait.since).min()?;
-    let is_proven = |goroutine: &&Goroutine| {
-        let unreachable = goroutine.wait.as_ref().and_then(|wait| wait.unreachable.as_ref());
-        unreachable.is_some_and(|one| one.is_proven)
-    };
-    let confidence = if goroutines.iter().all(is_proven) { Confidence::Proven } else { Confidence::Likely };
-    let first = *goroutines.first()?;
+impl<'p> Places<'p> {
+    /// Each in the words that are the same about it at each look, in their order.
+    pub(super) fn sorted(self) -> impl Iterator<Item = (Vec<u64>, Vec<&'p Goroutine>)> {
+        let words = |(created, stack): Place<'_>| -> Vec<u64> {
+            let created = created.map_or(0, |created| created.0);
+            std::iter::once(created).chain(stack.iter().map(|pc| pc.0)).collect()
+        };
+        let mut places: Vec<_> = self.0.into_iter().map(|(place, all)| (words(place), all)).collect();
+        places.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        places.into_iter()
+    }
+}
+
+fn finding(place: Vec<u64>, goroutines: &[&Goroutine], graph: &Graph) -> Option<Finding> {
+    let waits = || goroutines.iter().filter_map(|one| one.wait.as_deref());
+    let since = waits().map(|wait| wait.since).min()?;
+    let is_proven = waits().all(|wait| wait.unreachable.as_ref().is_some_and(|one| one.is_proven));
+    let confidence = if is_proven { Confidence::Proven } else { Confidence::Likely };
+    let named = first(goroutines, MOST_NAMED);
+    let first = *named.first()?;
     let awaited = objects(first);
     let mut evidence = vec![Evidence::Waits(first.goid, awaited.clone())];
-    let holder = || graph.links(first.goid).iter().find_map(|link| link.hold);
+    let holder = || graph.links(first.goid).find_map(|link| link.hold);
     evidence.push(match holder().filter(|_| is_behind_lock(first)) {
         Some(hold) => Evidence::Holds(hold),
         None if awaited.is_empty() => Evidence::Nothing(first.goid),
@@ -138,8 +146,8 @@ fn finding(place: Vec<u64>, mut goroutines: Vec<&Goroutine>, graph: &Graph) -> O
         confidence,
         since,
         opened: MonotonicNs::default(),
-        more: goroutines.len().saturating_sub(MOST_NAMED) as u64,
-        goroutines: goroutines.iter().take(MOST_NAMED).map(|goroutine| Involved::of(goroutine)).collect(),
+        more: (goroutines.len() - named.len()) as u64,
+        goroutines: named.into_iter().map(Involved::of).collect(),
         functions: Vec::new(),
         objects: awaited,
         evidence,

@@ -3,7 +3,7 @@
 //! Only events tell, so without probes for channels nothing is found. What has happened stays found.
 
 use super::rule::{DOUBLE_CLOSE_RISK, Rule, SEND_ON_CLOSED_RISK};
-use super::{Confidence, Detector, Evidence, Finding, Graph, Involved, Needs};
+use super::{Confidence, Detector, Evidence, Finding, Involved, Needs, Survey};
 use crate::binary::addr::RuntimeAddr;
 use crate::model::{Misuse, MisuseKind, Object, Process};
 use crate::target::id::{Goid, MonotonicNs};
@@ -25,8 +25,8 @@ impl Detector for SendOnClosed {
         false
     }
 
-    fn check(&mut self, process: &Process, _graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
-        findings(process, self.rule(), |kind| {
+    fn check(&mut self, survey: &Survey<'_>, _told: &BTreeSet<Goid>) -> Vec<Finding> {
+        findings(survey.process, self.rule(), |kind| {
             matches!(kind, MisuseKind::SendAfterClose | MisuseKind::CloseUnderSender)
         })
     }
@@ -45,8 +45,8 @@ impl Detector for DoubleClose {
         false
     }
 
-    fn check(&mut self, process: &Process, _graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
-        findings(process, self.rule(), |kind| kind == MisuseKind::DoubleClose)
+    fn check(&mut self, survey: &Survey<'_>, _told: &BTreeSet<Goid>) -> Vec<Finding> {
+        findings(survey.process, self.rule(), |kind| kind == MisuseKind::DoubleClose)
     }
 }
 

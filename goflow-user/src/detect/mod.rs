@@ -17,6 +17,7 @@ mod pressure;
 mod recent;
 pub mod rule;
 mod stall;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod thresholds;
@@ -25,6 +26,7 @@ mod waitgroup;
 
 pub use self::graph::{Graph, Link};
 pub use self::rule::{RULES, Rule, Severity};
+pub use self::survey::Survey;
 pub use self::thresholds::Thresholds;
 
 use crate::binary::addr::RuntimeAddr;
@@ -232,7 +234,7 @@ pub trait Detector {
     }
 
     /// Looks at a process; what it returns is found now. `told` are the goroutines that others have found already.
-    fn check(&mut self, process: &Process, graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding>;
+    fn check(&mut self, survey: &Survey<'_>, told: &BTreeSet<Goid>) -> Vec<Finding>;
 }
 
 /// Every detector, in the order in which they are asked: a goroutine that one has in a finding is none of the later ones'.
@@ -295,29 +297,23 @@ impl Detection {
     /// Takes the model after another look. Where that could not find out whom nobody can wake
     /// ([`Process::knows_reach`]), only those detectors are asked that do without.
     pub fn look(&mut self, process: &Process) -> Vec<Change> {
-        let (graph, at) = (Graph::of(process), process.snapshot().unwrap_or_default());
-        self.ask(process, &graph, at, |needs| needs != Needs::Reachability || process.knows_reach())
+        let survey = Survey::of(process);
+        self.ask(&survey, |needs| needs != Needs::Reachability || process.knows_reach())
     }
 
     /// Takes the model after events, and no look, which were told up to `at`.
     pub fn look_at_events(&mut self, process: &Process, at: MonotonicNs) -> Vec<Change> {
-        self.ask(process, &Graph::default(), at, |needs| needs == Needs::Events)
+        self.ask(&Survey::without_goroutines(process, at), |needs| needs == Needs::Events)
     }
 
     /// Asks those detectors that have what they need; of the others, what they found stays.
-    fn ask(
-        &mut self,
-        process: &Process,
-        graph: &Graph,
-        at: MonotonicNs,
-        has: impl Fn(Needs) -> bool,
-    ) -> Vec<Change> {
+    fn ask(&mut self, survey: &Survey<'_>, has: impl Fn(Needs) -> bool) -> Vec<Change> {
         let mut now: BTreeMap<Key, Finding> = BTreeMap::new();
         let mut told: BTreeSet<Goid> = BTreeSet::new();
         for detector in &mut self.detectors {
             let found: Vec<(Key, Finding)> = if has(detector.needs()) {
-                let found = detector.check(process, graph, &told).into_iter();
-                found.map(|finding| opened(finding, &self.open, at)).collect()
+                let found = detector.check(survey, &told).into_iter();
+                found.map(|finding| opened(finding, &self.open, survey.at)).collect()
             } else {
                 let stays = self.open.iter().filter(|((rule, _), _)| *rule == detector.rule().id);
                 stays.map(|(key, finding)| (key.clone(), finding.clone())).collect()

@@ -6,18 +6,16 @@
 
 use super::recent::Recent;
 use super::rule::{Rule, SLOW_CONSUMER, SLOW_PRODUCER};
-use super::stall::{finding, identity, involved, users};
-use super::{Detector, Evidence, Finding, Graph, Involved, Needs, Thresholds};
-use crate::model::{Goroutine, Object, Process, State};
+use super::stall::{Group, finding};
+use super::survey::{Survey, Waiter};
+use super::{Detector, Evidence, Finding, Needs, Thresholds};
+use crate::model::Object;
 use crate::target::id::{ChanAddr, Goid, MonotonicNs};
-use crate::target::snapshot::{BlockedOn, Direction};
+use crate::target::snapshot::Direction;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Goroutines at the other end that are named.
 const MOST_AT_HAND: usize = 3;
-
-/// Who waits on one side of each channel, by channel.
-type Waiters<'p> = BTreeMap<ChanAddr, Vec<&'p Goroutine>>;
 
 /// One side of a channel, from look to look.
 struct Side {
@@ -27,35 +25,36 @@ struct Side {
     same: u32,
     /// Between how many looks values went, and of how many.
     flows: (u32, u32),
-    waited: BTreeSet<Goid>,
-    goroutines: Vec<Involved>,
+    /// Who waited at the last look, by goid.
+    waited: Vec<Goid>,
+    /// Who waited when there were many.
+    group: Group,
 }
 
 impl Side {
-    fn first(waiting: &[&Goroutine], at: MonotonicNs, looks: u32) -> Self {
-        let waited = waiting.iter().map(|one| one.goid).collect();
+    fn first(waiting: &[&Waiter<'_>], at: MonotonicNs, looks: u32) -> Self {
         Self {
             crowded: Recent::first(at, looks),
             same: 1,
             flows: (0, 0),
-            waited,
-            goroutines: involved(waiting),
+            waited: waiting.iter().map(|one| one.goid).collect(),
+            group: group(waiting),
         }
     }
 
     /// Another look; `has_moved` tells that the buffer is another than it was.
-    fn look(&mut self, waiting: &[&Goroutine], is_crowded: bool, has_moved: bool) {
-        let now: BTreeSet<Goid> = waiting.iter().map(|one| one.goid).collect();
-        let is_anew = |one: &&Goroutine| {
-            self.waited.contains(&one.goid) && one.wait.as_ref().is_some_and(|wait| wait.looks <= 1)
-        };
-        let flows = has_moved || !self.waited.is_subset(&now) || waiting.iter().any(is_anew);
+    fn look(&mut self, waiting: &[&Waiter<'_>], is_crowded: bool, has_moved: bool) {
+        let now: Vec<Goid> = waiting.iter().map(|one| one.goid).collect();
+        let waited = |goid: &Goid| self.waited.binary_search(goid).is_ok();
+        let is_anew = |one: &&Waiter<'_>| one.is_anew && waited(&one.goid);
+        let has_left = || self.waited.iter().any(|goid| now.binary_search(goid).is_err());
+        let flows = has_moved || waiting.iter().any(is_anew) || now != self.waited && has_left();
         self.flows = (self.flows.0 + u32::from(flows), self.flows.1 + 1);
         self.same = if now == self.waited { self.same.saturating_add(1) } else { 1 };
         self.crowded.look(is_crowded);
         self.waited = now;
         if is_crowded {
-            self.goroutines = involved(waiting);
+            self.group = group(waiting);
         }
     }
 
@@ -65,65 +64,68 @@ impl Side {
     }
 }
 
-/// Every channel of which one side has waiters, from look to look.
-#[derive(Default)]
-struct Sides(BTreeMap<ChanAddr, Side>);
+fn group(waiting: &[&Waiter<'_>]) -> Group {
+    Group::of(&waiting.iter().map(|one| one.goroutine).collect::<Vec<_>>())
+}
+
+/// Every channel of which one side has had many waiters lately, from look to look.
+struct Sides {
+    direction: Direction,
+    /// So many are many.
+    crowd: u64,
+    looks: u32,
+    seen: BTreeMap<ChanAddr, Side>,
+}
 
 impl Sides {
-    fn look(
-        &mut self,
-        process: &Process,
-        waiters: &Waiters<'_>,
-        (crowd, looks): (u64, u32),
-        at: MonotonicNs,
-    ) {
-        for (address, side) in &mut self.0 {
-            let waiting = waiters.get(address).map_or(&[][..], Vec::as_slice);
-            let moved = process.channel(*address).and_then(|channel| channel.moved);
-            let has_moved = moved.is_some_and(|moved| moved >= at);
-            side.look(waiting, waiting.len() as u64 >= crowd, has_moved);
+    fn new(direction: Direction, crowd: u64, looks: u32) -> Self {
+        Self { direction, crowd, looks, seen: BTreeMap::new() }
+    }
+
+    fn look(&mut self, survey: &Survey<'_>, told: &BTreeSet<Goid>) {
+        let is_meant = |one: &&Waiter<'_>| one.is_at(self.direction) && !told.contains(&one.goid);
+        for (address, side) in &mut self.seen {
+            let waiting = survey.at(Object::Channel(*address));
+            let waiting: Vec<_> = waiting.iter().filter(is_meant).collect();
+            let moved = survey.process.channel(*address).and_then(|channel| channel.moved);
+            let has_moved = moved.is_some_and(|moved| moved >= survey.at);
+            side.look(&waiting, waiting.len() as u64 >= self.crowd, has_moved);
         }
-        for (address, waiting) in waiters {
-            if waiting.len() as u64 >= crowd && !self.0.contains_key(address) {
-                self.0.insert(*address, Side::first(waiting, at, looks));
+        for waiting in survey.by_object().filter(|waiting| waiting.len() as u64 >= self.crowd) {
+            let Object::Channel(address) = waiting[0].object else { continue };
+            if self.seen.contains_key(&address) {
+                continue;
+            }
+            let waiting: Vec<_> = waiting.iter().filter(is_meant).collect();
+            if waiting.len() as u64 >= self.crowd {
+                self.seen.insert(address, Side::first(&waiting, survey.at, self.looks));
             }
         }
-        self.0.retain(|_, side| !side.crowded.is_over());
+        self.seen.retain(|_, side| !side.crowded.is_over());
+    }
+
+    /// A finding of each that is so.
+    fn findings(&self, rule: &'static Rule, is_so: impl Fn(&Side) -> bool) -> Vec<(ChanAddr, Finding)> {
+        let found = self.seen.iter().filter(|(_, side)| is_so(side));
+        found.map(|(address, side)| (*address, self.describe(rule, *address, side))).collect()
+    }
+
+    fn describe(&self, rule: &'static Rule, address: ChanAddr, side: &Side) -> Finding {
+        let (object, crowded) = (Object::Channel(address), side.crowded);
+        let evidence =
+            Evidence::Pressed(object, self.direction, side.group.count, crowded.hits(), crowded.looks());
+        let mut found = finding(rule, crowded.since, side.group.clone(), evidence);
+        found.objects = vec![object];
+        found.identity = vec![address.0];
+        found
     }
 }
 
-/// Who waits for one channel only, in this direction.
-fn waiters<'p>(process: &'p Process, direction: Direction, told: &BTreeSet<Goid>) -> Waiters<'p> {
-    let mut waiters: Waiters<'p> = BTreeMap::new();
-    for goroutine in users(process).filter(|one| one.state == State::Waiting && !told.contains(&one.goid)) {
-        let on = goroutine.wait.as_ref().map_or(&[][..], |wait| wait.on.as_slice());
-        if let [one] = on
-            && let (BlockedOn::Channel, Some(address)) = (one.on, one.address)
-            && one.direction == Some(direction)
-        {
-            waiters.entry(ChanAddr(address.0)).or_default().push(goroutine);
-        }
-    }
-    waiters
-}
-
-fn describe(rule: &'static Rule, address: ChanAddr, side: &Side, direction: Direction) -> Finding {
-    let (object, count) = (Object::Channel(address), side.goroutines.len() as u64);
-    let evidence = Evidence::Pressed(object, direction, count, side.crowded.hits(), side.crowded.looks());
-    let mut found = finding(rule, side.crowded.since, side.goroutines.clone(), evidence);
-    found.objects = vec![object];
-    found.identity = vec![identity(object)];
-    found
-}
-
-pub(super) struct SlowConsumer {
-    thresholds: Thresholds,
-    sides: Sides,
-}
+pub(super) struct SlowConsumer(Sides);
 
 impl SlowConsumer {
     pub(super) fn new(thresholds: Thresholds) -> Self {
-        Self { thresholds, sides: Sides::default() }
+        Self(Sides::new(Direction::Send, thresholds.senders, thresholds.looks))
     }
 }
 
@@ -136,32 +138,28 @@ impl Detector for SlowConsumer {
         Needs::Looks
     }
 
-    fn check(&mut self, process: &Process, _graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
-        let at = process.snapshot().unwrap_or_default();
-        let waiters = waiters(process, Direction::Send, told);
-        self.sides.look(process, &waiters, (self.thresholds.senders, self.thresholds.looks), at);
-        let is_slow = |side: &Side| side.crowded.is_usual() && side.flows();
-        let slow = self.sides.0.iter().filter(|(_, side)| is_slow(side));
-        slow.map(|(address, side)| {
-            let mut found = describe(&SLOW_CONSUMER, *address, side, Direction::Send);
-            let at_hand = process.channel(*address).into_iter().flat_map(|channel| &channel.at_hand);
-            let others = at_hand.filter(|goid| side.goroutines.iter().all(|one| one.goid != **goid));
-            let others = others.take(MOST_AT_HAND);
-            found.evidence.extend(others.map(|goid| Evidence::AtHand(Object::Channel(*address), *goid)));
+    fn check(&mut self, survey: &Survey<'_>, told: &BTreeSet<Goid>) -> Vec<Finding> {
+        self.0.look(survey, told);
+        let slow = self.0.findings(&SLOW_CONSUMER, |side| side.crowded.is_usual() && side.flows());
+        let with_consumers = |(address, mut found): (ChanAddr, Finding)| {
+            let object = Object::Channel(address);
+            let at_hand = survey.process.channel(address).into_iter().flat_map(|channel| &channel.at_hand);
+            let waits = |goid: &Goid| survey.at(object).binary_search_by_key(goid, |one| one.goid).is_ok();
+            let is_named = |goid: &Goid| found.goroutines.iter().any(|one| one.goid == *goid);
+            let others = at_hand.filter(|goid| !waits(goid) && !is_named(goid)).take(MOST_AT_HAND);
+            let others: Vec<Goid> = others.copied().collect();
+            found.evidence.extend(others.into_iter().map(|goid| Evidence::AtHand(object, goid)));
             found
-        })
-        .collect()
+        };
+        slow.into_iter().map(with_consumers).collect()
     }
 }
 
-pub(super) struct SlowProducer {
-    thresholds: Thresholds,
-    sides: Sides,
-}
+pub(super) struct SlowProducer(Sides);
 
 impl SlowProducer {
     pub(super) fn new(thresholds: Thresholds) -> Self {
-        Self { thresholds, sides: Sides::default() }
+        Self(Sides::new(Direction::Receive, thresholds.receivers, thresholds.looks))
     }
 }
 
@@ -174,14 +172,11 @@ impl Detector for SlowProducer {
         Needs::Looks
     }
 
-    fn check(&mut self, process: &Process, _graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
-        let at = process.snapshot().unwrap_or_default();
-        let waiters = waiters(process, Direction::Receive, told);
-        self.sides.look(process, &waiters, (self.thresholds.receivers, self.thresholds.looks), at);
+    fn check(&mut self, survey: &Survey<'_>, told: &BTreeSet<Goid>) -> Vec<Finding> {
+        self.0.look(survey, told);
         // Workers of whom one is seen at work now and then are enough, and not too many. Where nothing comes they are idle.
         let is_steady = |side: &Side| side.flows.0 == side.flows.1 && side.flows.1 > 0;
-        let is_slow = |side: &Side| side.same >= self.thresholds.looks && is_steady(side);
-        let slow = self.sides.0.iter().filter(|(_, side)| is_slow(side));
-        slow.map(|(address, side)| describe(&SLOW_PRODUCER, *address, side, Direction::Receive)).collect()
+        let slow = self.0.findings(&SLOW_PRODUCER, |side| side.same >= self.0.looks && is_steady(side));
+        slow.into_iter().map(|(_, found)| found).collect()
     }
 }

@@ -3,14 +3,15 @@
 //! A look is a moment, so all of these count looks. They are suspicions: a program may mean to compute for long, or to do things
 //! one by one.
 
+use super::deadlock::MOST_HOLDERS;
 use super::recent::Recent;
 use super::rule::{LOCK_CONTENTION, LONG_BLOCKED, LONG_RUNNING, Rule, STARVATION};
-use super::{Confidence, Detector, Evidence, Finding, Graph, Involved, Needs, Thresholds};
+use super::survey::{Survey, Waiter, first, objects};
+use super::{Confidence, Detector, Evidence, Finding, Involved, Needs, Thresholds};
 use crate::binary::addr::RuntimeAddr;
-use crate::model::{Goroutine, Object, Process, State};
-use crate::target::id::{Goid, MonotonicNs, SyncPrimitive};
+use crate::model::{Goroutine, Object};
+use crate::target::id::{Goid, MonotonicNs};
 use crate::target::reach::Hold;
-use crate::target::snapshot::{BlockedOn, Direction};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Goroutines that are named.
@@ -28,7 +29,7 @@ pub(super) struct LockContention {
 /// Who waited for a lock at the last look that had many.
 struct Crowd {
     recent: Recent,
-    goroutines: Vec<Involved>,
+    group: Group,
     longest_ns: u64,
     holders: Vec<Hold>,
 }
@@ -42,28 +43,27 @@ impl Detector for LongRunning {
         Needs::Looks
     }
 
-    fn check(&mut self, process: &Process, _graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
+    fn check(&mut self, survey: &Survey<'_>, _told: &BTreeSet<Goid>) -> Vec<Finding> {
         let mut places: BTreeMap<Option<RuntimeAddr>, Vec<&Goroutine>> = BTreeMap::new();
-        for goroutine in users(process).filter(|one| one.busy.running >= self.0.looks) {
+        for goroutine in survey.busy.iter().filter(|one| one.busy.running >= self.0.looks) {
             places.entry(goroutine.created_at).or_default().push(goroutine);
         }
-        places.into_iter().filter_map(|(created, busy)| computing(created, busy)).collect()
+        places.into_iter().filter_map(|(created, busy)| computing(created, &busy)).collect()
     }
 }
 
 /// Those that were created at one place; the one first of which it is best known where it stands.
-fn computing(created: Option<RuntimeAddr>, mut busy: Vec<&Goroutine>) -> Option<Finding> {
-    busy.sort_unstable_by_key(|one| one.goid);
+fn computing(created: Option<RuntimeAddr>, busy: &[&Goroutine]) -> Option<Finding> {
     let looks = busy.iter().map(|one| one.busy.running).min()?;
     let since = busy.iter().map(|one| one.since).min()?;
-    let evidence = match busy.as_slice() {
+    let evidence = match busy {
         [one] => Evidence::Running(one.goid, looks),
         several => Evidence::Computing(several.len() as u64, looks),
     };
-    let mut goroutines = involved(&busy);
-    goroutines.sort_by_key(|one| one.stack.is_empty());
+    let mut group = Group::of(busy);
+    group.named.sort_by_key(|one| one.stack.is_empty());
     let identity = vec![created.map_or(0, |created| created.0)];
-    Some(Finding { identity, ..finding(&LONG_RUNNING, since, goroutines, evidence) })
+    Some(Finding { identity, ..finding(&LONG_RUNNING, since, group, evidence) })
 }
 
 impl Detector for Starvation {
@@ -75,13 +75,12 @@ impl Detector for Starvation {
         Needs::Looks
     }
 
-    fn check(&mut self, process: &Process, _graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
-        let is_starved = |one: &&Goroutine| one.busy.runnable >= self.0.looks;
-        let mut starved: Vec<&Goroutine> = users(process).filter(is_starved).collect();
-        starved.sort_unstable_by_key(|one| one.goid);
-        let Some(first) = starved.first() else { return Vec::new() };
+    fn check(&mut self, survey: &Survey<'_>, _told: &BTreeSet<Goid>) -> Vec<Finding> {
+        let is_starved = |one: &&&Goroutine| one.busy.runnable >= self.0.looks;
+        let starved: Vec<&Goroutine> = survey.busy.iter().filter(is_starved).copied().collect();
+        let Some(first) = starved.iter().min_by_key(|one| one.goid) else { return Vec::new() };
         let evidence = Evidence::Runnable(starved.len() as u64, first.busy.runnable);
-        vec![finding(&STARVATION, first.since, involved(&starved), evidence)]
+        vec![finding(&STARVATION, first.since, Group::of(&starved), evidence)]
     }
 }
 
@@ -91,30 +90,23 @@ impl LockContention {
     }
 
     /// Takes who waits for a lock now.
-    fn meet(&mut self, process: &Process, object: Object, waiting: &[&Goroutine], at: MonotonicNs) {
+    fn meet(&mut self, survey: &Survey<'_>, object: Object, waiting: &[&Goroutine]) {
         let since = waiting.iter().filter_map(|one| one.wait.as_ref()).map(|wait| wait.since).min();
-        let longest_ns = since.map_or(0, |since| at.0.saturating_sub(since.0));
-        let is_of = |hold: &&Hold| matches!(object, Object::Sync(_, address) if address == hold.address);
-        let holders: Vec<Hold> =
-            process.goroutines().flat_map(|one| &one.holds).filter(is_of).copied().collect();
-        let goroutines = involved(waiting);
+        let longest_ns = since.map_or(0, |since| survey.at.0.saturating_sub(since.0));
+        let holders: Vec<Hold> = survey.holders(object).iter().take(MOST_HOLDERS).copied().collect();
+        let group = Group::of(waiting);
         match self.crowds.get_mut(&object) {
             Some(crowd) => {
                 crowd.recent.look(true);
-                crowd.goroutines = goroutines;
+                crowd.group = group;
                 crowd.longest_ns = crowd.longest_ns.max(longest_ns);
                 if !holders.is_empty() {
                     crowd.holders = holders;
                 }
             }
             None => {
-                let crowd = Crowd {
-                    recent: Recent::first(at, self.thresholds.looks),
-                    goroutines,
-                    longest_ns,
-                    holders,
-                };
-                self.crowds.insert(object, crowd);
+                let recent = Recent::first(survey.at, self.thresholds.looks);
+                self.crowds.insert(object, Crowd { recent, group, longest_ns, holders });
             }
         }
     }
@@ -122,15 +114,14 @@ impl LockContention {
 
 impl Crowd {
     fn finding(&self, object: Object) -> Finding {
-        let count = self.goroutines.len() as u64;
-        let evidence = Evidence::Crowd(object, count, self.recent.hits(), self.recent.looks());
-        let mut found = finding(&LOCK_CONTENTION, self.recent.since, self.goroutines.clone(), evidence);
+        let evidence = Evidence::Crowd(object, self.group.count, self.recent.hits(), self.recent.looks());
+        let mut found = finding(&LOCK_CONTENTION, self.recent.since, self.group.clone(), evidence);
         if self.longest_ns > 0 {
             found.evidence.push(Evidence::Longest(self.longest_ns));
         }
         found.evidence.extend(self.holders.iter().map(|hold| Evidence::Held(*hold)));
         found.objects = vec![object];
-        found.identity = vec![identity(object)];
+        found.identity = vec![object.address().0];
         found
     }
 }
@@ -144,25 +135,20 @@ impl Detector for LockContention {
         Needs::Looks
     }
 
-    fn check(&mut self, process: &Process, _graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
-        let at = process.snapshot().unwrap_or_default();
-        let mut waiters: BTreeMap<Object, Vec<&Goroutine>> = BTreeMap::new();
-        for goroutine in users(process).filter(|one| one.state == State::Waiting && !told.contains(&one.goid))
-        {
-            for object in super::graph::objects(goroutine) {
-                if let Object::Sync(SyncPrimitive::Mutex | SyncPrimitive::RwMutex, _) = object {
-                    waiters.entry(object).or_default().push(goroutine);
-                }
+    fn check(&mut self, survey: &Survey<'_>, told: &BTreeSet<Goid>) -> Vec<Finding> {
+        let is_meant = |one: &&Waiter<'_>| one.is_user && !told.contains(&one.goid);
+        let mut crowded = BTreeSet::new();
+        for waiters in survey.by_object().filter(|waiters| waiters[0].is_at_lock()) {
+            let waiting: Vec<&Goroutine> = waiters.iter().filter(is_meant).map(|one| one.goroutine).collect();
+            if waiting.len() as u64 >= self.thresholds.waiters {
+                crowded.insert(waiters[0].object);
+                self.meet(survey, waiters[0].object, &waiting);
             }
         }
-        waiters.retain(|_, waiting| waiting.len() as u64 >= self.thresholds.waiters);
         for (object, crowd) in &mut self.crowds {
-            if !waiters.contains_key(object) {
+            if !crowded.contains(object) {
                 crowd.recent.look(false);
             }
-        }
-        for (object, waiting) in waiters {
-            self.meet(process, object, &waiting, at);
         }
         self.crowds.retain(|_, crowd| !crowd.recent.is_over());
         let often = self.crowds.iter().filter(|(_, crowd)| crowd.recent.is_often());
@@ -179,71 +165,55 @@ impl Detector for LongBlocked {
         Needs::Looks
     }
 
-    fn check(&mut self, process: &Process, _graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
-        let at = process.snapshot().unwrap_or_default();
+    fn check(&mut self, survey: &Survey<'_>, told: &BTreeSet<Goid>) -> Vec<Finding> {
         let mut found = Vec::new();
-        for goroutine in users(process).filter(|one| one.state == State::Waiting && !told.contains(&one.goid))
-        {
+        for goroutine in survey.in_need.iter().filter(|one| !told.contains(&one.goid)) {
             let Some(wait) = goroutine.wait.as_deref().filter(|wait| wait.looks >= self.0.looks) else {
                 continue;
             };
-            // To wait for what may come is what many do for all of their lives; to wait to give something away, or for a lock, is not.
-            let [on] = wait.on.as_slice() else { continue };
-            let is_in_need = matches!(on.on, BlockedOn::Sync(SyncPrimitive::Mutex | SyncPrimitive::RwMutex))
-                || on.on == BlockedOn::Channel && on.direction == Some(Direction::Send);
-            let ns = at.0.saturating_sub(wait.since.0);
-            if !is_in_need || ns < self.0.blocked.saturating_mul(1_000_000_000) {
+            let ns = survey.at.0.saturating_sub(wait.since.0);
+            if ns < self.0.blocked.saturating_mul(1_000_000_000) {
                 continue;
             }
-            let objects = super::graph::objects(goroutine);
+            let objects = objects(goroutine);
             let evidence = Evidence::Waits(goroutine.goid, objects.clone());
-            let mut one = finding(&LONG_BLOCKED, wait.since, involved(&[goroutine]), evidence);
-            let holds = process.goroutines().flat_map(|one| &one.holds);
-            let of_it = holds.filter(|hold| on.on.is_sync() && on.address == Some(hold.address));
-            one.evidence.extend(of_it.map(|hold| Evidence::Holds(*hold)));
+            let mut one = finding(&LONG_BLOCKED, wait.since, Group::of(&[goroutine]), evidence);
+            let holds = objects.iter().flat_map(|object| survey.holders(*object));
+            one.evidence.extend(holds.take(MOST_HOLDERS).map(|hold| Evidence::Holds(*hold)));
             one.objects = objects;
             found.push(one);
         }
+        found.sort_unstable_by_key(|one: &Finding| one.goroutines.first().map(|one| one.goid));
         found
     }
 }
 
-/// The program's own goroutines that live.
-pub(super) fn users(process: &Process) -> impl Iterator<Item = &Goroutine> {
-    process.goroutines().filter(|one| one.is_live() && one.system == Some(false))
+/// Goroutines of which some are named.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    /// By goid.
+    pub(super) named: Vec<Involved>,
+    /// All of them.
+    pub(super) count: u64,
 }
 
-pub(super) fn identity(object: Object) -> u64 {
-    match object {
-        Object::Channel(address) => address.0,
-        Object::Sync(_, address) => address.0,
+impl Group {
+    pub(super) fn of(goroutines: &[&Goroutine]) -> Self {
+        let named = first(goroutines, MOST_NAMED).into_iter().map(Involved::of).collect();
+        Self { named, count: goroutines.len() as u64 }
     }
 }
 
-/// By goid.
-pub(super) fn involved(goroutines: &[&Goroutine]) -> Vec<Involved> {
-    let mut involved: Vec<Involved> = goroutines.iter().map(|one| Involved::of(one)).collect();
-    involved.sort_unstable_by_key(|one| one.goid);
-    involved
-}
-
 /// A suspicion about these.
-pub(super) fn finding(
-    rule: &'static Rule,
-    since: MonotonicNs,
-    mut goroutines: Vec<Involved>,
-    evidence: Evidence,
-) -> Finding {
-    let more = goroutines.len().saturating_sub(MOST_NAMED) as u64;
-    goroutines.truncate(MOST_NAMED);
+pub(super) fn finding(rule: &'static Rule, since: MonotonicNs, group: Group, evidence: Evidence) -> Finding {
     Finding {
         rule,
         confidence: Confidence::Suspected,
         since,
         opened: MonotonicNs::default(),
-        more,
-        identity: goroutines.iter().take(1).map(|one| one.goid.0).collect(),
-        goroutines,
+        more: group.count - group.named.len() as u64,
+        identity: group.named.iter().take(1).map(|one| one.goid.0).collect(),
+        goroutines: group.named,
         functions: Vec::new(),
         objects: Vec::new(),
         evidence: vec![evidence],

@@ -191,6 +191,25 @@ fn two_that_lock_in_opposite_order_are_a_circle_whoever_else_there_is() {
 }
 
 #[test]
+fn workers_that_wait_for_one_are_one_circle_with_it_and_not_one_each() {
+    // Each sends its result to the collector, which hands out another job first.
+    let all: Vec<_> = (5..9).map(|goid| sends(goid, 0xa0)).chain([sends(9, 0xb0)]).collect();
+    let leads: Vec<(u64, &[u64])> =
+        vec![(5, &[0xb0]), (6, &[0xb0]), (7, &[0xb0]), (8, &[0xb0]), (9, &[0xa0])];
+    let mut pool = Watched::new(all).unreachable(&leads);
+    assert_eq!(pool.after(2), [("circular-wait", vec![5, 9, 6, 7, 8])]);
+    assert!(pool.detection.open().any(|one| one.evidence.contains(&Evidence::Behind(3))));
+}
+
+#[test]
+fn who_has_another_one_that_may_come_is_not_behind_a_circle() {
+    // The third waits for a lock that somebody holds as well who is in no circle.
+    let mut crossed = Watched::new(vec![locks(5, 0xa0), locks(6, 0xb0), locks(7, 0xa0), receives(8, 0xc0)])
+        .holding(&[(5, 0xb0), (6, 0xa0), (8, 0xa0)]);
+    assert_eq!(crossed.after(2), [("circular-wait", vec![5, 6])]);
+}
+
+#[test]
 fn who_locks_twice_waits_for_itself() {
     let mut again = Watched::new(vec![locks(5, 0xa0)]).holding(&[(5, 0xa0)]);
     assert_eq!(again.after(2), [("circular-wait", vec![5])]);

@@ -2,13 +2,13 @@
 //!
 //! They are stuck, so `goroutine-leak` has them as well; this names the channel, because to close it is what mends that.
 
-use super::graph::{is_stranded, objects};
-use super::leak::{MOST_NAMED, place};
+use super::leak::{MOST_NAMED, Places, is_stuck};
 use super::rule::{CHANNEL_NOT_CLOSED, Rule};
-use super::{Confidence, Detector, Evidence, Finding, Graph, Involved};
-use crate::model::{Goroutine, Object, Process, State, Unreachable};
+use super::survey::{Survey, first, objects};
+use super::{Confidence, Detector, Evidence, Finding, Involved};
+use crate::model::{Goroutine, Object, Unreachable};
 use crate::target::id::{Goid, MonotonicNs};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 pub(super) struct ChannelNotClosed;
 
@@ -21,21 +21,16 @@ impl Detector for ChannelNotClosed {
         false
     }
 
-    fn check(&mut self, process: &Process, _graph: &Graph, told: &BTreeSet<Goid>) -> Vec<Finding> {
-        let mut places: BTreeMap<Vec<u64>, Vec<&Goroutine>> = BTreeMap::new();
-        for goroutine in process.goroutines() {
-            let is_stuck = goroutine.state == State::Waiting && goroutine.system == Some(false);
-            if is_stuck
-                && is_stranded(goroutine)
-                && !told.contains(&goroutine.goid)
-                && unreachable(goroutine).is_some_and(|one| one.awaits_close && !one.by_lock)
+    fn check(&mut self, survey: &Survey<'_>, told: &BTreeSet<Goid>) -> Vec<Finding> {
+        let is_meant = |one: &&&Goroutine| {
+            is_stuck(one)
+                && !told.contains(&one.goid)
+                && unreachable(one).is_some_and(|one| one.awaits_close && !one.by_lock)
                 // A nil channel cannot be closed.
-                && !objects(goroutine).is_empty()
-            {
-                places.entry(place(goroutine)).or_default().push(goroutine);
-            }
-        }
-        places.into_iter().filter_map(|(place, goroutines)| finding(process, place, goroutines)).collect()
+                && !objects(one).is_empty()
+        };
+        let places: Places<'_> = survey.stranded.iter().filter(is_meant).copied().collect();
+        places.sorted().filter_map(|(place, goroutines)| finding(survey, place, &goroutines)).collect()
     }
 }
 
@@ -43,16 +38,15 @@ fn unreachable(goroutine: &Goroutine) -> Option<&Unreachable> {
     goroutine.wait.as_ref()?.unreachable.as_ref()
 }
 
-fn finding(process: &Process, place: Vec<u64>, mut goroutines: Vec<&Goroutine>) -> Option<Finding> {
-    goroutines.sort_unstable_by_key(|goroutine| goroutine.goid);
-    let first = *goroutines.first()?;
+fn finding(survey: &Survey<'_>, place: Vec<u64>, goroutines: &[&Goroutine]) -> Option<Finding> {
+    let named = first(goroutines, MOST_NAMED);
+    let first = *named.first()?;
     let since = goroutines.iter().filter_map(|one| one.wait.as_ref()).map(|wait| wait.since).min()?;
-    let channels: BTreeSet<Object> =
-        goroutines.iter().take(MOST_NAMED).flat_map(|one| objects(one)).collect();
+    let channels: BTreeSet<Object> = named.iter().flat_map(|one| objects(one)).collect();
     let is_proven = |one: &&Goroutine| unreachable(one).is_some_and(|one| one.is_proven);
     let mut evidence = vec![Evidence::Waits(first.goid, objects(first)), Evidence::AwaitsClose(first.goid)];
     if let [Object::Channel(address)] = objects(first)[..] {
-        let made = process.channel(address).and_then(|channel| channel.made);
+        let made = survey.process.channel(address).and_then(|channel| channel.made);
         evidence.extend(
             made.and_then(|made| Some(Evidence::Made(Object::Channel(address), made.by, made.site?))),
         );
@@ -65,8 +59,8 @@ fn finding(process: &Process, place: Vec<u64>, mut goroutines: Vec<&Goroutine>) 
         confidence: if goroutines.iter().all(is_proven) { Confidence::Proven } else { Confidence::Likely },
         since,
         opened: MonotonicNs::default(),
-        more: goroutines.len().saturating_sub(MOST_NAMED) as u64,
-        goroutines: goroutines.iter().take(MOST_NAMED).map(|goroutine| Involved::of(goroutine)).collect(),
+        more: (goroutines.len() - named.len()) as u64,
+        goroutines: named.into_iter().map(Involved::of).collect(),
         functions: Vec::new(),
         objects: channels.into_iter().collect(),
         evidence,

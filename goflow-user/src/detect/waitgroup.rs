@@ -3,9 +3,9 @@
 //! Only events tell, so without probes for what is added nothing is found. What has happened stays found.
 
 use super::rule::{Rule, WAITGROUP_MISUSE};
-use super::{Confidence, Detector, Evidence, Finding, Graph, Involved, Needs};
+use super::{Confidence, Detector, Evidence, Finding, Involved, Needs, Survey};
 use crate::binary::addr::RuntimeAddr;
-use crate::model::{LateAdd, Object, Process};
+use crate::model::{LateAdd, Object};
 use crate::target::id::{Goid, MonotonicNs, SyncPrimitive};
 use std::collections::BTreeSet;
 
@@ -24,8 +24,8 @@ impl Detector for LateAdds {
         false
     }
 
-    fn check(&mut self, process: &Process, _graph: &Graph, _told: &BTreeSet<Goid>) -> Vec<Finding> {
-        process.late_adds().iter().map(finding).collect()
+    fn check(&mut self, survey: &Survey<'_>, _told: &BTreeSet<Goid>) -> Vec<Finding> {
+        survey.process.late_adds().iter().map(finding).collect()
     }
 }
 

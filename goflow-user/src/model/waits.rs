@@ -26,6 +26,15 @@ impl Object {
             BlockedOn::Timer | BlockedOn::Descriptor(_) => None,
         }
     }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(self) -> RuntimeAddr {
+        match self {
+            Self::Channel(ChanAddr(address)) => RuntimeAddr(address),
+            Self::Sync(_, address) => address,
+        }
+    }
 }
 
 /// A goroutine waits for an object.

@@ -7,7 +7,7 @@
 use super::findings::{Namer, Place};
 use super::json::Hex;
 use super::words;
-use crate::detect::Graph;
+use crate::detect::Survey;
 use crate::model::{Goroutine, Object, Process, State};
 use crate::target::id::Goid;
 use crate::target::snapshot::Direction;
@@ -44,7 +44,7 @@ impl WaitFor {
     /// something that nobody else has to do with are not.
     #[must_use]
     pub fn of(process: &Process, namer: &Namer<'_>, all: bool) -> Self {
-        let graph = Graph::of(process);
+        let graph = Survey::of(process).graph;
         let mut found = Self::default();
         let is_user = |one: &&Goroutine| one.state == State::Waiting && one.system == Some(false);
         let mut users: BTreeMap<Object, usize> = BTreeMap::new();
@@ -57,10 +57,9 @@ impl WaitFor {
         }
         for goroutine in process.goroutines().filter(is_user) {
             let Some(wait) = goroutine.wait.as_deref() else { continue };
-            let links = graph.links(goroutine.goid);
             for blocked in &wait.on {
                 let Some(object) = Object::of(blocked) else { continue };
-                let of_object = links.iter().filter(|link| link.object == object);
+                let of_object = graph.links(goroutine.goid).filter(|link| link.object == object);
                 let is_shared = users.get(&object).is_some_and(|count| *count > 1);
                 if !all && !is_shared && wait.unreachable.is_none() && of_object.clone().next().is_none() {
                     continue;
