@@ -469,6 +469,24 @@ fn bad_input_is_refused_with_what_to_do() -> Result<()> {
     Ok(())
 }
 
+/// By another file, and by the same, which could be read on as if nothing had been.
+#[test]
+fn a_process_that_executes_another_program_is_told_as_it_was_before() -> Result<()> {
+    let program = Program::named("successor").build()?;
+    let own = program.to_str().context("a path")?;
+    for next in [&["/bin/sleep", "3"][..], &[own, "work"]] {
+        let target = Target::start(&program, &[&["leaking", "1500"], next].concat())?;
+        let pid = target.pid().to_string();
+        let finished = run(&["check", "--pid", &pid, "--for", "3s", "--format", "json"])?;
+        ensure!(finished.status.code() == Some(1), "{}: {}", finished.status, finished.stderr);
+        ensure!(finished.stderr.contains("went on as another program"), "{}", finished.stderr);
+        let rules = sure(&report(&finished)?);
+        ensure!(rules == BTreeSet::from(["goroutine-leak".to_owned()]), "{rules:?}");
+        target.finish()?;
+    }
+    Ok(())
+}
+
 #[test]
 fn every_rule_is_explained() -> Result<()> {
     let list = String::from_utf8(run(&["explain"])?.stdout)?;

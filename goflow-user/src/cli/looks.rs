@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::progress::Progress;
 use super::source::{self, OpenedCore, Source, advise_other_program, open_process, program_of};
 use crate::binary::addr::LoadBias;
 use crate::detect::{Finding, Rule, Thresholds};
@@ -15,6 +16,7 @@ use crate::pipeline::examine::{Examination, Moment};
 use crate::sink::findings::{Described, Namer, Subject};
 use crate::target::Pid;
 use crate::target::executable::Executable;
+use crate::target::family;
 use crate::target::id::MonotonicNs;
 use crate::target::memory::{Limited, ProcessMemory, Pulse};
 use crate::target::process::Process;
@@ -153,14 +155,26 @@ fn of_process<T>(
 fn look_for(how: How<'_>, process: &Process, examination: &mut Examination<'_>) -> anyhow::Result<()> {
     let began = Instant::now();
     let mut looker = Looker::at(process, how.most_bytes);
+    let progress = Progress::of(Some(how.duration), &looker.pulse);
+    let (pid, run) = (process.pid(), family::run_of(process.pid()));
+    let is_other = || family::run_of(pid).is_some_and(|now| Some(now) != run);
     loop {
-        if let Err(error) = looker.look(examination) {
-            if process.ends_within(TO_END) && examination.looks() > 0 {
-                tracing::warn!("process {} ended while it was looked at", process.pid());
+        // Before each look, because another program may be read as well as this one.
+        let looked = (!is_other()).then(|| looker.look(examination));
+        match looked {
+            Some(Ok(())) => {}
+            Some(Err(error)) if examination.looks() == 0 || !process.ends_within(TO_END) && !is_other() => {
+                return source::advise(error.into());
+            }
+            _ => {
+                let what = if is_other() { "went on as another program" } else { "ended" };
+                tracing::warn!(
+                    "process {pid} {what} while it was looked at; what is told is how it was before"
+                );
                 return Ok(());
             }
-            return source::advise(error.into());
         }
+        progress.looked();
         let is_over = how.is_over.is_some_and(|is_over| is_over.load(Ordering::Acquire));
         let left = if is_over { Duration::ZERO } else { how.duration.saturating_sub(began.elapsed()) };
         let least = if began.elapsed() < how.duration + MOST_BEYOND { USUAL_LOOKS } else { 2 };
@@ -178,6 +192,8 @@ pub(super) struct Looker<'p> {
     memory: ProcessMemory,
     most_bytes: u64,
     quiet: Quiet,
+    /// Of all looks.
+    pulse: Pulse,
     /// The last look.
     took: Duration,
 }
@@ -185,13 +201,13 @@ pub(super) struct Looker<'p> {
 impl<'p> Looker<'p> {
     pub(super) fn at(process: &'p Process, most_bytes: u64) -> Self {
         let memory = ProcessMemory::of(process.pid());
-        Self { process, memory, most_bytes, quiet: Quiet::default(), took: Duration::ZERO }
+        let (quiet, pulse) = (Quiet::default(), Pulse::default());
+        Self { process, memory, most_bytes, quiet, pulse, took: Duration::ZERO }
     }
 
     pub(super) fn look(&mut self, examination: &mut Examination<'_>) -> Result<(), SnapshotError> {
         let start = Instant::now();
-        let pulse = Pulse::default();
-        let limited = Limited::new(&self.memory, Some(self.process.pid()), LONGEST_LOOK, &pulse);
+        let limited = Limited::new(&self.memory, Some(self.process.pid()), LONGEST_LOOK, &self.pulse);
         let limits = Limits { bytes: self.most_bytes, until: Some(start + LONGEST_LOOK) };
         let looked = examination.look(&limited, limits, self.quiet.moment(self.process));
         self.took = start.elapsed();
@@ -233,7 +249,11 @@ fn of_core<T>(
         Examination::new(executable.binary(), memory.bias(), core.pid(), wanted, how.thresholds)?;
     let began = Instant::now();
     let limits = Limits { bytes: how.most_bytes, until: None };
-    advise_other_program(examination.look(&memory, limits, Moment::Still))?;
+    let pulse = Pulse::default();
+    let progress = Progress::of(None, &pulse);
+    let limited = Limited::new(&memory, None, Duration::MAX, &pulse);
+    advise_other_program(examination.look(&limited, limits, Moment::Still))?;
+    drop(progress);
     if core.is_truncated() {
         tracing::warn!("{} is cut short; what depends on what it lacks is not found", path.display());
     }

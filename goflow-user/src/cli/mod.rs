@@ -14,6 +14,7 @@ mod looks;
 mod options;
 pub mod out_of_memory;
 mod output;
+mod progress;
 pub mod reference;
 mod snapshot;
 mod source;

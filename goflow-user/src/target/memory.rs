@@ -11,7 +11,7 @@ use super::Pid;
 use crate::binary::addr::RuntimeAddr;
 use std::cell::Cell;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -322,6 +322,7 @@ network file system)";
 pub struct Pulse {
     under_way: Arc<Mutex<Option<UnderWay>>>,
     is_cancelled: Arc<AtomicBool>,
+    bytes_read: Arc<AtomicU64>,
 }
 
 /// A read that has not returned.
@@ -349,6 +350,12 @@ impl Pulse {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.is_cancelled.load(Ordering::Acquire)
+    }
+
+    /// Bytes that were read so far.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
     }
 
     fn set(&self, under_way: Option<UnderWay>) {
@@ -397,6 +404,8 @@ impl Memory for Limited<'_> {
         self.pulse.set(Some(UnderWay { began: now, pid: self.pid }));
         let read = self.memory.read_runs(runs);
         self.pulse.set(None);
+        let bytes: usize = runs.iter().map(|run| run.read).sum();
+        self.pulse.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
         read
     }
 }

@@ -1,7 +1,8 @@
 // Successor executes another program in its place.
 //
 // What one sees: it starts a goroutine, sleeps for the number of milliseconds of its first argument, and becomes the
-// command of its further ones; after "thread" it does so from a thread that is not the first of the process. With "work" as
+// command of its further ones; after "thread" it does so from a thread that is not the first of the process,
+// and after "leaking" it leaves a goroutine behind that nobody can wake, and prints "running". With "work" as
 // its only argument it starts a goroutine every ten milliseconds, until stdin closes.
 package main
 
@@ -26,6 +27,10 @@ func main() {
 	case "thread":
 		go become(os.Args[2], os.Args[3:])
 		select {}
+	case "leaking":
+		go func() { <-make(chan bool) }()
+		syscall.Write(1, []byte("running\n"))
+		become(os.Args[2], os.Args[3:])
 	default:
 		become(os.Args[1], os.Args[2:])
 	}
