@@ -69,8 +69,8 @@ const VARIABLE: u64 = 128;
 
 /// What a program has outside of the heap: its package variables, which are reached one by one, and its code.
 pub(super) struct Program {
-    /// Where each variable is, in the order of their addresses, and whether it is the runtime's own, which is not followed.
-    variables: Vec<(Range<u64>, bool)>,
+    /// In the order of their addresses.
+    variables: Vec<Variable>,
     is_reached: Vec<bool>,
     /// Where the executable is in memory.
     image: Range<u64>,
@@ -79,15 +79,24 @@ pub(super) struct Program {
     seen: Set,
 }
 
+/// A package variable.
+pub(super) struct Variable {
+    pub(super) range: Range<u64>,
+    /// It is the runtime's own, which is no way to anything.
+    pub(super) is_runtimes: bool,
+    /// There is something to look for in it. A lock may be all of one that has none.
+    pub(super) has_pointers: bool,
+}
+
 impl Program {
-    pub(super) fn new(variables: Vec<(Range<u64>, bool)>, image: Range<u64>) -> Self {
+    pub(super) fn new(variables: Vec<Variable>, image: Range<u64>) -> Self {
         let is_reached = vec![false; variables.len()];
         Self { variables, is_reached, image, words: Vec::new(), seen: Set::default() }
     }
 
     fn place(&self, address: u64) -> Option<usize> {
-        let place = self.variables.partition_point(|(range, _)| range.start <= address).checked_sub(1)?;
-        self.variables[place].0.contains(&address).then_some(place)
+        let place = self.variables.partition_point(|one| one.range.start <= address).checked_sub(1)?;
+        self.variables[place].range.contains(&address).then_some(place)
     }
 
     /// Whether a variable has been reached; `None` for what is none.
@@ -102,9 +111,9 @@ impl Program {
         }
         match self.place(word) {
             Some(place) => {
-                let (range, is_runtimes) = &self.variables[place];
-                let is_new = !is_runtimes && !std::mem::replace(&mut self.is_reached[place], true);
-                is_new.then(|| range.clone())
+                let one = &self.variables[place];
+                let is_new = !one.is_runtimes && !std::mem::replace(&mut self.is_reached[place], true);
+                (is_new && one.has_pointers).then(|| one.range.clone())
             }
             None => {
                 if self.seen.insert(word) {

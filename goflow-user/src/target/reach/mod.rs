@@ -41,7 +41,7 @@ use crate::binary::GoBinary;
 use crate::binary::addr::{LinkAddr, LoadBias, RuntimeAddr};
 use crate::binary::critical::Sections;
 use crate::binary::globals::{Global, GlobalError};
-use crate::binary::mentions::Mentions;
+use crate::binary::mentions::{self, Mentions};
 use crate::binary::read::u64_at;
 use std::ops::Range;
 use thiserror::Error;
@@ -467,10 +467,16 @@ fn roots(reader: &Reader<'_>, marker: &mut Marker<'_>, semtable: u64, mheap: u64
     Ok(())
 }
 
-/// The package variables, each by itself.
+/// The package variables, each by itself. Those without pointers lie apart; Go 1.26 has one of 32 MB, `drbg.memory`.
 fn program(reader: &Reader<'_>, mentions: &Mentions<'_>) -> Result<Program, ReachError> {
-    let variables = mentions.variables().iter();
-    let variables = variables.map(|one| (in_process(reader, &one.range), one.is_runtimes)).collect();
+    let module = reader.binary().module_data().ok_or(ReachError::NoModule)?;
+    let has_pointers = |start| [&module.data, &module.bss].iter().any(|range| range.contains(&start));
+    let variable = |one: &mentions::Variable| mark::Variable {
+        range: in_process(reader, &one.range),
+        is_runtimes: one.is_runtimes,
+        has_pointers: has_pointers(one.range.start),
+    };
+    let variables = mentions.variables().iter().map(variable).collect();
     let segments = reader.binary().image().segments().iter();
     let ends = segments.clone().map(|segment| segment.start.0.saturating_add(segment.mem_size));
     let image = segments.map(|segment| segment.start).min().zip(ends.max().map(LinkAddr));
