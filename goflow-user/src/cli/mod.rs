@@ -132,6 +132,7 @@ fn command() -> clap::Command {
 /// Runs the command line of this process and returns its exit status.
 #[must_use]
 pub fn run() -> ExitCode {
+    out_of_memory::be_sparing();
     executable::survive_truncation();
     output::survive_size_limit();
     let cli = match parse(std::env::args_os()) {

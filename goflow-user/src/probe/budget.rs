@@ -59,6 +59,12 @@ const SPENT_PART: f64 = 0.95;
 const URGENT: f64 = 4.0;
 /// Of the budget, what a level may take with the others that it stays in for good.
 const STEADY_PART: f64 = 0.7;
+/// A level that takes more of the CPU time than the first while it is in makes what the target does there noticeably slower, and
+/// one that takes more than the second very much so.
+const STRETCHING: (f64, f64) = (0.25, 0.4);
+/// So much of what the target does may be done in windows of a level that stretches it: with what the start of a session adds, less
+/// than a hundredth, so that the 99th percentile of its latency stays what it was.
+const STRETCHED_PART: f64 = 0.006;
 /// How fast older readings lose their weight, nanoseconds.
 const MEMORY_NS: f64 = 400e6;
 
@@ -571,8 +577,9 @@ impl Controller {
     /// How long the next window of `lane` is.
     fn window(&self, lane: usize) -> f64 {
         let rate = self.lanes[lane].share * self.cpu_rate;
-        let paid = self.pay(lane) * PERIOD_NS - self.turn_cost();
-        (paid / rate.max(1e-9) - LAG_NS).clamp(LEAST_WINDOW_NS, LONGEST_WINDOW_NS)
+        let paid = (self.pay(lane) * PERIOD_NS - self.turn_cost()) / rate.max(1e-9);
+        let borne = PERIOD_NS * self.lanes[lane].most_watched();
+        (paid.min(borne) - LAG_NS).clamp(LEAST_WINDOW_NS, LONGEST_WINDOW_NS)
     }
 
     /// What hardly runs is hardly held up.
@@ -587,14 +594,24 @@ impl Controller {
     /// The mean time until the next window of `lane`, nanoseconds.
     fn gap(&self, lane: usize) -> f64 {
         let window = self.window(lane);
-        let period = self.cost_of_window(lane, window) / self.pay(lane).max(1e-9);
-        (period - window).clamp(LEAST_GAP_NS, LONGEST_GAP_NS)
+        let paid = self.cost_of_window(lane, window) / self.pay(lane).max(1e-9);
+        let borne = (window + LAG_NS + self.delay) / self.lanes[lane].most_watched();
+        (paid.max(borne) - window).clamp(LEAST_GAP_NS, LONGEST_GAP_NS)
     }
 }
 
 impl Lane {
     fn is_in(&self) -> bool {
         matches!(self.phase, Phase::Steady | Phase::Window { .. })
+    }
+
+    /// What part of the time it may be watched in windows, whatever the budget pays for.
+    fn most_watched(&self) -> f64 {
+        let (from, to) = STRETCHING;
+        let stretches = ((self.share - from) / (to - from)).clamp(0.0, 1.0);
+        // While it is in, the target does less.
+        let most = (STRETCHED_PART / (1.0 - self.share).max(STRETCHED_PART)).min(1.0);
+        most.powf(stretches)
     }
 
     /// Brings rate and share up to date.
@@ -796,6 +813,25 @@ mod tests {
         assert!(session.worst(0) <= 0.02, "{}", session.worst(0));
         assert!((0.3..0.95).contains(&session.part(2)), "{:?}", session.watched);
         assert_eq!(session.part(1), 1.0);
+    }
+
+    /// What is done while a level is in that takes so much of the CPU time, of all that is done.
+    fn part_stretched(share: f64) -> f64 {
+        let mut session = Session::new(0.02, QUICK);
+        let hits = share / (1.0 - share) * 1e6;
+        session.run(&Target { hits: [0.0, 0.0, hits], busy: 2.0, hit_ns: 1_000.0 }, 120);
+        let within = session.part(2) * (1.0 - share);
+        within / (within + 1.0 - session.part(2))
+    }
+
+    #[test]
+    fn where_windows_stretch_what_a_target_does_they_are_less_than_a_hundredth_of_it() {
+        for share in [0.4, 0.5, 0.7] {
+            let part = part_stretched(share);
+            assert!((0.003..0.01).contains(&part), "{share}: {part}");
+        }
+        let part = part_stretched(0.2);
+        assert!(part > 0.05, "{part}");
     }
 
     #[test]
