@@ -21,7 +21,7 @@ use clap::{Args, ValueEnum};
 use self::command::Checked;
 use self::events::Told;
 use self::follow::Plan;
-use super::looks::{How, Judged, examine, parse_time};
+use super::looks::{How, Judged, examine, on_interrupt, parse_time};
 use super::options::{BudgetOption, MemoryOption};
 use super::output::OutputFile;
 use super::source::{Source, SourceArgs, open_process, program_of};
@@ -258,7 +258,8 @@ fn of_source(args: &CheckArgs, file: Option<OutputFile>) -> anyhow::Result<bool>
     let source = args.source.source()?;
     let of_events: Vec<&'static Rule> = args.rules().into_iter().filter(|rule| rule.is_of_events).collect();
     let (Source::Process(pid), false) = (source, of_events.is_empty()) else {
-        return look(args, file, None, Told::default);
+        let wants_end = matches!(source, Source::Process(_)).then(on_interrupt).transpose()?;
+        return look(args, file, wants_end.as_deref(), Told::default);
     };
     // What is no process, or no program of Go, is told at once.
     program_of(open_process(pid)?.pid())?;
@@ -285,13 +286,15 @@ fn look(
     };
     let wanted = |rule: &'static Rule| args.wants(rule) && !rule.is_of_events;
     examine(args.source.source()?, how, wanted, |examination, origin| {
-        let Judged { subject, mut limits, mut findings } =
+        let Judged { subject, mut limits, unasked, mut findings } =
             Judged::of(examination, origin).context("nothing was read")?;
         let Told { findings: more, limits: others, unavailable } = told();
         limits.extend(others);
         findings.extend(more);
         let mut report = Report::new(origin.core.clone().map_or(Of::Process, Of::Core));
-        report.no_events = unavailable;
+        let of_events = args.rules().into_iter().filter(|rule| rule.is_of_events);
+        report.unasked = unasked;
+        report.unasked.extend(of_events.filter_map(|rule| Some((rule, unavailable.clone()?))));
         report.add(subject, limits, findings);
         write(args, file, &report)
     })

@@ -3,10 +3,16 @@
 //! In: what to look at, for how long; out: an [`Examination`] and where it comes from. The target is read, never stopped. Looking
 //! takes a fourth of the time at most, however large the process is.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use signal_hook::flag;
 
 use super::progress::Progress;
 use super::source::{self, OpenedCore, Source, advise_other_program, open_process, program_of};
@@ -17,6 +23,7 @@ use crate::sink::findings::{Described, Namer, Subject};
 use crate::target::Pid;
 use crate::target::executable::Executable;
 use crate::target::family;
+use crate::target::host;
 use crate::target::id::MonotonicNs;
 use crate::target::memory::{Limited, ProcessMemory, Pulse};
 use crate::target::process::Process;
@@ -42,8 +49,17 @@ const MOST_BEYOND: Duration = Duration::from_secs(2);
 /// How long a process that could not be read is given to end.
 pub(super) const TO_END: Duration = Duration::from_millis(100);
 
-/// One look at a process takes no longer.
-const LONGEST_LOOK: Duration = Duration::from_secs(60);
+/// One look at a process takes no longer than this, or than the time that is given.
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
+
+/// Nor do those after one that has taken all of that: they find who is there, and not whom nobody can wake.
+const LONGEST_AFTER: Duration = Duration::from_secs(1);
+
+/// Nobody waits longer for the next look.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Whoever wants an end gets one after this.
+const GRACE: Duration = Duration::from_secs(1);
 
 pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
@@ -51,6 +67,24 @@ pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
         Ok(time) => Ok(time),
         Err(error) => Err(format!("{error}; it is a number with a unit: 500ms, 10s, 2m")),
     }
+}
+
+/// Set when somebody wants an end: what was found by then is told. A second signal ends goflow.
+///
+/// # Errors
+/// Signals cannot be received.
+pub(super) fn on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+    let is_over = Arc::<AtomicBool>::default();
+    let caught = |signal| {
+        flag::register_conditional_default(signal, Arc::clone(&is_over))?;
+        flag::register(signal, Arc::clone(&is_over)).map(drop)
+    };
+    let mut signals = vec![libc::SIGINT, libc::SIGTERM];
+    if !host::is_ignored(libc::SIGHUP)? {
+        signals.push(libc::SIGHUP);
+    }
+    signals.into_iter().try_for_each(caught).context("signals cannot be received")?;
+    Ok(is_over)
 }
 
 /// How to look.
@@ -86,6 +120,8 @@ impl Origin<'_> {
 pub(super) struct Judged<'f> {
     pub(super) subject: Subject,
     pub(super) limits: Vec<String>,
+    /// Rules that could not be asked, and why.
+    pub(super) unasked: Vec<(&'static Rule, String)>,
     pub(super) findings: Vec<Described<'f>>,
 }
 
@@ -108,7 +144,8 @@ impl<'f> Judged<'f> {
                 duration_ns: origin.duration.as_nanos() as u64,
                 goroutines: users.count() as u64,
             },
-            limits: examination.limits(),
+            limits: limits(examination),
+            unasked: examination.unasked(),
             findings: findings.into_iter().map(|finding| namer.describe(finding)).collect(),
         })
     }
@@ -118,8 +155,21 @@ impl Judged<'_> {
     /// The same, for longer than there is a model of the process.
     pub(super) fn into_owned(self) -> Judged<'static> {
         let findings = self.findings.into_iter().map(Described::into_owned).collect();
-        Judged { subject: self.subject, limits: self.limits, findings }
+        Judged { subject: self.subject, limits: self.limits, unasked: self.unasked, findings }
     }
+}
+
+/// What could not be found out, a sentence for all rules that the same keeps from being asked.
+fn limits(examination: &Examination<'_>) -> Vec<String> {
+    let mut limits = examination.limits();
+    let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (rule, why) in examination.unasked() {
+        by_reason.entry(why).or_default().push(rule.id);
+    }
+    // Some have been told in their own words.
+    by_reason.retain(|why, _| !limits.contains(why));
+    limits.extend(by_reason.into_iter().map(|(why, rules)| format!("{}: {why}", rules.join(", "))));
+    limits
 }
 
 /// Looks at a process or a core file, and hands on what was seen.
@@ -151,18 +201,50 @@ fn of_process<T>(
     then(&examination, &origin)
 }
 
-/// Looks at a process again and again, until the time is over or the process is.
+/// Looks at a process again and again, until the time is over or the process is, or somebody wants an end.
 fn look_for(how: How<'_>, process: &Process, examination: &mut Examination<'_>) -> anyhow::Result<()> {
-    let began = Instant::now();
     let mut looker = Looker::at(process, how.most_bytes);
+    looker.longest = LONGEST_LOOK.max(how.duration);
+    let pulse = looker.pulse.clone();
+    let (end, over) = bounded::<()>(0);
+    thread::scope(|scope| {
+        if let Some(is_over) = how.is_over {
+            scope.spawn(move || cancel_when(is_over, &pulse, &over));
+        }
+        let looked = look_on(how, process, examination, looker);
+        drop(end);
+        looked
+    })
+}
+
+/// Ends a look that is under way some time after `is_over` is set.
+fn cancel_when(is_over: &AtomicBool, pulse: &Pulse, over: &Receiver<()>) {
+    const TICK: Duration = Duration::from_millis(50);
+    let mut since: Option<Instant> = None;
+    while over.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+        if is_over.load(Ordering::Acquire) && since.get_or_insert_with(Instant::now).elapsed() >= GRACE {
+            return pulse.cancel();
+        }
+    }
+}
+
+fn look_on(
+    how: How<'_>,
+    process: &Process,
+    examination: &mut Examination<'_>,
+    mut looker: Looker<'_>,
+) -> anyhow::Result<()> {
+    let began = Instant::now();
     let progress = Progress::of(Some(how.duration), &looker.pulse);
     let (pid, run) = (process.pid(), family::run_of(process.pid()));
     let is_other = || family::run_of(pid).is_some_and(|now| Some(now) != run);
+    let is_over = || how.is_over.is_some_and(|is_over| is_over.load(Ordering::Acquire));
     loop {
         // Before each look, because another program may be read as well as this one.
         let looked = (!is_other()).then(|| looker.look(examination));
         match looked {
             Some(Ok(())) => {}
+            Some(Err(_)) if looker.pulse.is_cancelled() => break,
             Some(Err(error)) if examination.looks() == 0 || !process.ends_within(TO_END) && !is_other() => {
                 return source::advise(error.into());
             }
@@ -175,8 +257,10 @@ fn look_for(how: How<'_>, process: &Process, examination: &mut Examination<'_>) 
             }
         }
         progress.looked();
-        let is_over = how.is_over.is_some_and(|is_over| is_over.load(Ordering::Acquire));
-        let left = if is_over { Duration::ZERO } else { how.duration.saturating_sub(began.elapsed()) };
+        if is_over() && examination.looks() >= 2 {
+            break;
+        }
+        let left = if is_over() { Duration::ZERO } else { how.duration.saturating_sub(began.elapsed()) };
         let least = if began.elapsed() < how.duration + MOST_BEYOND { USUAL_LOOKS } else { 2 };
         if left.is_zero() && examination.looks() >= least {
             return Ok(());
@@ -184,6 +268,10 @@ fn look_for(how: How<'_>, process: &Process, examination: &mut Examination<'_>) 
         // The last look is one at the end of the time.
         thread::sleep(looker.pause(PACE).min(left.max(LEAST_PAUSE)));
     }
+    ensure!(examination.looks() > 0, "interrupted before the process had been read");
+    let lasted = began.elapsed().as_secs_f64();
+    examination.limit(format!("what takes longer to show: the check was interrupted after {lasted:.1} s"));
+    Ok(())
 }
 
 /// Whoever looks at a process.
@@ -194,6 +282,8 @@ pub(super) struct Looker<'p> {
     quiet: Quiet,
     /// Of all looks.
     pulse: Pulse,
+    /// A look takes no longer.
+    longest: Duration,
     /// The last look.
     took: Duration,
 }
@@ -202,21 +292,30 @@ impl<'p> Looker<'p> {
     pub(super) fn at(process: &'p Process, most_bytes: u64) -> Self {
         let memory = ProcessMemory::of(process.pid());
         let (quiet, pulse) = (Quiet::default(), Pulse::default());
-        Self { process, memory, most_bytes, quiet, pulse, took: Duration::ZERO }
+        Self { process, memory, most_bytes, quiet, pulse, longest: LONGEST_LOOK, took: Duration::ZERO }
     }
 
     pub(super) fn look(&mut self, examination: &mut Examination<'_>) -> Result<(), SnapshotError> {
         let start = Instant::now();
-        let limited = Limited::new(&self.memory, Some(self.process.pid()), LONGEST_LOOK, &self.pulse);
-        let limits = Limits { bytes: self.most_bytes, until: Some(start + LONGEST_LOOK) };
+        // What is there to be told is read to its end.
+        let limited = Limited::new(
+            &self.memory,
+            Some(self.process.pid()),
+            self.longest.max(LONGEST_LOOK) * 2,
+            &self.pulse,
+        );
+        let limits = Limits { bytes: self.most_bytes, until: Some(start + self.longest) };
         let looked = examination.look(&limited, limits, self.quiet.moment(self.process));
         self.took = start.elapsed();
+        if self.took >= self.longest {
+            self.longest = LONGEST_AFTER;
+        }
         looked.map(drop)
     }
 
     /// How long to wait for the next look.
     pub(super) fn pause(&self, pace: Duration) -> Duration {
-        pace.saturating_sub(self.took).max(self.took * (PART - 1))
+        pace.saturating_sub(self.took).max(self.took * (PART - 1)).min(LONGEST_PAUSE)
     }
 }
 

@@ -163,7 +163,11 @@ pub fn run() -> ExitCode {
 fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
     // What is left in the buffer would be dropped without a word where it cannot be written, as on a full disk.
     let written = || io::stdout().flush().context("standard output could not be written");
-    let result = result.and_then(|status| written().map(|()| status));
+    let result = result.and_then(|status| match written() {
+        // What was found is the same without a reader.
+        Err(error) if is_broken_pipe(&error) => Ok(status),
+        written => written.map(|()| status),
+    });
     result.unwrap_or_else(|error| {
         if is_broken_pipe(&error) {
             return ExitCode::SUCCESS;

@@ -2,7 +2,7 @@
 
 use super::graph::LOOKS;
 use super::rule::{CIRCULAR_WAIT, Rule};
-use super::survey::{Survey, is_stranded, objects};
+use super::survey::{Survey, objects};
 use super::{Confidence, Detector, Evidence, Finding, Involved, Link};
 use crate::target::id::{Goid, MonotonicNs};
 use std::collections::BTreeSet;
@@ -40,7 +40,7 @@ fn finding(survey: &Survey<'_>, cycle: &[(Goid, Link)]) -> Option<Finding> {
             confidence = confidence.min(Confidence::Likely);
         }
         // That nobody can wake it is known without the lock; otherwise all depends on which lock it is, or on who else comes.
-        if !is_stranded(goroutine) && link.hold.is_none_or(|hold| !hold.is_certain) {
+        if !survey.is_stranded(goroutine) && link.hold.is_none_or(|hold| !hold.is_certain) {
             confidence = Confidence::Suspected;
         }
         since = since.max(Some(wait.since));
@@ -48,7 +48,7 @@ fn finding(survey: &Survey<'_>, cycle: &[(Goid, Link)]) -> Option<Finding> {
         evidence.push(Evidence::Waits(*goid, objects(goroutine)));
         evidence.push(match link.hold {
             Some(hold) => Evidence::Holds(hold),
-            None if !is_stranded(goroutine) => Evidence::Seen(link.object, link.to),
+            None if !survey.is_stranded(goroutine) => Evidence::Seen(link.object, link.to),
             None => Evidence::Needs(link.object, link.to),
         });
         goroutines.push(Involved::of(goroutine));
@@ -58,7 +58,7 @@ fn finding(survey: &Survey<'_>, cycle: &[(Goid, Link)]) -> Option<Finding> {
     for goroutine in stuck.iter().take(MOST_BEHIND) {
         goroutines.push(Involved::of(goroutine));
     }
-    if cycle.iter().all(|(goid, _)| process.goroutine(*goid).is_some_and(is_stranded)) {
+    if cycle.iter().all(|(goid, _)| process.goroutine(*goid).is_some_and(|one| survey.is_stranded(one))) {
         evidence.push(Evidence::NobodyReaches(cycle[0].0));
     }
     if !behind.is_empty() {

@@ -9,7 +9,7 @@
 
 use super::survey::Waiter;
 use crate::binary::addr::RuntimeAddr;
-use crate::model::{Goroutine, Object};
+use crate::model::{Goroutine, Object, Process};
 use crate::target::id::Goid;
 use crate::target::reach::Hold;
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
@@ -17,6 +17,19 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// How many looks have to find the same.
 pub(super) const LOOKS: u32 = 2;
+
+/// How likely it may be that looks agree on some goroutine by chance, where they contradict each other.
+const CHANCE: f64 = 0.001;
+
+/// How many looks of this process have to agree that nobody can wake a goroutine: as many as cannot all be wrong about one of them,
+/// if a look is wrong about each as often as the last were.
+pub(super) fn looks_needed(process: &Process) -> u32 {
+    let Some(worst) = process.contradictions() else { return LOOKS };
+    // One that was never wrong about two would be trusted after two.
+    let share = worst.share().clamp(0.01, 0.99);
+    let looks = (CHANCE / worst.of as f64).ln() / share.ln();
+    LOOKS.max(looks.ceil() as u32)
+}
 
 /// A goroutine waits for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -92,6 +92,10 @@ impl Detector for UnboundedGrowth {
         Needs::Looks
     }
 
+    fn compares(&self) -> u32 {
+        self.thresholds.looks
+    }
+
     fn check(&mut self, survey: &Survey<'_>, _told: &BTreeSet<Goid>) -> Vec<Finding> {
         let mut found = self.goroutines(survey);
         // Where it is not known what can be reached, channels are not looked for.
@@ -111,6 +115,10 @@ impl TimerLeak {
 impl Detector for TimerLeak {
     fn rule(&self) -> &'static Rule {
         &TIMER_LEAK
+    }
+
+    fn compares(&self) -> u32 {
+        self.thresholds.looks
     }
 
     fn check(&mut self, survey: &Survey<'_>, _told: &BTreeSet<Goid>) -> Vec<Finding> {

@@ -1,8 +1,7 @@
 //! `goroutine-leak`: goroutines that wait where nobody can come any more.
 
-use super::graph::LOOKS;
 use super::rule::{GOROUTINE_LEAK, Rule};
-use super::survey::{Survey, first, is_stranded, objects};
+use super::survey::{Survey, first, objects};
 use super::{Confidence, Detector, Evidence, Finding, Graph, Involved};
 use crate::binary::addr::RuntimeAddr;
 use crate::model::{Goroutine, Object, State};
@@ -43,7 +42,7 @@ impl Detector for Leak {
 fn suspicions(survey: &Survey<'_>, told: &BTreeSet<Goid>) -> Vec<Finding> {
     let of_wait = |one: &Goroutine| {
         let wait = one.wait.as_deref()?;
-        if wait.unnamed >= LOOKS && !is_parked_on_purpose(one) {
+        if wait.unnamed >= survey.looks_needed && !is_parked_on_purpose(one) {
             return Some(Evidence::NobodyNames(one.goid));
         }
         let [on] = wait.on.as_slice() else { return None };
@@ -57,7 +56,7 @@ fn suspicions(survey: &Survey<'_>, told: &BTreeSet<Goid>) -> Vec<Finding> {
         }
     };
     let is_meant =
-        |one: &&&Goroutine| !is_stranded(one) && !told.contains(&one.goid) && of_wait(one).is_some();
+        |one: &&&Goroutine| !survey.is_stranded(one) && !told.contains(&one.goid) && of_wait(one).is_some();
     let mut asked: Vec<&Goroutine> =
         survey.unnamed.iter().chain(&survey.in_need).filter(is_meant).copied().collect();
     asked.sort_unstable_by_key(|one| one.goid);

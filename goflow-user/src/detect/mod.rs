@@ -218,6 +218,15 @@ pub enum Needs {
     Events,
 }
 
+/// Why a rule was not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unasked {
+    /// It could not be found out whom nobody can wake.
+    Unreached,
+    /// It compares so many looks, and there were fewer.
+    FewLooks(u32),
+}
+
 /// Finds one kind of fault.
 pub trait Detector {
     /// What it finds.
@@ -226,6 +235,11 @@ pub trait Detector {
     /// What it cannot do without. At a look that lacks it, it is not asked, and what it found before stays.
     fn needs(&self) -> Needs {
         Needs::Reachability
+    }
+
+    /// So many looks it compares at the least.
+    fn compares(&self) -> u32 {
+        1
     }
 
     /// Whether a goroutine that is in a finding of it is none of the later ones'.
@@ -328,6 +342,20 @@ impl Detection {
         let opened = self.open.iter().filter(|(key, _)| !before.contains_key(*key));
         let resolved = resolved.map(|(_, finding)| Change::Resolved(finding.clone()));
         resolved.chain(opened.map(|(_, finding)| Change::Opened(finding.clone()))).collect()
+    }
+
+    /// The rules that need looks and could not be asked, when `process` has been looked at so often.
+    pub fn unasked(&self, process: &Process, looks: u32) -> impl Iterator<Item = (&'static Rule, Unasked)> {
+        let why = move |detector: &(dyn Detector + Send)| {
+            let why = match detector.needs() {
+                Needs::Events => None,
+                Needs::Reachability if !process.knows_reach() => Some(Unasked::Unreached),
+                _ if looks < detector.compares() => Some(Unasked::FewLooks(detector.compares())),
+                _ => None,
+            };
+            Some((detector.rule(), why?))
+        };
+        self.detectors.iter().map(Box::as_ref).filter_map(why)
     }
 
     /// What is wrong now.

@@ -138,6 +138,10 @@ impl Detector for SlowConsumer {
         Needs::Looks
     }
 
+    fn compares(&self) -> u32 {
+        self.0.looks
+    }
+
     fn check(&mut self, survey: &Survey<'_>, told: &BTreeSet<Goid>) -> Vec<Finding> {
         self.0.look(survey, told);
         let slow = self.0.findings(&SLOW_CONSUMER, |side| side.crowded.is_usual() && side.flows());
@@ -170,6 +174,10 @@ impl Detector for SlowProducer {
 
     fn needs(&self) -> Needs {
         Needs::Looks
+    }
+
+    fn compares(&self) -> u32 {
+        self.0.looks
     }
 
     fn check(&mut self, survey: &Survey<'_>, told: &BTreeSet<Goid>) -> Vec<Finding> {

@@ -43,6 +43,10 @@ impl Detector for LongRunning {
         Needs::Looks
     }
 
+    fn compares(&self) -> u32 {
+        self.0.looks
+    }
+
     fn check(&mut self, survey: &Survey<'_>, _told: &BTreeSet<Goid>) -> Vec<Finding> {
         let mut places: BTreeMap<Option<RuntimeAddr>, Vec<&Goroutine>> = BTreeMap::new();
         for goroutine in survey.busy.iter().filter(|one| one.busy.running >= self.0.looks) {
@@ -73,6 +77,10 @@ impl Detector for Starvation {
 
     fn needs(&self) -> Needs {
         Needs::Looks
+    }
+
+    fn compares(&self) -> u32 {
+        self.0.looks
     }
 
     fn check(&mut self, survey: &Survey<'_>, _told: &BTreeSet<Goid>) -> Vec<Finding> {
@@ -135,6 +143,10 @@ impl Detector for LockContention {
         Needs::Looks
     }
 
+    fn compares(&self) -> u32 {
+        self.thresholds.looks
+    }
+
     fn check(&mut self, survey: &Survey<'_>, told: &BTreeSet<Goid>) -> Vec<Finding> {
         let is_meant = |one: &&Waiter<'_>| one.is_user && !told.contains(&one.goid);
         let mut crowded = BTreeSet::new();
@@ -163,6 +175,10 @@ impl Detector for LongBlocked {
 
     fn needs(&self) -> Needs {
         Needs::Looks
+    }
+
+    fn compares(&self) -> u32 {
+        self.0.looks
     }
 
     fn check(&mut self, survey: &Survey<'_>, told: &BTreeSet<Goid>) -> Vec<Finding> {

@@ -3,7 +3,7 @@
 //! In: the model. Out: its goroutines by what detectors ask for. A hundred thousand of them lie all over the memory, and to fetch
 //! each is what takes longest: so that is done once here, and detectors go on with those that concern them.
 
-use super::graph::{Graph, LOOKS, Served};
+use super::graph::{Graph, Served, looks_needed};
 use crate::binary::addr::RuntimeAddr;
 use crate::model::{Goroutine, Object, Process, State};
 use crate::target::id::{Goid, MonotonicNs, SyncPrimitive};
@@ -51,6 +51,8 @@ pub struct Survey<'p> {
     pub at: MonotonicNs,
     /// Who waits for whom in it.
     pub graph: Graph,
+    /// So many looks have to agree.
+    pub(super) looks_needed: u32,
     /// Who waits for what; those of one object beside each other, by goid.
     waiters: Vec<Waiter<'p>>,
     /// Locks that are held.
@@ -92,6 +94,7 @@ impl<'p> Survey<'p> {
             process,
             at,
             graph: Graph::default(),
+            looks_needed: looks_needed(process),
             waiters: Vec::new(),
             holders: HashMap::new(),
             stranded: Vec::new(),
@@ -117,7 +120,7 @@ impl<'p> Survey<'p> {
         if let Some(created) = goroutine.created_at.filter(|_| is_user) {
             self.created.entry(created).or_default().push(goroutine);
         }
-        let is_stranded = is_stranded(goroutine);
+        let is_stranded = self.is_stranded(goroutine);
         if is_stranded {
             self.stranded.push(goroutine);
         }
@@ -125,7 +128,7 @@ impl<'p> Survey<'p> {
         let Some(wait) = goroutine.wait.as_deref().filter(|_| goroutine.state == State::Waiting) else {
             return;
         };
-        if is_user && !is_stranded && wait.unnamed >= LOOKS {
+        if is_user && !is_stranded && wait.unnamed >= self.looks_needed {
             self.unnamed.push(goroutine);
         }
         if is_user && matches!(wait.on.as_slice(), [on] if is_need(on)) {
@@ -157,6 +160,12 @@ impl<'p> Survey<'p> {
         &self.waiters[from..from + count]
     }
 
+    /// Whether the looks agree that nobody can wake it.
+    pub(super) fn is_stranded(&self, goroutine: &Goroutine) -> bool {
+        let unreachable = goroutine.wait.as_ref().and_then(|wait| wait.unreachable.as_ref());
+        unreachable.is_some_and(|one| one.looks >= self.looks_needed || one.is_proven)
+    }
+
     /// Who holds a lock.
     pub(super) fn holders(&self, object: Object) -> &[Hold] {
         let Object::Sync(_, address) = object else { return &[] };
@@ -179,12 +188,6 @@ pub(super) fn objects(goroutine: &Goroutine) -> Vec<Object> {
     objects.sort_unstable();
     objects.dedup();
     objects
-}
-
-/// Whether the looks agree that nobody can wake it.
-pub(super) fn is_stranded(goroutine: &Goroutine) -> bool {
-    let unreachable = goroutine.wait.as_ref().and_then(|wait| wait.unreachable.as_ref());
-    unreachable.is_some_and(|one| one.looks >= LOOKS || one.is_proven)
 }
 
 /// The first `most` of them, by goid.

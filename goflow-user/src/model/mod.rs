@@ -42,7 +42,7 @@ pub use self::history::{History, KEPT, Step};
 pub use self::misuse::{Closed, Misuse, MisuseKind};
 pub use self::object::{Channel, Made, SyncObject, Use};
 pub use self::overview::{AlikeWaits, LongWait, Missing, Outlook, Overview, Waits};
-pub use self::process::{Process, Tally};
+pub use self::process::{Contradictions, Process, Tally};
 pub use self::runtime::{Fields, Runtime};
 pub use self::waitgroup::{GroupWait, LateAdd};
 pub use self::waits::{Edge, Object, WaitGraph};

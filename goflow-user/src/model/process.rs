@@ -27,6 +27,9 @@ const SEMAPHORE_WITHIN: u64 = 16;
 /// Contradictions kept to be shown; all are counted.
 const IMPOSSIBLE_KEPT: usize = 32;
 
+/// So long it counts that two looks contradict each other: eight seconds at the pace of `goflow check`.
+const DOUBTFUL_LOOKS: u32 = 16;
+
 /// A process and everything in it.
 #[derive(Clone, Debug)]
 pub struct Process {
@@ -58,10 +61,30 @@ pub struct Process {
     is_asleep: bool,
     /// That look could find out whom nobody can wake.
     knows_reach: bool,
+    /// How the last looks contradicted each other, and for how many looks more that counts.
+    contradictions: Option<(Contradictions, u32)>,
     /// The program's timers that are set for long, as the last look that could tell found them.
     timers: Vec<Timers>,
     tally: Tally,
     impossible: Vec<Impossible>,
+}
+
+/// Of the goroutines of which one look said that nobody can wake them, some were reached at the next, though they had not gone on:
+/// what a program moves about while it is looked is missed now and then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contradictions {
+    /// So many.
+    pub wrong: usize,
+    /// Of so many.
+    pub of: usize,
+}
+
+impl Contradictions {
+    /// What part of what a look says is wrong.
+    #[must_use]
+    pub fn share(self) -> f64 {
+        self.wrong as f64 / self.of.max(1) as f64
+    }
 }
 
 /// What the model has counted.
@@ -100,6 +123,7 @@ impl Process {
             unread: 0,
             is_asleep: false,
             knows_reach: false,
+            contradictions: None,
             timers: Vec::new(),
             tally: Tally::default(),
             impossible: Vec::new(),
@@ -194,6 +218,12 @@ impl Process {
     pub fn last_misuse(&self) -> Option<MonotonicNs> {
         let misuses = self.misuses().iter().map(|one| one.at);
         misuses.chain(self.late_adds().iter().map(|one| one.at)).max()
+    }
+
+    /// How the last looks contradicted each other, at the worst; `None`: they did not.
+    #[must_use]
+    pub fn contradictions(&self) -> Option<Contradictions> {
+        self.contradictions.map(|(worst, _)| worst)
     }
 
     /// The last look at its memory could find out whom nobody can wake, who holds which lock, and what was at hand.
@@ -711,6 +741,7 @@ impl Process {
         let mut unreachable: HashMap<Goid, &reach::Unreachable> =
             reach.unreachable.iter().map(|one| (one.goid, one)).collect();
         let unnamed: HashSet<Goid> = reach.unnamed.iter().copied().collect();
+        let mut now = Contradictions { wrong: 0, of: 0 };
         for goroutine in self.goroutines.values_mut() {
             goroutine.holds.clear();
             goroutine.serves.clear();
@@ -723,6 +754,8 @@ impl Process {
                 continue;
             }
             wait.unnamed = if unnamed.contains(&goroutine.goid) { wait.unnamed.saturating_add(1) } else { 0 };
+            now.of += usize::from(wait.unreachable.is_some());
+            now.wrong += usize::from(wait.unreachable.is_some() && found.is_none());
             wait.unreachable = found.map(|found| {
                 let before = wait.unreachable.take();
                 Unreachable {
@@ -735,6 +768,9 @@ impl Process {
                 }
             });
         }
+        let before = self.contradictions.and_then(|(worst, left)| Some((worst, left.checked_sub(1)?)));
+        let is_worst = now.wrong > 0 && before.is_none_or(|(worst, _)| now.share() >= worst.share());
+        self.contradictions = if is_worst { Some((now, DOUBTFUL_LOOKS)) } else { before };
         self.is_asleep = reach.is_asleep;
         self.knows_reach = true;
         self.timers.clone_from(&reach.timers);
@@ -793,10 +829,12 @@ impl Process {
         goroutine.seen = Some((seen.state, began));
         let has_run = goroutine.saw(seen);
         let cause = if waits { Cause::SeenWaiting } else { Cause::SeenAwake };
-        // Waiting again for another reason or thing is another wait, whose beginning and whose predecessor's end were missed.
+        // Waiting again for another reason or thing is another wait, whose beginning and whose predecessor's end were missed; and so
+        // may be what looks the same, where nobody saw the end.
         let is_another = |wait: &Wait| {
             let is_elsewhere = || has_run || elsewhere(&wait.on, &seen.blocked_on);
-            wait.reason != seen.wait_reason || !wait.exact && is_elsewhere()
+            let is_watched = wait.exact && wait.since >= unsure_before;
+            wait.reason != seen.wait_reason || !is_watched && is_elsewhere()
         };
         if cause == Cause::SeenWaiting && goroutine.wait.as_deref().is_some_and(is_another) {
             goroutine.wait = None;

@@ -5,7 +5,7 @@
 
 use crate::binary::GoBinary;
 use crate::binary::addr::LoadBias;
-use crate::detect::{Change, Detection, Finding, Rule, Thresholds};
+use crate::detect::{Change, Detection, Finding, Rule, Thresholds, Unasked};
 use crate::model::{Limits as ModelLimits, Model, Process, Runtime};
 use crate::target::Pid;
 use crate::target::id::MonotonicNs;
@@ -30,6 +30,8 @@ pub struct Examination<'b> {
     started: MonotonicNs,
     /// Why something could not be found out.
     limits: BTreeSet<String>,
+    /// Why the last look could not find out whom nobody can wake.
+    blind: Option<String>,
 }
 
 /// What makes a look certain.
@@ -67,6 +69,7 @@ impl<'b> Examination<'b> {
             looks: 0,
             started: MonotonicNs(0),
             limits: BTreeSet::new(),
+            blind: None,
         })
     }
 
@@ -85,7 +88,6 @@ impl<'b> Examination<'b> {
         if self.looks == 0 {
             self.started = snapshot.started;
         }
-        self.looks += 1;
         if let Some(why) = snapshot.cut_short() {
             self.limits.insert(format!("the goroutines were not all read: {why}"));
         }
@@ -95,7 +97,11 @@ impl<'b> Examination<'b> {
             Err(ReachError::List(error)) => return Err(error),
             Err(error) => {
                 // Without it a lock has no holder and nobody is unreachable, which must not be taken for what was found.
-                self.limits.insert(format!("who can still be woken: {error}"));
+                let why = format!("who can still be woken: {error}");
+                if let Some(before) = self.blind.replace(why.clone()) {
+                    self.limits.remove(&before);
+                }
+                self.limits.insert(why);
                 self.model.reconcile(self.pid, &snapshot);
                 self.model.learn_nothing(self.pid, snapshot.started);
                 return Ok(self.detect(&snapshot));
@@ -110,10 +116,12 @@ impl<'b> Examination<'b> {
         let at = snapshot.started;
         self.model.reconcile(self.pid, &snapshot);
         self.model.learn(self.pid, &reach, at, moment == Moment::Still);
+        self.blind = None;
         Ok(self.detect(&snapshot))
     }
 
     fn detect(&mut self, snapshot: &Snapshot) -> Vec<Change> {
+        self.looks += 1;
         self.model.expire(snapshot.ended);
         let changes = self.model.process(self.pid).map(|process| self.detection.look(process));
         changes.unwrap_or_default()
@@ -146,6 +154,27 @@ impl<'b> Examination<'b> {
     #[must_use]
     pub fn limits(&self) -> Vec<String> {
         self.limits.iter().cloned().collect()
+    }
+
+    /// Something else that could not be found out, without the full stop.
+    pub fn limit(&mut self, why: String) {
+        self.limits.insert(why);
+    }
+
+    /// The rules that could not be asked, and why.
+    #[must_use]
+    pub fn unasked(&self) -> Vec<(&'static Rule, String)> {
+        let looks = self.looks;
+        let why = |why| match why {
+            Unasked::Unreached => self.blind.clone().unwrap_or_else(|| "there was no look".to_owned()),
+            Unasked::FewLooks(needed) => {
+                let were = if looks == 1 { "was" } else { "were" };
+                format!("{needed} looks are compared, and there {were} {looks}")
+            }
+        };
+        let process = self.process();
+        let unasked = process.into_iter().flat_map(|process| self.detection.unasked(process, looks));
+        unasked.map(|(rule, unasked)| (rule, why(unasked))).collect()
     }
 
     /// When the last look began.

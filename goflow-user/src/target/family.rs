@@ -4,6 +4,7 @@
 //! of a process, and a pid is given again, so each member has a [`RunId`].
 
 use super::Pid;
+use super::process::stat_of;
 use std::collections::HashSet;
 use std::fs;
 
@@ -32,7 +33,7 @@ pub struct RunId {
 /// What `pid` runs now; `None` where there is no such process.
 #[must_use]
 pub fn run_of(pid: Pid) -> Option<RunId> {
-    Some(member(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?.run)
+    Some(member(pid, &stat_of(pid)?)?.run)
 }
 
 /// The processes that `of` has started, itself or through others, in no order.
@@ -40,8 +41,7 @@ pub fn run_of(pid: Pid) -> Option<RunId> {
 pub fn descendants(of: Pid) -> Vec<Member> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid));
-    let stat = |pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok();
-    below(of, pids.filter_map(|pid| member(pid, &stat(pid)?)).collect())
+    below(of, pids.filter_map(|pid| member(pid, &stat_of(pid)?)).collect())
 }
 
 /// From /proc/PID/stat.

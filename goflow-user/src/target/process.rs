@@ -77,7 +77,7 @@ impl Process {
     /// When it started, in nanoseconds since boot, in steps of a clock tick (10 ms); `None` once it is gone.
     #[must_use]
     pub fn started_ns(&self) -> Option<u64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        let stat = stat_of(self.pid)?;
         // proc_pid_stat(5): starttime is field 22; the name, field 2, may contain anything but ends at the last `)`.
         let ticks: u64 = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()?;
         Some(ticks * (1_000_000_000 / rustix::param::clock_ticks_per_second()))
@@ -87,7 +87,7 @@ impl Process {
 /// Where the stack of `pid` begins: for each `exec` the kernel chooses another place. `None` where it may not be known.
 #[must_use]
 pub fn stack_start(pid: Pid) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = stat_of(pid)?;
     // proc_pid_stat(5): startstack is field 28; the name, field 2, ends at the last `)`.
     let start = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(25)?.parse().ok()?;
     Some(start).filter(|start| *start != 0)
@@ -110,9 +110,19 @@ pub fn running(file: FileId) -> (Vec<Pid>, usize) {
     (running, hidden)
 }
 
+/// What /proc/PID/stat has of a process, if there is one.
+pub(super) fn stat_of(pid: Pid) -> Option<String> {
+    text_of(&format!("/proc/{pid}/stat"))
+}
+
+/// The name of a process is in it, which is any bytes: the kernel cuts it after 15, also in the middle of a letter.
+fn text_of(path: &str) -> Option<String> {
+    Some(String::from_utf8_lossy(&fs::read(path).ok()?).into_owned())
+}
+
 /// The process that `tid` is a thread of, unless it is a process itself.
 fn thread_of(tid: Pid) -> Option<Pid> {
-    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let status = text_of(&format!("/proc/{tid}/status"))?;
     let tgid = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok().map(Pid)?;
     (tgid != tid).then_some(tgid)
 }
@@ -156,7 +166,7 @@ impl Fileless {
     pub fn of(pid: Pid) -> Option<Self> {
         /// include/linux/sched.h.
         const PF_KTHREAD: u32 = 0x0020_0000;
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let stat = stat_of(pid)?;
         // proc_pid_stat(5): state is field 3 and flags field 9; the name, field 2, ends at the last `)`.
         let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
         let state = fields.next()?;
@@ -184,7 +194,7 @@ impl Standstill {
     /// Whether `pid` stands still, as far as that can be read.
     #[must_use]
     pub fn of(pid: Pid) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let stat = stat_of(pid)?;
         // proc_pid_stat(5): state is field 3; the name, field 2, ends at the last `)`.
         match stat.rsplit_once(')')?.1.split_ascii_whitespace().next()? {
             "T" => return Some(Self::Stopped),

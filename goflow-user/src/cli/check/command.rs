@@ -21,6 +21,7 @@ use signal_hook::iterator::Signals;
 
 use super::follow::{Kind, Outcome, Plan, TO_OBEY, follow};
 use crate::cli::looks::Judged;
+use crate::detect::Rule;
 use crate::sink::findings::{Of, Report};
 use crate::target::Pid;
 use crate::target::executable::{Executable, FileId};
@@ -266,6 +267,7 @@ impl Heard {
         self.judged.sort_by_key(|(judged, _)| (judged.subject.started, judged.subject.pid));
         let mut report = Report::new(Of::Command(words));
         let limits = self.limits();
+        report.unasked = unasked(&self.judged);
         for (judged, _) in self.judged {
             report.add(judged.subject, judged.limits, judged.findings);
         }
@@ -289,6 +291,14 @@ impl Heard {
         }
         limits
     }
+}
+
+/// What was asked of none of the processes.
+fn unasked(judged: &[(Judged<'static>, Kind)]) -> Vec<(&'static Rule, String)> {
+    let Some(((first, _), others)) = judged.split_first() else { return Vec::new() };
+    let is_of = |rule: &Rule, judged: &Judged<'_>| judged.unasked.iter().any(|(one, _)| *one == rule);
+    let of_all = first.unasked.iter().filter(|(rule, _)| others.iter().all(|(one, _)| is_of(rule, one)));
+    of_all.cloned().collect()
 }
 
 /// Under nohup(1) goflow outlives its terminal as the command does.

@@ -4,7 +4,7 @@
 //! What was found is the text of the failure, as a person reads it; of a rule that passes it is what the test printed. Where
 //! nothing was looked at, nothing has passed: the tests are told as skipped.
 
-use super::{Found, Report, relative, text};
+use super::{Found, Report, TEST_MAIN, relative, text};
 use crate::detect::{Confidence, Rule};
 use chrono::DateTime;
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
@@ -74,9 +74,9 @@ fn status(report: &Report<'_>, rule: &Rule, failures: &[&Found<'_>]) -> io::Resu
     let unasked = if report.processes.is_empty() {
         Some(report.limits.first().map_or("nothing was looked at", String::as_str))
     } else {
-        report.no_events.as_deref().filter(|_| rule.is_of_events)
+        report.unasked.iter().find(|(one, _)| *one == rule).map(|(_, why)| why.as_str())
     };
-    if let Some(why) = unasked {
+    if let Some(why) = unasked.filter(|_| failures.is_empty()) {
         let mut skipped = TestCaseStatus::skipped();
         skipped.set_message(why);
         return Ok(skipped);
@@ -97,7 +97,10 @@ fn status(report: &Report<'_>, rule: &Rule, failures: &[&Found<'_>]) -> io::Resu
 /// Where the first goroutine of a finding waits.
 fn place<'f>(found: &'f Found<'_>) -> Option<(&'f str, u32)> {
     let places = found.described.goroutines.iter().filter_map(|named| named.place.as_ref());
-    places.filter_map(|place| Some((place.file.as_deref()?, place.line?))).next()
+    let mut places = places.filter_map(|place| Some((place.file.as_deref()?, place.line?)));
+    // What `go test` generates is no file that anybody could open.
+    let is_written = |place: &(&str, u32)| place.0 != TEST_MAIN;
+    places.clone().find(is_written).or_else(|| places.next())
 }
 
 /// Findings as a person reads them.

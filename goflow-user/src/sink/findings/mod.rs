@@ -39,6 +39,9 @@ pub struct Place {
     pub line: Option<u32>,
 }
 
+/// The file of a test program's `main`, which `go test` generates.
+const TEST_MAIN: &str = "_testmain.go";
+
 /// A goroutine of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
@@ -176,9 +179,12 @@ impl<'a> Namer<'a> {
                 self.object(*object)
             ),
             Evidence::AllAsleep(count) => format!(
-                "{} wait{} for each other or for nothing, and no timer, descriptor or signal is left that would wake one",
-                counted(*count, "goroutine"),
-                if *count == 1 { "s" } else { "" },
+                "{}, and no timer, descriptor or signal is left that would wake {}",
+                match count {
+                    1 => "1 goroutine waits for what nobody else is left to do".to_owned(),
+                    _ => format!("{} wait for each other or for nothing", counted(*count, "goroutine")),
+                },
+                if *count == 1 { "it" } else { "one" },
             ),
             Evidence::Running(goid, looks) => {
                 format!("goroutine {} was on a CPU, or had just lost it, at each of {looks} looks", goid.0)

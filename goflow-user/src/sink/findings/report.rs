@@ -4,6 +4,7 @@
 //! has it: of several processes of one program, as tests are, the surest finding stays, and knows who else has it.
 
 use super::Described;
+use crate::detect::Rule;
 use crate::target::id::MonotonicNs;
 use std::cmp::Reverse;
 
@@ -61,8 +62,8 @@ pub struct Report<'f> {
     pub duration_ns: u64,
     /// What could not be found out, a sentence each, without the full stop.
     pub limits: Vec<String>,
-    /// Why rules that need events could not be asked, where they were to be.
-    pub no_events: Option<String>,
+    /// Rules that could not be asked, and why.
+    pub unasked: Vec<(&'static Rule, String)>,
     /// What was found, the surest first.
     pub findings: Vec<Found<'f>>,
 }
@@ -77,7 +78,7 @@ impl<'f> Report<'f> {
             started: MonotonicNs(0),
             duration_ns: 0,
             limits: Vec::new(),
-            no_events: None,
+            unasked: Vec::new(),
             findings: Vec::new(),
         }
     }

@@ -3,9 +3,26 @@
 //! A finding is a result at the line at which its first goroutine waits; the lines of the others are related locations, and the
 //! evidence is the message. Paths are as the binary spells them, relative where they lie under `root`.
 
-use super::{Described, Found, Named, Place, Report, relative};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{Described, Found, Named, Place, Report, TEST_MAIN, relative};
 use crate::detect::{Confidence, RULES, Severity};
 use std::io::{self, Write};
+
+/// What is not as it is in the path of a URI (RFC 3986).
+const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b'=')
+    .remove(b'@');
 
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -18,7 +35,22 @@ struct Log<'a> {
 #[serde(rename_all = "camelCase")]
 struct Run<'a> {
     tool: Tool<'a>,
+    invocations: [Invocation<'a>; 1],
     results: Vec<Outcome<'a>>,
+}
+
+/// What could not be found out is told as a notification.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Invocation<'a> {
+    execution_successful: bool,
+    tool_execution_notifications: Vec<Notification<'a>>,
+}
+
+#[derive(serde::Serialize)]
+struct Notification<'a> {
+    level: &'static str,
+    message: Text<'a>,
 }
 
 #[derive(serde::Serialize)]
@@ -89,22 +121,22 @@ struct Fingerprints<'a> {
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Location<'a> {
-    physical_location: Physical<'a>,
+    physical_location: Physical,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<Text<'a>>,
 }
 
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Physical<'a> {
-    artifact_location: Artifact<'a>,
+struct Physical {
+    artifact_location: Artifact,
     #[serde(skip_serializing_if = "Option::is_none")]
     region: Option<Region>,
 }
 
 #[derive(serde::Serialize)]
-struct Artifact<'a> {
-    uri: &'a str,
+struct Artifact {
+    uri: String,
 }
 
 #[derive(serde::Serialize)]
@@ -134,11 +166,19 @@ pub fn write(report: &Report<'_>, root: &str, out: &mut dyn Write) -> io::Result
                     rules: rules.collect(),
                 },
             },
+            invocations: [Invocation {
+                execution_successful: true,
+                tool_execution_notifications: report.limits.iter().map(|limit| notification(limit)).collect(),
+            }],
             results: report.findings.iter().map(|found| outcome(report, found, root)).collect(),
         }],
     };
     serde_json::to_writer(&mut *out, &log)?;
     writeln!(out)
+}
+
+fn notification(limit: &str) -> Notification<'_> {
+    Notification { level: "warning", message: Text { text: format!("not found out: {limit}").into() } }
 }
 
 fn level(severity: Severity) -> &'static str {
@@ -153,7 +193,8 @@ fn outcome<'a>(report: &'a Report<'_>, found: &'a Found<'_>, root: &str) -> Outc
     let Described { finding, fingerprint, goroutines, functions, evidence } = &found.described;
     let process = report.process_of(found);
     let of_goroutine = |named: &'a Named| {
-        let waits = named.place.as_ref().map(|place| (place, "waits"));
+        let waits = named.wait_reason.is_some() && !finding.rule.is_of_events;
+        let waits = named.place.as_ref().map(|place| (place, if waits { "waits" } else { "was" }));
         let (place, what) = waits.or(named.created.as_ref().map(|place| (place, "was created")))?;
         Some((place, format!("goroutine {} {what} here", named.goid.0)))
     };
@@ -161,7 +202,7 @@ fn outcome<'a>(report: &'a Report<'_>, found: &'a Found<'_>, root: &str) -> Outc
     let mut places: Vec<(&Place, String)> =
         goroutines.iter().filter_map(of_goroutine).chain(functions).collect();
     // What `go test` generates is no file that anybody could open.
-    places.sort_by_key(|(place, _)| place.file.as_deref() == Some("_testmain.go"));
+    places.sort_by_key(|(place, _)| place.file.as_deref() == Some(TEST_MAIN));
     places.dedup_by_key(|(place, _)| (place.file.clone(), place.line));
     let mut locations = places
         .into_iter()
@@ -189,7 +230,7 @@ fn outcome<'a>(report: &'a Report<'_>, found: &'a Found<'_>, root: &str) -> Outc
 
 fn location<'a>(place: &'a Place, root: &str, message: Option<Text<'a>>) -> Option<Location<'a>> {
     let file = place.file.as_deref()?;
-    let uri = relative(file, root);
+    let uri = utf8_percent_encode(relative(file, root), IN_PATH).to_string();
     let region = place.line.map(|start_line| Region { start_line });
     Some(Location { physical_location: Physical { artifact_location: Artifact { uri }, region }, message })
 }

@@ -7,6 +7,7 @@
 use super::group::{Group, reason};
 use super::{Named, View};
 use crate::binary::frame::Frame;
+use crate::sink::printable::printable;
 use crate::target::snapshot::{Goroutine, Label, StackEnd, State};
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -40,8 +41,8 @@ pub fn write_groups(groups: &[Group<'_>], out: &mut impl Write) -> io::Result<()
     for group in groups {
         for (index, line) in group.key.iter().enumerate() {
             match index {
-                0 => writeln!(out, "{:>8}  {line}", group.goroutines.len())?,
-                _ => writeln!(out, "{:>8}  {line}", "")?,
+                0 => writeln!(out, "{:>8}  {}", group.goroutines.len(), printable(line))?,
+                _ => writeln!(out, "{:>8}  {}", "", printable(line))?,
             }
         }
     }
@@ -155,7 +156,7 @@ fn elided(shown: usize, is_whole: bool) -> Range<usize> {
 }
 
 fn call(view: &View<'_>, named: &Named<'_>, frame: &Frame<'_>, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{}(...)", printed(view, frame.function))?;
+    writeln!(out, "{}(...)", printable(&printed(view, frame.function)))?;
     position(frame.file, frame.line, named, out)
 }
 
@@ -165,7 +166,7 @@ fn position(
     named: &Named<'_>,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    write!(out, "\t{}:{}", file.unwrap_or("?"), line.unwrap_or(0))?;
+    write!(out, "\t{}:{}", printable(file.unwrap_or("?")), line.unwrap_or(0))?;
     match named.offset {
         Some(offset) if offset > 0 => writeln!(out, " +{offset:#x}"),
         _ => writeln!(out),
@@ -181,6 +182,7 @@ fn created_by(view: &View<'_>, goroutine: &Goroutine, out: &mut impl Write) -> i
         return Ok(());
     }
     let creator = printed(view, function.function);
+    let creator = printable(&creator);
     match goroutine.parent {
         Some(parent) => writeln!(out, "created by {creator} in goroutine {}", parent.0)?,
         None => writeln!(out, "created by {creator}")?,

@@ -241,7 +241,8 @@ impl Reach {
         // Whoever waits for such a lock does not wait for who has taken it.
         holds.retain(|hold| !foreign.iter().any(|foreign| foreign.address == Some(hold.address)));
         // Package variables are of use to nobody while no goroutine goes on that could use them.
-        let mut is_asleep = !stands.iter().any(|stand| stand.is_user && matches!(stand.wait, Wait::GoesOn));
+        let mut is_asleep = !timers.starts_one
+            && !stands.iter().any(|stand| stand.is_user && matches!(stand.wait, Wait::GoesOn));
         if is_asleep {
             let heap = (&spans, &opaque);
             finalizers.settle(heap, &mut marker, &mut stands, &mut stacks, (&[], false))?;
@@ -292,7 +293,7 @@ impl Reach {
             is_asleep,
             holds,
             backlogs,
-            timers,
+            timers: timers.far,
             unnamed,
             serves,
             foreign,
@@ -531,15 +532,37 @@ fn in_process(reader: &Reader<'_>, range: &Range<LinkAddr>) -> Range<u64> {
 /// `cleanupFn` in src/runtime/mheap.go).
 const CALLED: usize = 3;
 
-/// Finalizers and cleanups that may still run: what they call and call it with, and the object that they wait for to be out of use.
-struct Finalizers(Vec<([u64; CALLED], u64)>);
+/// What the heap's own notes on objects ("specials") lead to.
+struct Finalizers {
+    /// Finalizers and cleanups that may still run: what they call and call it with, and the object that they wait for to be out of use.
+    calls: Vec<([u64; CALLED], u64)>,
+    /// Weak pointers: what stands for the object, and the object. Whoever has the one gets the other as long as somebody keeps it,
+    /// and who waits for good keeps what it has.
+    weak: Vec<(u64, u64)>,
+}
 
 impl Finalizers {
     /// All of them run, and reach what they hold and are called with.
     fn mark(&self, marker: &mut Marker<'_>) {
-        for (called, object) in &self.0 {
+        self.weak.iter().for_each(|&(_, object)| marker.word(object));
+        Self::run(&self.calls, marker);
+    }
+
+    fn run(calls: &[([u64; CALLED], u64)], marker: &mut Marker<'_>) {
+        for (called, object) in calls {
             called.iter().chain([object]).for_each(|&word| marker.word(word));
         }
+    }
+
+    /// Whoever has a weak pointer has what it points to; false where nothing is added by that.
+    fn follow_weak(&self, marker: &mut Marker<'_>) -> bool {
+        let is_reached = |address| marker.is_reached(address);
+        let new = self.weak.iter().filter(|&&(handle, object)| {
+            is_reached(handle) != Some(false) && is_reached(object) == Some(false)
+        });
+        let new: Vec<u64> = new.map(|&(_, object)| object).collect();
+        new.iter().for_each(|&object| marker.word(object));
+        !new.is_empty()
     }
 
     /// As [`settle`], with those that run. One does that once nobody has its object any more; whoever waits for good keeps what it
@@ -554,8 +577,11 @@ impl Finalizers {
     ) -> Result<(), ReachError> {
         loop {
             settle(marker, stands, stacks, (holds, is_woken))?;
+            if self.follow_weak(marker) {
+                continue;
+            }
             // What goes on may let go of it.
-            let (mut run, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.0)
+            let (mut run, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.calls)
                 .into_iter()
                 .partition(|&(_, object)| marker.is_reached(object) != Some(false));
             if !rest.is_empty() {
@@ -566,24 +592,24 @@ impl Finalizers {
                 kept.run()?;
                 let is_kept = |&(_, object): &([u64; CALLED], u64)| kept.is_reached(object) == Some(true);
                 let (waiting, unused): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_kept);
-                self.0 = waiting;
+                self.calls = waiting;
                 run.extend(unused);
             }
             if run.is_empty() {
                 return Ok(());
             }
-            Self(run).mark(marker);
+            Self::run(&run, marker);
         }
     }
 }
 
-/// The finalizers and cleanups of the heap's objects.
+/// The finalizers, cleanups and weak pointers of the heap's objects.
 fn specials(reader: &Reader<'_>, memory: &dyn Memory, spans: &Spans) -> Result<Finalizers, ReachError> {
     let (layout, module) = (&reader.offsets().special, reader.binary().module_data());
     let text = module.map_or(0..0, |module| in_process(reader, &(module.text..module.etext)));
     let mut at: Vec<(u64, u64)> =
         spans.iter().filter(|span| span.specials != 0).map(|span| (span.start, span.specials)).collect();
-    let (mut read, mut found) = (0, Vec::new());
+    let (mut read, mut found) = (0, Finalizers { calls: Vec::new(), weak: Vec::new() });
     while !at.is_empty() && read < MOST_SPECIALS {
         read += at.len();
         let (mut next, mut closures) = (Vec::new(), Vec::new());
@@ -604,16 +630,20 @@ fn specials(reader: &Reader<'_>, memory: &dyn Memory, spans: &Spans) -> Result<F
                 next.push((start, following));
             }
         })?;
-        // Other kinds have something else in its place: what is called begins with the address of code.
+        // Other kinds have something else in its place: what is called begins with the address of code, and what stands for an
+        // object with that of the object (`specialWeakHandle`, from Go 1.24 on).
         let addresses: Vec<u64> = closures.iter().map(|(called, _)| called[0]).collect();
         read_each(memory, &addresses, 8, |index, bytes| {
-            if bytes.and_then(|bytes| u64_at(bytes, 0)).is_some_and(|code| text.contains(&code)) {
-                found.push(closures[index]);
+            let ([closure, ..], object) = closures[index];
+            match bytes.and_then(|bytes| u64_at(bytes, 0)) {
+                Some(code) if text.contains(&code) => found.calls.push(closures[index]),
+                Some(word) if word == object => found.weak.push((closure, object)),
+                _ => {}
             }
         })?;
         at = next;
     }
-    Ok(Finalizers(found))
+    Ok(found)
 }
 
 /// Marks what goes on, and whoever waits for what is reached, until nothing is added.

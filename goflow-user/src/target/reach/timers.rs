@@ -11,7 +11,7 @@ use crate::binary::offsets::{Offsets, Timer};
 use crate::binary::read::{u8_at, u32_at, u64_at};
 use crate::target::id::MonotonicNs;
 use crate::target::memory::{Memory, read_each};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most timers of one processor.
 const MOST: u64 = 1 << 24;
@@ -67,15 +67,9 @@ fn count(
     calls: &[Call],
     (after_func, send_time): (Option<u64>, Option<u64>),
 ) -> Result<Vec<Timers>, ReachError> {
-    let code = |closures: Vec<u64>| -> Result<Vec<Option<u64>>, ReachError> {
-        let mut code = vec![None; closures.len()];
-        read_each(memory, &closures, 8, |index, bytes| {
-            code[index] = bytes.and_then(|bytes| u64_at(bytes, 0));
-        })?;
-        Ok(code)
-    };
-    let called = code(calls.iter().map(|call| call.function).collect())?;
-    let given = code(calls.iter().map(|call| call.argument).collect())?;
+    let closures = |of: fn(&Call) -> u64| calls.iter().map(of).collect::<Vec<u64>>();
+    let called = code_of(memory, &closures(|call| call.function))?;
+    let given = code_of(memory, &closures(|call| call.argument))?;
     let mut counts: BTreeMap<(u64, bool), u64> = BTreeMap::new();
     for ((call, called), given) in calls.iter().zip(called).zip(given) {
         let calls = if called.is_some() && called == after_func {
@@ -91,6 +85,14 @@ fn count(
     Ok(counts.into_iter().map(timers).collect())
 }
 
+/// The timers that will fire.
+pub(super) struct Pending {
+    /// Those that are set for long.
+    pub(super) far: Vec<Timers>,
+    /// One of them starts a goroutine (`time.AfterFunc`), which may use any package variable.
+    pub(super) starts_one: bool,
+}
+
 /// Marks what timers hold, and counts them.
 pub(super) fn mark(
     (memory, budget): (&dyn Memory, &Budget),
@@ -99,8 +101,8 @@ pub(super) fn mark(
     marker: &mut Marker<'_>,
     functions: (Option<u64>, Option<u64>),
     now: MonotonicNs,
-) -> Result<Vec<Timers>, ReachError> {
-    let mut calls = Vec::new();
+) -> Result<Pending, ReachError> {
+    let (mut calls, mut closures) = (Vec::new(), BTreeSet::new());
     for processor in processors {
         let mut slice = [0; 16];
         let at = processor.wrapping_add(u64::from(offsets.p.timers));
@@ -124,11 +126,26 @@ pub(super) fn mark(
         read_each(memory, &timers, offsets.timer.size as usize, |index, bytes| {
             if let Some(bytes) = bytes.filter(|bytes| fires(bytes, &offsets.timer)) {
                 marker.word(timers[index]);
+                closures.extend(u64_at(bytes, offsets.timer.f as usize));
                 calls.extend(Call::of(bytes, &offsets.timer, now));
             }
         })?;
     }
-    count(memory, &calls, functions)
+    let far = count(memory, &calls, functions)?;
+    // There is one for all of them.
+    let closures: Vec<u64> = closures.into_iter().collect();
+    let starts_one =
+        functions.0.is_some() && code_of(memory, &closures)?.into_iter().any(|code| code == functions.0);
+    Ok(Pending { far, starts_one })
+}
+
+/// The code that closures begin with.
+fn code_of(memory: &dyn Memory, closures: &[u64]) -> Result<Vec<Option<u64>>, ReachError> {
+    let mut code = vec![None; closures.len()];
+    read_each(memory, closures, 8, |index, bytes| {
+        code[index] = bytes.and_then(|bytes| u64_at(bytes, 0));
+    })?;
+    Ok(code)
 }
 
 fn fires(bytes: &[u8], timer: &Timer) -> bool {
