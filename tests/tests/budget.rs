@@ -101,8 +101,8 @@ fn while_a_level_is_not_watched_none_of_its_breakpoints_is_in_the_target() -> Re
 
 #[test]
 fn what_fits_the_budget_is_seen_to_the_last_event() -> Result<()> {
-    // Some thousand messages a second.
-    let mut target = Target::start(&Program::named("paced").build()?, &["800000"])?;
+    // Some hundred messages a second: where no CPU is idle, what goflow itself uses counts as well.
+    let mut target = Target::start(&Program::named("paced").build()?, &["3200000"])?;
     let (session, operations) = trace(&mut target, "2%", &[], Duration::from_secs(2))?;
     ensure!(session.coverage.is_empty(), "{:?}", session.coverage);
     ensure!(session.summary.coverage.iter().all(|one| one.mode == "continuous" && one.windows == 1));

@@ -319,6 +319,14 @@ impl<'d> GoBinary<'d> {
         open_defer::open_defers(self, pc)
     }
 
+    /// A function starts there.
+    #[must_use]
+    pub fn is_entry(&self, pc: LinkAddr) -> bool {
+        let Ok(table) = self.pclntab.as_ref() else { return false };
+        let range = table.find_pc(pc).and_then(|record| table.range(&record));
+        range.is_some_and(|range| range.start == pc)
+    }
+
     /// Where the function that starts at (or contains) `entry` is declared.
     #[must_use]
     pub fn function_at(&self, entry: LinkAddr) -> Option<Frame<'_>> {

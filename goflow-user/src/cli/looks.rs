@@ -26,7 +26,7 @@ use crate::target::family;
 use crate::target::host;
 use crate::target::id::MonotonicNs;
 use crate::target::memory::{Limited, ProcessMemory, Pulse};
-use crate::target::process::Process;
+use crate::target::process::{Process, Standstill};
 use crate::target::reach::Limits;
 use crate::target::snapshot::reader::SnapshotError;
 
@@ -240,8 +240,16 @@ fn look_on(
     let is_other = || family::run_of(pid).is_some_and(|now| Some(now) != run);
     let is_over = || how.is_over.is_some_and(|is_over| is_over.load(Ordering::Acquire));
     loop {
+        // Nothing changes meanwhile, and who was on a CPU when it was stopped does not compute.
+        let standstill = Standstill::of(pid).filter(|_| examination.looks() >= 2);
+        if let Some(standstill) = standstill {
+            examination.limit(format!("what the process would do: it {}", standstill.state()));
+        }
         // Before each look, because another program may be read as well as this one.
-        let looked = (!is_other()).then(|| looker.look(examination));
+        let looked = match standstill {
+            Some(_) => Some(Ok(())),
+            None => (!is_other()).then(|| looker.look(examination)),
+        };
         match looked {
             Some(Ok(())) => {}
             Some(Err(_)) if looker.pulse.is_cancelled() => break,

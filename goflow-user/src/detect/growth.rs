@@ -48,7 +48,7 @@ impl UnboundedGrowth {
         let (looks, by) = (self.thresholds.looks, self.thresholds.goroutines);
         let growing = self.created.iter().filter(|(_, trend)| trend.grows(looks, by));
         let found = growing.map(|(created, trend)| {
-            let evidence = Evidence::Growth(trend.first, trend.last, trend.took_ns());
+            let evidence = Evidence::Growth(*created, trend.first, trend.last, trend.took_ns());
             let group = Group::of(&survey.created[created]);
             Finding { identity: vec![created.0], ..finding(&UNBOUNDED_GROWTH, trend.since, group, evidence) }
         });

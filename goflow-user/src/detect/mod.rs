@@ -169,8 +169,8 @@ pub enum Evidence {
         /// In between.
         ns: u64,
     },
-    /// They were so many, are so many, after so many nanoseconds.
-    Growth(u64, u64, u64),
+    /// The goroutines that this statement creates were so many, are so many, after so many nanoseconds.
+    Growth(RuntimeAddr, u64, u64, u64),
     /// Nobody takes what a goroutine has been sending since at least so many looks.
     Untaken(Goid, u32),
     /// A channel was closed, by whom and where.

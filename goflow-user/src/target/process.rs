@@ -205,6 +205,16 @@ impl Standstill {
         is_frozen(&cgroups, |path| fs::read_to_string(path).ok()).then_some(Self::Frozen)
     }
 
+    /// What it does, for the end of a sentence.
+    #[must_use]
+    pub fn state(self) -> &'static str {
+        match self {
+            Self::Stopped => "is stopped by a signal",
+            Self::Traced => "is stopped by a debugger",
+            Self::Frozen => "is frozen with its cgroup",
+        }
+    }
+
     /// What to tell whoever waits for events of it.
     #[must_use]
     pub fn sentence(self) -> &'static str {

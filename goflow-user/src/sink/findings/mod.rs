@@ -218,9 +218,11 @@ impl<'a> Namer<'a> {
                 self.function(*calls).map_or_else(|| calls.to_string(), |place| spot(&place)),
                 span(*ns)
             ),
-            Evidence::Growth(before, now, ns) => {
-                format!("they were {before}, and {now} after {}, never fewer", span(*ns))
-            }
+            Evidence::Growth(created, before, now, ns) => format!(
+                "the goroutines that are created at {} were {before}, and {now} after {}, never fewer",
+                own(&self.frames(*created)).map_or_else(|| created.to_string(), spot),
+                span(*ns)
+            ),
             Evidence::Untaken(goid, looks) => {
                 format!("nobody has come for what goroutine {} sends, in {looks} looks", goid.0)
             }
@@ -352,7 +354,13 @@ impl<'a> Namer<'a> {
         if hold.is_shared {
             text.push_str(" for reading");
         }
-        if let Some(taken) = own(&taken) {
+        let Some(taken) = own(&taken) else { return text };
+        // Where no place is seen at which it takes it, all that is known is that it gives it back.
+        let link = self.bias.to_link(RuntimeAddr(hold.taken_at.0.wrapping_sub(1)));
+        if self.binary.is_entry(link) {
+            let seems = if hold.is_certain { "" } else { ", it seems" };
+            let _ = write!(text, "{seems}, for {} will unlock it", taken.function);
+        } else {
             let _ = write!(text, ", which it locked at {}", spot(taken));
         }
         text
