@@ -55,9 +55,6 @@ const LONGEST_LOOK: Duration = Duration::from_secs(10);
 /// Nor do those after one that has taken all of that: they find who is there, and not whom nobody can wake.
 const LONGEST_AFTER: Duration = Duration::from_secs(1);
 
-/// Nobody waits longer for the next look.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
 /// Whoever wants an end gets one after this.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -323,7 +320,7 @@ impl<'p> Looker<'p> {
 
     /// How long to wait for the next look.
     pub(super) fn pause(&self, pace: Duration) -> Duration {
-        pace.saturating_sub(self.took).max(self.took * (PART - 1)).min(LONGEST_PAUSE)
+        pace.saturating_sub(self.took).max(self.took * (PART - 1))
     }
 }
 

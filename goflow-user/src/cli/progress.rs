@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::output::can_write_over;
+use crate::sink::pretty::CLEAR_LINE;
 use crate::target::memory::Pulse;
 
 /// What takes less needs none.
@@ -19,9 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// From one line to the next.
 const PACE: Duration = Duration::from_millis(250);
-
-/// The cursor is left at the start, so that whatever else is written goes over it.
-const CLEAR: &str = "\r\x1b[2K";
 
 /// While it lives, the line is shown.
 pub(super) struct Progress {
@@ -72,11 +70,12 @@ impl Shown {
             let looks = self.looks.load(Ordering::Relaxed);
             let line = line(began.elapsed(), self.duration, looks, self.pulse.bytes_read());
             // A terminal that takes nothing is no reason to look at less.
-            let _ = write!(io::stderr(), "{CLEAR}{line}\r");
+            // The cursor is left at the start, so that whatever else is written goes over it.
+            let _ = write!(io::stderr(), "{CLEAR_LINE}{line}\r");
             (pause, has_written) = (PACE, true);
         }
         if has_written {
-            let _ = write!(io::stderr(), "{CLEAR}");
+            let _ = write!(io::stderr(), "{CLEAR_LINE}");
         }
     }
 }

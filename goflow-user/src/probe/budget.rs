@@ -63,7 +63,7 @@ const STEADY_PART: f64 = 0.7;
 /// one that takes more than the second very much so.
 const STRETCHING: (f64, f64) = (0.25, 0.4);
 /// So much of what the target does may be done in windows of a level that stretches it: with what the start of a session adds, less
-/// than a hundredth, so that the 99th percentile of its latency stays what it was.
+/// than a hundredth, for the sake of the 99th percentile of its latency.
 const STRETCHED_PART: f64 = 0.006;
 /// How fast older readings lose their weight, nanoseconds.
 const MEMORY_NS: f64 = 400e6;

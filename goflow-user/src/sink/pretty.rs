@@ -68,7 +68,7 @@ const BESIDE_TIME: usize = 13;
 const LEAST_BESIDE_KIND: usize = 24;
 
 /// Back to the start of the line, and nothing on it (ECMA-48 CR, EL 2).
-const CLEAR_LINE: &str = "\r\x1b[2K";
+pub(crate) const CLEAR_LINE: &str = "\r\x1b[2K";
 
 pub(super) const DIM: Style = Style::new().dimmed();
 pub(super) const PLAIN: Style = Style::new();

@@ -217,12 +217,13 @@ impl Standstill {
 
     /// What to tell whoever waits for events of it.
     #[must_use]
-    pub fn sentence(self) -> &'static str {
-        match self {
-            Self::Stopped => "is stopped by a signal: no event comes until it continues (SIGCONT)",
-            Self::Traced => "is stopped by a debugger: no event comes until that lets it continue",
-            Self::Frozen => "is frozen with its cgroup: no event comes until that is thawed",
-        }
+    pub fn sentence(self) -> String {
+        let until = match self {
+            Self::Stopped => "it continues (SIGCONT)",
+            Self::Traced => "that lets it continue",
+            Self::Frozen => "that is thawed",
+        };
+        format!("{}: no event comes until {until}", self.state())
     }
 }
 
