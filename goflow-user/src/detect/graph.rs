@@ -21,16 +21,11 @@ pub(super) const LOOKS: u32 = 2;
 /// How likely it may be that looks agree on some goroutine by chance, where they contradict each other.
 const CHANCE: f64 = 0.001;
 
-/// So many are too few to tell how often looks are wrong.
-const FEW: usize = 8;
-
 /// How many looks of this process have to agree that nobody can wake a goroutine: as many as cannot all be wrong about one of them,
 /// if a look is wrong about each as often as the last were.
 pub(super) fn looks_needed(process: &Process) -> u32 {
     let Some(worst) = process.contradictions() else { return LOOKS };
-    // One of one that was wrong is not all of many.
-    let share = (worst.wrong as f64 / (worst.of + FEW) as f64).clamp(0.01, 0.99);
-    let looks = (CHANCE / worst.of as f64).ln() / share.ln();
+    let looks = (CHANCE / worst.of as f64).ln() / worst.share().clamp(0.01, 0.99).ln();
     LOOKS.max(looks.ceil() as u32)
 }
 

@@ -162,6 +162,27 @@ fn who_waits_for_something_else_in_between_is_not_found() {
     }
 }
 
+/// What a program moves about is missed by a look now and then, so two that agree may both be wrong.
+#[test]
+fn looks_that_contradict_each_other_are_trusted_less() {
+    let all: Vec<_> = (5..45).map(|goid| receives(goid, 0xc0 + goid)).collect();
+    let mut moving = Watched::new(all);
+    let mut miss = |missed: std::ops::Range<u64>| {
+        let missed: Vec<(u64, &[u64])> = missed.map(|goid| (goid, &[][..])).collect();
+        moving.reach = Reach::default();
+        moving = std::mem::replace(&mut moving, Watched::new(Vec::new())).unreachable(&missed);
+        moving.after(1)
+    };
+    assert_eq!(miss(5..25), NOTHING);
+    // Ten of twenty were wrong, and ten are missed again.
+    assert_eq!(miss(15..35), NOTHING);
+    assert_eq!(miss(15..20), NOTHING);
+    // One who stays so for many looks is none of those.
+    let found: Vec<_> = (0..30).map(|_| miss(15..16)).collect();
+    assert_eq!(found.last().unwrap(), &[("goroutine-leak", vec![15])]);
+    assert!(found[..5].iter().all(|found| found.is_empty()), "{found:?}");
+}
+
 #[test]
 fn a_finding_opens_once_and_resolves_when_its_goroutines_go_on() {
     let mut leaking = Watched::new(vec![receives(5, 0xc0)]).unreachable(&[(5, &[])]);

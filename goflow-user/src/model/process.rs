@@ -80,10 +80,12 @@ pub struct Contradictions {
 }
 
 impl Contradictions {
-    /// What part of what a look says is wrong.
+    /// What part of what a look says is wrong, as far as so many tell: one of one that was wrong is not all of many.
     #[must_use]
     pub fn share(self) -> f64 {
-        self.wrong as f64 / self.of.max(1) as f64
+        /// So many are too few.
+        const FEW: usize = 8;
+        self.wrong as f64 / (self.of + FEW) as f64
     }
 }
 
