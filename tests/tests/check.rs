@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use goflow_tests::corpus::Kernel;
-use goflow_tests::goflow::{Finished, run};
+use goflow_tests::goflow::{Finished, Goflow, run};
 use goflow_tests::programs::{Flavour, Program};
 use goflow_tests::repository;
 use goflow_tests::target::Target;
+use rustix::process::Signal;
 use serde_json::Value;
 
 const VERSIONS: [&str; 3] = ["1.18.10", "1.22.12", "1.27.4"];
@@ -484,6 +485,45 @@ fn a_process_that_executes_another_program_is_told_as_it_was_before() -> Result<
         ensure!(finished.stderr.contains("went on as another program"), "{}", finished.stderr);
         let rules = sure(&report(&finished)?);
         ensure!(rules == BTreeSet::from(["goroutine-leak".to_owned()]), "{rules:?}");
+        target.finish()?;
+    }
+    Ok(())
+}
+
+/// By JUnit as skipped, by SARIF as a notification: nothing that was not asked has passed.
+#[test]
+fn what_could_not_be_asked_has_not_passed() -> Result<()> {
+    let target = start("nil-channel-field", VERSIONS[2], Flavour::Plain)?;
+    let unread = |format| check(&target, &["--most-memory", "0", "--level", "snapshot", "--format", format]);
+    let text = String::from_utf8(unread("junit")?.stdout)?;
+    let document = roxmltree::Document::parse(&text)?;
+    let tests = document.descendants().filter(|node| node.has_tag_name("testcase"));
+    let is_skipped =
+        |test: &roxmltree::Node<'_, '_>| test.children().any(|node| node.has_tag_name("skipped"));
+    let skipped: BTreeSet<_> = tests.filter(is_skipped).filter_map(|test| test.attribute("name")).collect();
+    ensure!(
+        ["deadlock", "circular-wait", "goroutine-leak"].iter().all(|rule| skipped.contains(rule)),
+        "{text}"
+    );
+    let log = json(&unread("sarif")?)?;
+    let told = &log["runs"][0]["invocations"][0]["toolExecutionNotifications"];
+    ensure!(told.to_string().contains("who can still be woken"), "{log:#}");
+    target.finish()
+}
+
+#[test]
+fn an_interrupted_check_tells_what_it_has_found() -> Result<()> {
+    for level in ["snapshot", "channels"] {
+        let target = start("account-transfer", VERSIONS[2], Flavour::Plain)?;
+        let pid = target.pid().to_string();
+        let words = ["check", "--pid", &pid, "--for", "5m", "--level", level, "--format", "json"];
+        let goflow = Goflow::start(&words)?;
+        thread::sleep(Duration::from_secs(3));
+        goflow.signal(Signal::INT)?;
+        let finished = goflow.finish()?;
+        let report = report(&finished)?;
+        ensure!(finished.status.code() == Some(1) && !sure(&report).is_empty(), "{level}: {report:#}");
+        ensure!(report["meta"]["limits"].to_string().contains("was interrupted"), "{level}: {report:#}");
         target.finish()?;
     }
     Ok(())
