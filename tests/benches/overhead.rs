@@ -4,6 +4,10 @@
 //! what is printed is the median of the ratios. Throughput and the 99th percentile of the latency are the target's own
 //! figures, or those of wrk where that makes the load.
 
+mod overhead {
+    pub(crate) mod estimates;
+}
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
@@ -105,6 +109,9 @@ fn main() -> Result<()> {
     }
     if names.iter().any(|name| *name == "own") {
         return own(rounds);
+    }
+    if names.iter().any(|name| *name == "estimates") {
+        return overhead::estimates::run(rounds);
     }
     if let Some(unknown) = names.iter().find(|name| !ROWS.iter().any(|(known, _)| known == *name)) {
         let words = LOOKS.map(Look::word);

@@ -297,9 +297,14 @@ impl Books {
 
     /// What was charged by an assumed cost is charged anew when it has been measured.
     fn reading(&self, plans: &[(BinaryName, Plan)], tally: &Tally, cpu_ns: u64) -> Reading {
-        let cost_ns = costs_by_level(plans, &tally.hits, &self.costs());
-        let displaced_ns = self.displaced.total_ns();
-        Reading { at_ns: monotonic_ns(), target_cpu_ns: cpu_ns, cost_ns, displaced_ns }
+        let costs = self.costs();
+        Reading {
+            at_ns: monotonic_ns(),
+            target_cpu_ns: cpu_ns,
+            cost_ns: costs_by_level(plans, &tally.hits, &costs),
+            watched_ns: costs_by_level(plans, &tally.watched, &costs),
+            displaced_ns: self.displaced.total_ns(),
+        }
     }
 
     /// Takes the counters and the targets' clock; says what is to be done.
@@ -351,10 +356,11 @@ impl Books {
         let is_watched = place == Place::In;
         match &mut self.controller {
             Some(controller) => {
+                let as_it_went = Reading { at_ns: t.0, ..reading };
                 match place {
                     Place::In => controller.restored(level, reading),
-                    Place::Out => controller.withdrawn(level, reading),
-                    Place::Off => controller.switched_off(level, reading),
+                    Place::Out => controller.withdrawn(level, as_it_went),
+                    Place::Off => controller.switched_off(level, as_it_went),
                 }
                 self.due_ns = controller.due_ns();
             }
@@ -389,6 +395,7 @@ impl Books {
     pub(super) fn took(&mut self, order: &Order, took: Duration) {
         if let Some(controller) = &mut self.controller {
             controller.took(order, took.as_nanos() as u64);
+            tracing::debug!(?order, ?took, "{controller}");
         }
     }
 

@@ -625,6 +625,7 @@ impl Running {
     fn tally(&self) -> Option<Tally> {
         let (answer, answered) = bounded(1);
         self.requests.send(Request::Tally(answer)).ok()?;
+        self.ingest.thread().unpark();
         answered.recv().ok()
     }
 

@@ -19,15 +19,17 @@ import (
 )
 
 var (
-	operations uint64 // atomic
-	// Of durations, eight buckets for each power of two of nanoseconds.
-	histogram [64 * 8]uint64 // atomic
+	operations uint64            // atomic
+	histogram  [64 * fine]uint64 // atomic
 )
+
+// Of durations: so many buckets for each power of two of nanoseconds, a hundredth apart.
+const fine = 64
 
 func done(start time.Time) {
 	atomic.AddUint64(&operations, 1)
 	took := float64(time.Since(start).Nanoseconds() + 1)
-	bucket := int(math.Log2(took) * 8)
+	bucket := int(math.Log2(took) * fine)
 	if bucket < 0 {
 		bucket = 0
 	}
@@ -45,7 +47,7 @@ func p99() uint64 {
 	for i, count := range counts {
 		seen += count
 		if total > 0 && seen*100 >= total*99 {
-			return uint64(math.Exp2(float64(i+1) / 8))
+			return uint64(math.Exp2(float64(i+1) / fine))
 		}
 	}
 	return 0
