@@ -10,7 +10,7 @@ use super::ingest::{Hits, Tally};
 use crate::ingest::event::MonotonicNs;
 use crate::probe::budget::{Budget, Controller, LEVELS, Mode, Order, Reading, Turn};
 use crate::probe::catalog::{self, Level};
-use crate::probe::cost::Costs;
+use crate::probe::cost::{Costs, cpu_time};
 use crate::probe::estimate::{Estimate, Estimator};
 use crate::probe::load::AttachMethod;
 use crate::probe::plan::{Plan, PlannedSite};
@@ -74,7 +74,38 @@ fn index(level: Level) -> Option<usize> {
 }
 
 /// What a hit costs: measured once the session is under way, assumed before and where it cannot be.
-pub(super) type Measured = Arc<OnceLock<Costs>>;
+pub(super) type Measured = Arc<Measuring>;
+
+/// Part by which what a hit costs may be wrong where it was measured, and where it is assumed.
+const MEASURED_DOUBT: f64 = 0.1;
+/// See [`MEASURED_DOUBT`].
+const ASSUMED_DOUBT: f64 = 0.5;
+
+/// What has been measured of it so far.
+#[derive(Default)]
+pub(super) struct Measuring {
+    /// In the first moment, and over some seconds: what is charged by the one is charged anew by the other.
+    first: OnceLock<Costs>,
+    last: OnceLock<Costs>,
+}
+
+impl Measuring {
+    /// After the first round.
+    pub(super) fn begin(&self, costs: Costs) {
+        // Who begins twice changes nothing.
+        let _ = self.first.set(costs);
+    }
+
+    /// It is not going to be known better.
+    pub(super) fn finish(&self, costs: Costs) {
+        // As above.
+        let _ = self.last.set(costs);
+    }
+
+    fn costs(&self) -> Option<Costs> {
+        self.last.get().or_else(|| self.first.get()).copied()
+    }
+}
 
 /// One site of each probe that is in: all of a probe are of one class.
 pub(super) fn probed(plan: &Plan) -> impl Iterator<Item = &PlannedSite> {
@@ -260,12 +291,22 @@ impl Books {
 
     /// What a hit costs, as far as it is known.
     pub(super) fn costs(&self) -> Costs {
-        self.measured.get().copied().unwrap_or(Costs::ASSUMED)
+        self.measured.costs().unwrap_or(Costs::ASSUMED)
+    }
+
+    /// By what part of it that may be wrong.
+    fn doubt(&self) -> f64 {
+        if self.are_measured() { MEASURED_DOUBT } else { ASSUMED_DOUBT }
     }
 
     /// Whether that was measured on this machine.
     pub(super) fn are_measured(&self) -> bool {
-        self.measured.get().is_some()
+        self.measured.costs().is_some()
+    }
+
+    /// Whether that is not going to be known better.
+    pub(super) fn are_final(&self) -> bool {
+        self.measured.last.get().is_some()
     }
 
     /// The share that is kept to, if one is.
@@ -348,9 +389,9 @@ impl Books {
     ) -> Coverage {
         let was_in = self.place(level) == Place::In;
         let reading = self.reading(plans, tally, cpu_ns);
-        let costs = self.costs();
+        let (costs, doubt) = (self.costs(), self.doubt());
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.level == level) {
-            lane.account(plans, &costs, t, cpu_ns, reading.cost_ns.iter().sum(), tally);
+            lane.account(plans, (&costs, doubt), t, cpu_ns, reading.cost_ns.iter().sum(), tally);
             lane.place = place;
         }
         let is_watched = place == Place::In;
@@ -416,9 +457,9 @@ impl Books {
         tally: &Tally,
     ) {
         let reading = self.reading(plans, tally, cpu_ns);
-        let costs = self.costs();
+        let (costs, doubt) = (self.costs(), self.doubt());
         for lane in &mut self.lanes {
-            lane.account(plans, &costs, t, cpu_ns, reading.cost_ns.iter().sum(), tally);
+            lane.account(plans, (&costs, doubt), t, cpu_ns, reading.cost_ns.iter().sum(), tally);
         }
     }
 
@@ -474,7 +515,7 @@ impl Lane {
     fn account(
         &mut self,
         plans: &[(BinaryName, Plan)],
-        costs: &Costs,
+        (costs, doubt): (&Costs, f64),
         t: MonotonicNs,
         cpu_ns: u64,
         cost_ns: u64,
@@ -487,7 +528,7 @@ impl Lane {
         if self.place != Place::In {
             // The counters were read a little later: what is in them of the window that begins here belongs to it.
             self.turned.cost_ns = self.turned.cost_ns.saturating_sub(own);
-            let work = cpu.saturating_sub(self.turned.cost_ns.saturating_sub(before.cost_ns));
+            let work = cpu.saturating_sub(cpu_time(self.turned.cost_ns.saturating_sub(before.cost_ns)));
             self.turned.watched = before.watched;
             match self.place {
                 Place::Off => self.off_ns += t.0.saturating_sub(before.t.0),
@@ -505,13 +546,14 @@ impl Lane {
         // What the other levels cost meanwhile is known up to the next reading of the counters only, which comes later.
         let counted = now.counted.0.saturating_sub(before.counted.0).max(1);
         let others = all.saturating_sub(own) as f64 * (span as f64 / counted as f64).min(1.0);
-        let cost = own + others as u64;
+        let cost = cpu_time(own + others as u64);
         let work = cpu.saturating_sub(cost);
         let binaries = plans.iter().zip(&now.watched).zip(&before.watched);
         for ((((_, plan), hits), earlier), estimators) in binaries.zip(&mut self.estimators) {
             for planned in probed(plan).filter(|planned| planned.spec.level == self.level) {
                 let probe = planned.spec.probe as usize;
-                estimators[probe].watched(hits[probe].saturating_sub(earlier[probe]), work, cost);
+                let count = hits[probe].saturating_sub(earlier[probe]);
+                estimators[probe].watched(count, work, cost, doubt);
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::detect::Rule;
 use crate::ingest::event::{Gap, LossPoint, MonotonicNs};
 use crate::probe::attach::{AttachError, Attached, Scope};
 use crate::probe::budget::{Mode, Order};
-use crate::probe::calibration::{self, Care};
+use crate::probe::calibration;
 use crate::probe::catalog::Level;
 use crate::probe::keeper::Keeper;
 use crate::probe::load::{AttachMethod, LoadError};
@@ -499,6 +499,8 @@ impl Running {
             return;
         }
         if let Some(Order::Withdraw(levels)) = self.books.expire() {
+            // By the clocks of this moment and of the one in which the window was opened it is reckoned what was seen in it.
+            host::await_tick();
             return self.withdraw(&levels);
         }
         let Some(tally) = self.tally() else { return };
@@ -556,6 +558,7 @@ impl Running {
             return Err(error);
         }
         self.books.took(&Order::Restore(level), start.elapsed());
+        host::await_tick();
         self.watch.read_clocks();
         let t = self.books.open(level);
         self.tell_turned([(level, t)], Place::In, self.watch.known_cpu_ns(), tally);
@@ -651,7 +654,7 @@ impl Running {
             plans: &self.plans,
             tally,
             books: &self.books,
-            are_costs_final: self.books.are_measured() || self.calibration.as_ref().is_none_or(is_final),
+            are_costs_final: self.books.are_final() || self.calibration.as_ref().is_none_or(is_final),
             processes: self.watch.pids().len() as u64,
             target_cpu_ns: self.watch.known_cpu_ns(),
             is_target_cpu_known: self.watch.cpu_ns().is_ok(),
@@ -814,6 +817,11 @@ struct Calibration {
 impl Calibration {
     /// The first events come first.
     const AFTER: Duration = Duration::from_millis(200);
+    /// The machine may be busy with others in one moment and not in the next: a hit that cost half as much again in the few
+    /// milliseconds in which it was measured made estimates wrong by a third.
+    const ROUNDS: usize = 15;
+    /// Between two rounds.
+    const PAUSE: Duration = Duration::from_millis(150);
 
     fn start(hitter: Arc<Keeper>, method: AttachMethod, kernel: (u32, u32)) -> anyhow::Result<Self> {
         let (measured, (cancel, cancelled)) = (Measured::default(), bounded(1));
@@ -822,8 +830,14 @@ impl Calibration {
             if !matches!(cancelled.recv_timeout(Self::AFTER), Err(RecvTimeoutError::Timeout)) {
                 return;
             }
-            match calibration::measure(&hitter, method, kernel, Care::Brief) {
-                Ok(costs) => _ = result.set(costs),
+            let is_cancelled =
+                || !matches!(cancelled.recv_timeout(Self::PAUSE), Err(RecvTimeoutError::Timeout));
+            let goes_on = |rounds, costs| {
+                result.begin(costs);
+                rounds < Self::ROUNDS && !is_cancelled()
+            };
+            match calibration::measure(&hitter, method, kernel, goes_on) {
+                Ok(costs) => result.finish(costs),
                 Err(error) => {
                     tracing::info!("what a hit costs could not be measured, and is assumed: {error}");
                 }

@@ -33,25 +33,8 @@ use thiserror::Error;
 
 /// Hits at each place in one round.
 const HITS: usize = 32;
-
-/// How well it is to be measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Care {
-    /// For somebody who asks for the figures.
-    Thorough,
-    /// Beside a session, whose target may have use for the CPU.
-    Brief,
-}
-
-impl Care {
-    /// Rounds; what was sent is taken out of the ring between two.
-    fn rounds(self) -> usize {
-        match self {
-            Self::Thorough => 50,
-            Self::Brief => 6,
-        }
-    }
-}
+/// Rounds for somebody who asks for the figures.
+pub const THOROUGH: usize = 50;
 
 /// What a program touches between two hits: more than the first cache holds, less than the second.
 const WORK_BYTES: usize = 64 << 10;
@@ -142,8 +125,9 @@ const PLACES: [Place; 6] = [
     Place::new(goflow_calibration_stepped_stack, SiteClass::SingleStepped, Some(ProbeId::Gopark)),
 ];
 
-/// Measures, in the process of `keeper`. A thorough measurement takes some 30 ms of CPU time for the hits and as much again for the verifier,
-/// and the kernel takes its time to take the probes out.
+/// Measures, in the process of `keeper`, for as many rounds as `goes_on` says when it is told how many there have been and what they say, and
+/// for one at least; in between it may wait. [`THOROUGH`] rounds take some 30 ms of CPU time, the verifier as much again, and the
+/// kernel takes its time to take the probes out.
 ///
 /// # Errors
 /// See [`CalibrationError`].
@@ -151,7 +135,7 @@ pub fn measure(
     keeper: &Arc<Keeper>,
     method: AttachMethod,
     kernel: (u32, u32),
-    care: Care,
+    goes_on: impl FnMut(usize, Costs) -> bool,
 ) -> Result<Costs, CalibrationError> {
     let file = File::open("/proc/self/exe").map_err(CalibrationError::Own)?;
     let attach = |programs: &Programs, plan: &Plan| -> Result<Attached, AttachError> {
@@ -174,7 +158,7 @@ pub fn measure(
     let _empty = attach(&nothing, &empty)?;
     // As in a session. Nothing here passes through `newproc1`.
     kernel_side.goid_memory.set(true)?;
-    run(keeper, &mut kernel_side.events, care)
+    run(keeper, &mut kernel_side.events, goes_on)
 }
 
 /// Probes of the places for which `probe` has one. Before them stands one that is never hit: see [`super::link`] for what
@@ -209,22 +193,36 @@ fn planned(place: &Place, probe: ProbeId) -> Result<PlannedSite, CalibrationErro
     Ok(PlannedSite { spec, function: "a function of goflow", site, offset })
 }
 
-fn run(keeper: &Keeper, events: &mut EventBuffer, care: Care) -> Result<Costs, CalibrationError> {
+fn run(
+    keeper: &Keeper,
+    events: &mut EventBuffer,
+    mut goes_on: impl FnMut(usize, Costs) -> bool,
+) -> Result<Costs, CalibrationError> {
     let mut rounds: [Vec<u64>; PLACES.len()] = Default::default();
-    for _ in 0..care.rounds() {
+    loop {
         let round = keeper.hit().map_err(CalibrationError::Ended)?;
         for (rounds, ns) in rounds.iter_mut().zip(round) {
             rounds.push(ns);
         }
+        // What was sent is taken out of the rings, which have room for a few rounds.
         for ring in 0..events.rings() {
             events.take(ring, usize::MAX, |_| {});
         }
+        let costs = costs(&rounds);
+        if !goes_on(rounds[0].len(), costs) {
+            return Ok(costs);
+        }
     }
-    let [trap, record, stack, stepped_trap, stepped_record, stepped_stack] = rounds.map(median);
-    Ok(Costs {
+}
+
+/// What these rounds say of each place.
+fn costs(rounds: &[Vec<u64>; PLACES.len()]) -> Costs {
+    let [trap, record, stack, stepped_trap, stepped_record, stepped_stack] =
+        rounds.each_ref().map(|ns| median(ns.clone()));
+    Costs {
         emulated: HitCost { trap_ns: trap, record_ns: record, stack_ns: stack },
         single_stepped: HitCost { trap_ns: stepped_trap, record_ns: stepped_record, stack_ns: stepped_stack },
-    })
+    }
 }
 
 /// Nanoseconds of a hit at each place.

@@ -9,11 +9,9 @@
 //! one window differs from the next, and how well the cost of a hit is known, which matters where hits took most of
 //! a window.
 
-/// Part by which the cost of a hit may be wrong.
-const COST_DOUBT: f64 = 0.1;
-
-/// A window in which hits took more than this of the target's CPU time tells nothing of what it does without them.
-const MOST_COST: f64 = 0.9;
+/// A window of whose rate a greater part is in doubt tells nothing of what the target does without hits: how long it worked between
+/// them is known too badly, and where they take most of the time, goroutines wake each other otherwise than they would.
+const MOST_DOUBT: f64 = 0.15;
 
 /// Pairs of windows without which nobody can tell how much one differs from the next.
 const LEAST_NEIGHBOURS: u32 = 2;
@@ -52,6 +50,7 @@ pub struct Estimator {
 #[derive(Clone, Copy, Debug)]
 struct Window {
     rate: f64,
+    work: f64,
     /// Of the rate, relative.
     doubt: f64,
     /// Work outside the window that it stands for.
@@ -59,17 +58,20 @@ struct Window {
 }
 
 impl Estimator {
-    /// A stretch in which every hit was counted. `work_ns` is CPU time of the target without `cost_ns`, that of all probes.
-    pub fn watched(&mut self, count: u64, work_ns: u64, cost_ns: u64) {
+    /// A stretch in which every hit was counted. `work_ns` is CPU time of the target without `cost_ns`, that of all probes, of
+    /// which `doubt` is the part that may be wrong.
+    pub fn watched(&mut self, count: u64, work_ns: u64, cost_ns: u64, doubt: f64) {
         self.counted += count;
-        if cost_ns as f64 > MOST_COST * (work_ns + cost_ns) as f64 {
+        let work = (work_ns as f64).max(1.0);
+        let (rate, doubt) = (count as f64 / work, doubt * cost_ns as f64 / work);
+        if doubt > MOST_DOUBT {
             return;
         }
-        let work = (work_ns as f64).max(1.0);
-        let (rate, doubt) = (count as f64 / work, (COST_DOUBT * cost_ns as f64 / work).min(1.0));
         let half = std::mem::take(&mut self.missed) / 2.0;
         if let (Some(last), true) = (self.last, half > 0.0) {
-            self.between += half * (last.rate + rate);
+            // Both together, since how long each was is known less well than how long they were.
+            let of_both = (last.rate * last.work + rate * work) / (last.work + work);
+            self.between += 2.0 * half * of_both;
             self.doubt += half * (last.rate * last.doubt + rate * doubt);
             self.squares += (last.weight + half).powi(2);
             self.differences += (last.rate - rate).powi(2);
@@ -81,7 +83,7 @@ impl Estimator {
             self.between += 2.0 * half * rate;
             self.doubt += 2.0 * half * rate * doubt;
         }
-        self.last = Some(Window { rate, doubt, weight: half });
+        self.last = Some(Window { rate, work, doubt, weight: half });
     }
 
     /// A stretch in which none was.
@@ -119,8 +121,8 @@ mod tests {
     #[test]
     fn what_was_watched_all_the_time_needs_no_estimate() {
         let mut estimator = Estimator::default();
-        estimator.watched(10, 5 * MS, 0);
-        estimator.watched(20, 5 * MS, 0);
+        estimator.watched(10, 5 * MS, 0, 0.1);
+        estimator.watched(20, 5 * MS, 0, 0.1);
         assert_eq!(estimator.estimate(), None);
     }
 
@@ -128,7 +130,7 @@ mod tests {
     fn a_steady_rate_is_carried_over_what_was_missed() {
         let mut estimator = Estimator::default();
         for _ in 0..10 {
-            estimator.watched(100, 10 * MS, 0);
+            estimator.watched(100, 10 * MS, 0, 0.1);
             estimator.missed(90 * MS);
         }
         assert_eq!(estimator.estimate(), Some(Estimate { total: Some(10_000), error: Some(0) }));
@@ -140,10 +142,10 @@ mod tests {
         let counts: Vec<u64> = (0..20).map(|_| random.u64(900..1100)).collect();
         let (mut whole, mut parts) = (Estimator::default(), Estimator::default());
         for count in counts {
-            whole.watched(count, 10 * MS, 0);
+            whole.watched(count, 10 * MS, 0, 0.1);
             whole.missed(90 * MS);
-            parts.watched(count / 2, 5 * MS, 0);
-            parts.watched(count - count / 2, 5 * MS, 0);
+            parts.watched(count / 2, 5 * MS, 0, 0.1);
+            parts.watched(count - count / 2, 5 * MS, 0, 0.1);
             parts.missed(90 * MS);
         }
         let (whole, parts) = (whole.estimate().unwrap(), parts.estimate().unwrap());
@@ -159,10 +161,10 @@ mod tests {
         // Hits per 10 ms of work grow by 1 with each: a window, then nine that nobody sees.
         let truth: u64 = (0..1000).sum::<u64>() + 1000;
         for step in 0..100 {
-            estimator.watched(step * 10, 10 * MS, 0);
+            estimator.watched(step * 10, 10 * MS, 0, 0.1);
             estimator.missed(90 * MS);
         }
-        estimator.watched(1000, 10 * MS, 0);
+        estimator.watched(1000, 10 * MS, 0, 0.1);
         let estimate = estimator.estimate().unwrap();
         assert!(estimate.total.unwrap().abs_diff(truth) < truth / 50, "{estimate:?} of {truth}");
     }
@@ -176,7 +178,7 @@ mod tests {
             for _ in 0..30 {
                 // Some 1,000 hits in each window, of a target that does one in 10 µs on average.
                 let count = (0..40).map(|_| random.u64(0..=50)).sum();
-                estimator.watched(count, 10 * MS, 0);
+                estimator.watched(count, 10 * MS, 0, 0.1);
                 estimator.missed(190 * MS);
             }
             let (estimate, truth) = (estimator.estimate().unwrap(), 30 * 20 * 1_000);
@@ -186,21 +188,21 @@ mod tests {
     }
 
     #[test]
-    fn where_hits_took_most_of_a_window_the_estimate_says_how_little_that_tells() {
+    fn where_hits_took_much_of_a_window_the_estimate_says_how_little_that_tells() {
         let mut estimator = Estimator::default();
         for _ in 0..5 {
-            estimator.watched(100, 2 * MS, 8 * MS);
-            estimator.missed(90 * MS);
+            estimator.watched(100, 5 * MS, 5 * MS, 0.1);
+            estimator.missed(95 * MS);
         }
         let estimate = estimator.estimate().unwrap();
-        assert!(estimate.error.unwrap() > estimate.total.unwrap() / 4, "{estimate:?}");
+        assert!(estimate.error.unwrap() > estimate.total.unwrap() / 12, "{estimate:?}");
     }
 
     #[test]
-    fn a_window_in_which_the_target_did_nothing_but_hit_tells_nothing() {
+    fn a_window_in_which_the_target_did_little_but_hit_tells_nothing() {
         let mut estimator = Estimator::default();
         for _ in 0..5 {
-            estimator.watched(100, 0, 10 * MS);
+            estimator.watched(100, 3 * MS, 7 * MS, 0.1);
             estimator.missed(90 * MS);
         }
         assert_eq!(estimator.estimate(), Some(Estimate { total: None, error: None }));

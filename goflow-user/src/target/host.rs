@@ -1,9 +1,11 @@
 //! The machine goflow runs on, as far as a session must know it.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, clock_getres, clock_gettime};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
+use std::thread;
+use std::time::Duration;
 use thiserror::Error;
 
 /// Inode of the initial pid namespace, fixed by the kernel (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
@@ -26,6 +28,23 @@ pub fn kernel_version(release: &str) -> Option<(u32, u32)> {
 #[must_use]
 pub fn monotonic_ns() -> u64 {
     clock_ns(ClockId::Monotonic) as u64
+}
+
+/// Waits for the next tick of the kernel's timer if the last one is not of just now. The CPU time of a process is as of then: what
+/// its threads have used since is added when a tick finds them running, or when they stop (`thread_group_cputime`,
+/// kernel/sched/cputime.c). Of a window of ten milliseconds a tick is up to four tenths.
+pub fn await_tick() {
+    /// A tick of so long ago is of just now.
+    const FRESH: Duration = Duration::from_micros(300);
+    /// Until its handler has run on every CPU.
+    const HANDLED: Duration = Duration::from_micros(100);
+    // Its value is the time of the last tick, and its resolution the time between two.
+    let since = clock_ns(ClockId::Monotonic).saturating_sub(clock_ns(ClockId::MonotonicCoarse));
+    let since = Duration::from_nanos(u64::try_from(since).unwrap_or(0));
+    let tick = Duration::try_from(clock_getres(ClockId::MonotonicCoarse)).unwrap_or_default();
+    if (FRESH..tick).contains(&since) {
+        thread::sleep(tick - since + HANDLED);
+    }
 }
 
 /// Lets the calling thread run before others, where that is allowed (`CAP_SYS_NICE`): on a machine whose every CPU is busy

@@ -87,9 +87,6 @@ fn told(session: &Session, sends: f64, span: Duration) -> Result<Option<Told>> {
     let truth = sends * summary.duration_ns as f64 / span.as_nanos() as f64;
     let hits = summary.hits.iter().find(|hits| hits.probe == "chansend").context("no chansend")?;
     let coverage = summary.coverage.iter().find(|one| one.level == "channels").context("no channels")?;
-    if std::env::var_os("DBG").is_some() {
-        eprintln!("truth {truth} {hits:?} {coverage:?} cpu {:?}", summary.target_cpu_ns);
-    }
     let estimate = match hits.estimated {
         None => Some((hits.hits, 0)),
         Some(estimated) => estimated.hits.zip(estimated.error),

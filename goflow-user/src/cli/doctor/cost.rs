@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::probe::attach;
-use crate::probe::calibration::{self, Care};
+use crate::probe::calibration::{self, THOROUGH};
 use crate::probe::cost::{Costs, HitCost};
 use crate::probe::keeper::{Duty, Keeper};
 use crate::target::host;
@@ -44,7 +44,7 @@ pub(super) fn measure() -> anyhow::Result<Cost> {
     let release = host::kernel_release();
     let kernel = host::kernel_version(&release).with_context(|| format!("no kernel version in {release}"))?;
     let Costs { emulated, single_stepped } =
-        calibration::measure(&Arc::new(keeper), method, kernel, Care::Thorough)
+        calibration::measure(&Arc::new(keeper), method, kernel, |rounds, _| rounds < THOROUGH)
             .context("what a probe costs could not be measured")?;
     Ok(Cost {
         attach_method: method.name(),
