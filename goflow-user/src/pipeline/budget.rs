@@ -184,6 +184,8 @@ pub(super) struct Books {
     start: MonotonicNs,
     spans: Arc<Spans>,
     measured: Measured,
+    /// What a hit was taken to cost at the last reading.
+    reckoned_by: Costs,
     lanes: Vec<Lane>,
     due_ns: u64,
     displaced: Displaced,
@@ -233,6 +235,7 @@ impl Books {
             start: MonotonicNs(now),
             spans,
             measured,
+            reckoned_by: Costs::ASSUMED,
             // Without a probe there is none to keep books of.
             lanes: LEVELS.into_iter().filter(|_| level > Level::Snapshot).map(lane).collect(),
             due_ns: now,
@@ -356,7 +359,13 @@ impl Books {
         cpu_ns: u64,
     ) -> Option<Order> {
         let reading = self.reading(plans, tally, cpu_ns);
+        let costs = self.costs();
         let controller = self.controller.as_mut()?;
+        let before = std::mem::replace(&mut self.reckoned_by, costs);
+        if before != costs {
+            let of_hit = |costs: Costs| costs.emulated.record_ns.max(1) as f64;
+            controller.costs_known_better(of_hit(costs) / of_hit(before));
+        }
         let order = controller.observe(reading);
         self.due_ns = controller.due_ns();
         order

@@ -352,6 +352,15 @@ impl Controller {
         self.share = share;
     }
 
+    /// A hit is known to cost so many times what it was taken to cost: readings are reckoned by that from here on.
+    pub fn costs_known_better(&mut self, times: f64) {
+        for lane in &mut self.lanes {
+            lane.share = (lane.share * times).min(1.0);
+            // What was read before does not compare with what is read from here on.
+            lane.since = None;
+        }
+    }
+
     /// Nobody wants a level any more: its probes are out, and stay out. `reading` as for [`Self::withdrawn`].
     pub fn switched_off(&mut self, level: Level, reading: Reading) {
         let turn_ns = self.turn_cost() as u64 / 2;
@@ -999,6 +1008,16 @@ mod tests {
             controller.took(&Order::Restore(Level::Channels), 8 * MS);
         }
         assert!(controller.cost_of_window(2, LEAST_WINDOW_NS) < 1.1 * usual);
+    }
+
+    #[test]
+    fn a_level_that_was_taken_to_cost_more_than_it_does_is_watched_more_often_once_that_is_known() {
+        let mut controller = Controller::new(0.02, Level::Channels, QUICK, Reading::default(), 7);
+        controller.cpu_rate = 1.0;
+        controller.lanes[2].learn(0.3, 1.0, Knowledge::Undisturbed);
+        let before = controller.gap(2);
+        controller.costs_known_better(0.5);
+        assert!(controller.gap(2) < before / 2.0, "{before} {}", controller.gap(2));
     }
 
     const CALM: Target = Target { hits: [10.0, 1_000.0, 5_000.0], busy: 1.0, hit_ns: 1_000.0 };
