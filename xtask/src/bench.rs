@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// What to measure
     #[arg(value_enum)]
     what: What,
-    /// Sections of it, such as per-hit, session, time, cost, or rows of overhead, such as pingpong or http, and how many rounds
+    /// Sections of it, such as per-hit, session, time, cost, own, estimates, or rows of overhead, such as pingpong or http, and how many rounds
     /// of it (default: all)
     sections: Vec<String>,
 }
