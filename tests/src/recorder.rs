@@ -92,7 +92,7 @@ impl Recorder {
             }
             while ring.drain(now(), &mut orderer, &mut |_| {}).records > 0 {}
             events.extend(orderer.finish());
-            let losses = ring.losses(now())?;
+            let losses = ring.losses()?;
             ensure!(losses.is_empty(), "{losses:?}");
             Ok(events)
         })?;

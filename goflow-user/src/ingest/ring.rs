@@ -8,6 +8,7 @@ use super::event::{LossPoint, Lost, MonotonicNs};
 use super::order::{HOLD_NS, Orderer};
 use crate::probe::buffer::EventBuffer;
 use crate::probe::load::{Counters, LoadError};
+use crate::target::host::monotonic_ns;
 use goflow_common::probe::ProbeId;
 
 /// Records taken in one go, so that a busy target cannot keep the caller from its other duties: of all rings, but of each
@@ -120,13 +121,16 @@ impl RingReader {
         drained
     }
 
-    /// What was lost since the last call, as windows that end `now`.
+    /// What was lost since the last call, as windows that end when it had been counted: the caller may have lost its CPU for long
+    /// since it took the records.
     ///
     /// # Errors
     /// The counters could not be read.
-    pub fn losses(&mut self, now: MonotonicNs) -> Result<Vec<Lost>, LoadError> {
+    pub fn losses(&mut self) -> Result<Vec<Lost>, LoadError> {
+        let began = MonotonicNs(monotonic_ns());
         let lost: u64 = self.counters.lost()?.iter().sum();
-        let window = |at, count| Lost { from: self.looked_at, to: now, at, count };
+        let to = MonotonicNs(monotonic_ns());
+        let window = |at, count| Lost { from: self.looked_at, to, at, count };
         let mut windows = Vec::new();
         if lost > self.lost_before {
             windows.push(window(LossPoint::Ring, lost - self.lost_before));
@@ -136,7 +140,7 @@ impl RingReader {
         }
         self.lost_before = lost;
         self.undecodable = 0;
-        self.looked_at = now;
+        self.looked_at = began;
         Ok(windows)
     }
 

@@ -232,7 +232,7 @@ fn missing(process: &Process) -> Option<Missing> {
     let forgotten = process.tally().forgotten;
     match process.snapshot() {
         None => Some(Missing::NoSnapshot),
-        Some(began) if process.lost_before().is_some_and(|lost| began < lost) => Some(Missing::Lost),
+        Some(began) if process.lost_until().is_some_and(|until| began < until) => Some(Missing::Lost),
         Some(began) if began < process.unsure_before() => Some(Missing::Unwatched),
         Some(_) if process.unread() > 0 => Some(Missing::Unread(process.unread())),
         Some(_) if forgotten > 0 => Some(Missing::Forgotten(forgotten)),

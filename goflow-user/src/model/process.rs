@@ -273,6 +273,11 @@ impl Process {
         self.lost_before
     }
 
+    /// Until then what lost events announced may have been under way still.
+    pub(super) fn lost_until(&self) -> Option<MonotonicNs> {
+        self.lost_before.map(|lost| MonotonicNs(lost.0.saturating_add(self.limits.settle_ns)))
+    }
+
     pub(super) fn lose(&mut self, until: MonotonicNs) {
         self.lost_before = self.lost_before.max(Some(until));
         self.doubt(until);

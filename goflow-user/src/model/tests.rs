@@ -605,6 +605,10 @@ fn what_a_snapshot_sees_just_after_an_event_and_a_loss_is_not_certain() {
     model.reconcile(PID, &snapshot(106, 107, awake()));
     assert_eq!(goroutine(&model, 5).state, State::Awake);
     assert!(process(&model).is_certain(goroutine(&model, 5)));
+    // Who was about to end when its end was lost may be in both.
+    assert_eq!(Overview::of(process(&model), 9, &ALL).missing, Some(Missing::Lost));
+    model.reconcile(PID, &snapshot(107, 108, awake()));
+    assert_eq!(Overview::of(process(&model), 9, &ALL).missing, None);
 }
 
 #[test]

@@ -371,6 +371,11 @@ impl Books {
         order
     }
 
+    /// A level is in of which every microsecond counts.
+    pub(super) fn is_measuring(&self) -> bool {
+        self.controller.as_ref().is_some_and(Controller::is_measuring)
+    }
+
     /// What is to go out because its time is over.
     pub(super) fn expire(&mut self) -> Option<Order> {
         self.controller.as_mut()?.expire(monotonic_ns())

@@ -24,6 +24,7 @@ use crate::probe::catalog::Level;
 use crate::probe::keeper::Keeper;
 use crate::probe::load::{AttachMethod, LoadError};
 use crate::probe::plan::Plan;
+use crate::probe::task_clock::Readiness;
 use crate::sink::record::{BinaryName, LevelCoverage, OwnUse, ProbeHits, Progress, Silence, Summary};
 use crate::target::executable::{Executable, FileId};
 use crate::target::host::NoTask;
@@ -76,7 +77,11 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
     let metrics = bound.map(|bound| Metrics::start(bound, &options.rules)).transpose()?;
     let lease = targets.lease.take();
     let executables = mem::take(&mut targets.executables);
+    let readiness = keeps_budget(options).then(|| thread::spawn(Readiness::new));
     let traced = session::attach_all(executables, lease.as_ref(), options, &environment);
+    if let Some(readiness) = readiness {
+        targets.watch.be_ready(join(readiness)?);
+    }
     let traced = traced.map_err(|error| targets.watch.find_ended().map_or(error, ended_meanwhile))?;
     let mut running =
         Running::start(traced, targets.watch, lease, environment, options, Output::new(sink, phases))?;
@@ -100,6 +105,11 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
     }
     let command = child.map(|child| outlive(child, ended, &signals)).transpose()?.flatten();
     Ok(Outcome { command, is_interrupted: ended.is_impatient() })
+}
+
+/// A budget is kept, or may be later.
+fn keeps_budget(options: &TraceOptions) -> bool {
+    options.level > Level::Snapshot && options.budget.share().is_some()
 }
 
 /// What a session is about, opened.
@@ -372,6 +382,9 @@ impl Running {
         let spans = Arc::<Spans>::default();
         let books =
             Books::new(options.budget, options.level, method, plans.len(), Arc::clone(&spans), measured);
+        if books.is_measuring() {
+            watch.count_exactly();
+        }
         let (done, output_closed) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let ingest = Ingest::new(
             sources,
@@ -495,12 +508,20 @@ impl Running {
 
     /// Reads what hits have cost so far when that is due, and takes probes out or puts them in as the budget says.
     fn keep_budget(&mut self) {
-        if self.books.due_in().is_none_or(|due| !due.is_zero()) {
-            return;
+        if self.books.due_in().is_some_and(|due| due.is_zero()) {
+            self.follow_budget();
+            if !self.books.is_measuring() {
+                self.watch.count_roughly();
+            }
         }
+    }
+
+    fn follow_budget(&mut self) {
         if let Some(Order::Withdraw(levels)) = self.books.expire() {
             // By the clocks of this moment and of the one in which the window was opened it is reckoned what was seen in it.
-            host::await_tick();
+            if !self.watch.counts_exactly() {
+                host::await_tick();
+            }
             return self.withdraw(&levels);
         }
         let Some(tally) = self.tally() else { return };
@@ -550,6 +571,7 @@ impl Running {
 
     /// Puts the probes of a level in, or none of them.
     fn put_in(&mut self, level: Level, tally: &Tally) -> Result<(), AttachError> {
+        let is_exact = self.books.is_measuring() && self.watch.count_exactly();
         let (alive, start) = (self.watch.pids(), Instant::now());
         let mut each = self.attached.iter_mut().zip(&self.plans);
         if let Err(error) = each.try_for_each(|(attached, (_, plan))| attached.restore(plan, level, &alive)) {
@@ -558,7 +580,9 @@ impl Running {
             return Err(error);
         }
         self.books.took(&Order::Restore(level), start.elapsed());
-        host::await_tick();
+        if !is_exact {
+            host::await_tick();
+        }
         self.watch.read_clocks();
         let t = self.books.open(level);
         self.tell_turned([(level, t)], Place::In, self.watch.known_cpu_ns(), tally);

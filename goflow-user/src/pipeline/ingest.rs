@@ -395,7 +395,7 @@ impl Ingest {
             appeared.extend(appearance(executable, sites, known, decoded));
         };
         let drained = reader.drain(now, &mut self.orderer, &mut seen);
-        let losses = reader.losses(now)?;
+        let losses = reader.losses()?;
         let has_lost = !losses.is_empty();
         if let Some(biases) = biases {
             appeared.iter().for_each(|start: &ProcessStart| biases.insert(start.pid, start.bias));

@@ -7,7 +7,7 @@
 //!
 //! How often ([`Pace::Adaptive`]): a process is read at once when it appears and then every [`LEAST_INTERVAL`], or fifty
 //! times as long as one round over all processes takes, so that it costs at most a fiftieth of a CPU. After a loss it is
-//! read at once, though not within [`AFTER_LOSS`] of the last time. After each snapshot the thread rests ten times as long as
+//! read as soon as what was lost has settled ([`AFTER_LOSS`]). After each snapshot the thread rests ten times as long as
 //! that took. A snapshot that has not reached the model and the output yet is not followed by another. One that takes
 //! longer than [`LIMIT`] is given up. Where findings are wanted, it is then looked who can still be woken, as seldom again. A read that never returns keeps the thread; control sees that by the [`Pulse`].
 
@@ -32,7 +32,8 @@ use std::time::{Duration, Instant};
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 /// Rounds take this part of the time.
 const PART: u32 = 50;
-/// Shortest time between two snapshots of a process after a loss.
+/// From a loss to the snapshot after it, and from that to the next one while more is lost: so long what a lost event announced may be
+/// under way still, `settle_ns` of [`crate::model::Limits`].
 const AFTER_LOSS: Duration = Duration::from_millis(100);
 /// After a snapshot the thread rests so many times as long as it took.
 const REST: u32 = 10;
@@ -160,6 +161,8 @@ struct Looked {
     reader: Option<(Incarnation, LoadBias, OwnedReader)>,
     due: Instant,
     began: Option<Instant>,
+    /// When what was lost last has settled, if no look has begun since.
+    settles: Option<Instant>,
     took: Duration,
     on_the_way: Vec<Weak<Snapshot>>,
     /// When it is to be looked again who can still be woken; `None` where that cannot be found out.
@@ -268,8 +271,10 @@ impl Snapshots {
             Ask::Lost => {
                 let now = Instant::now();
                 for looked in self.looked.values_mut() {
-                    let earliest = looked.began.map_or(now, |began| (began + AFTER_LOSS).max(now));
-                    looked.due = looked.due.min(earliest);
+                    looked.settles = Some(now + AFTER_LOSS);
+                    if looked.began.is_some() {
+                        looked.due = looked.due.min(now + AFTER_LOSS);
+                    }
                 }
             }
             Ask::Stop => {}
@@ -310,7 +315,9 @@ impl Snapshots {
                     Pace::Every(_) => now,
                 };
                 if let Some(looked) = self.looked.get_mut(&pid) {
-                    looked.due = due;
+                    // What was lost just before may not be in it yet.
+                    looked.settles = looked.settles.filter(|settles| *settles > now);
+                    looked.due = looked.settles.map_or(due, |settles| settles.min(due));
                 }
                 let snapshot = Arc::clone(&taken.snapshot);
                 self.request(Request::Snapshot(*taken));
@@ -442,6 +449,7 @@ impl Looked {
             reader: None,
             due: Instant::now(),
             began: None,
+            settles: None,
             took: Duration::ZERO,
             on_the_way: Vec::new(),
             examine_due: Some(Instant::now()),

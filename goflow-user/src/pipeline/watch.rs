@@ -2,9 +2,12 @@
 //!
 //! In: processes that are known from the start, and under `--binary` those that the ingest thread meets ([`Doorbell`]);
 //! out: ends, and a sum. The hard thing: the clock of a process that has ended can be read only until its parent takes
-//! note of the end. A process that was gone too early for a reading that tells makes the sum unknown, not wrong.
+//! note of the end. A process that was gone too early for a reading that tells makes the sum unknown, not wrong. And the
+//! clock of one that runs is late by up to a tick, which is nothing of a second and much of a window: for those there are
+//! clocks of every thread ([`Watch::count_exactly`]).
 
 use crate::ingest::event::MonotonicNs;
+use crate::probe::task_clock::{Readiness, TaskClocks};
 use crate::target::executable::{Executable, FileId};
 use crate::target::process::{self, Process};
 use crate::target::{Pid, host};
@@ -125,6 +128,18 @@ pub(super) struct Watch {
     watched: Vec<Watched>,
     arrivals: Option<Arrivals>,
     ended: Account,
+    readiness: Option<Readiness>,
+    exact: Option<Exact>,
+    /// CPU time that was told: it does not become less when the clocks of the processes are asked again.
+    told_ns: u64,
+}
+
+/// CPU time by the clocks of every thread.
+struct Exact {
+    clocks: TaskClocks,
+    /// What was known when they started.
+    from_ns: u64,
+    used_ns: u64,
 }
 
 /// Where processes come from that were not known from the start.
@@ -154,7 +169,14 @@ pub(super) struct Doorbell {
 impl Watch {
     /// Processes that are known from the start; the session ends with the last of them.
     pub(super) fn of(watched: Vec<Watched>) -> Self {
-        Self { watched, arrivals: None, ended: Account::default() }
+        Self {
+            watched,
+            arrivals: None,
+            ended: Account::default(),
+            readiness: None,
+            exact: None,
+            told_ns: 0,
+        }
     }
 
     /// Nobody from the start, and whoever comes.
@@ -214,12 +236,58 @@ impl Watch {
                 cpu.read(&watched.process);
             }
         }
+        let Some(exact) = &mut self.exact else { return };
+        match exact.clocks.used_ns() {
+            Ok(used) => exact.used_ns = used,
+            Err(error) => {
+                tracing::debug!(%error, "the CPU time of threads cannot be read any more");
+                self.count_roughly();
+            }
+        }
     }
 
     /// CPU time in nanoseconds since [`Watch::open`], as of the last reading, as far as it is known.
     pub(super) fn known_cpu_ns(&self) -> u64 {
         let alive = self.watched.iter().filter_map(|watched| watched.cpu);
-        self.ended.used_ns + alive.map(|cpu| cpu.used_ns()).sum::<u64>()
+        let by_processes = || self.ended.used_ns + alive.map(|cpu| cpu.used_ns()).sum::<u64>();
+        self.exact.as_ref().map_or_else(by_processes, |exact| exact.from_ns + exact.used_ns).max(self.told_ns)
+    }
+
+    /// [`Watch::count_exactly`] can be called from here on, if the kernel does that.
+    pub(super) fn be_ready(&mut self, readiness: io::Result<Readiness>) {
+        match readiness {
+            Ok(readiness) => self.readiness = Some(readiness),
+            Err(error) => tracing::debug!(%error, "the CPU time of a window is known to a tick only"),
+        }
+    }
+
+    /// From here on [`Watch::known_cpu_ns`] is exact. Returns false where the kernel does not do that, or not for these processes.
+    pub(super) fn count_exactly(&mut self) -> bool {
+        if self.readiness.is_none() {
+            return false;
+        }
+        if self.exact.is_none() {
+            match TaskClocks::start(&self.pids()) {
+                Ok(clocks) => {
+                    self.read_clocks();
+                    self.exact = Some(Exact { clocks, from_ns: self.known_cpu_ns(), used_ns: 0 });
+                    self.read_clocks();
+                }
+                Err(error) => tracing::debug!(%error, "the CPU time of threads cannot be counted"),
+            }
+        }
+        self.exact.is_some()
+    }
+
+    /// Whether it is.
+    pub(super) fn counts_exactly(&self) -> bool {
+        self.exact.is_some()
+    }
+
+    /// That is not needed any more. It costs the targets something at each turn of a thread.
+    pub(super) fn count_roughly(&mut self) {
+        self.told_ns = self.known_cpu_ns();
+        self.exact = None;
     }
 
     /// Takes in who has come; returns who has gone again already.
@@ -227,11 +295,12 @@ impl Watch {
         let Some(arrivals) = &self.arrivals else { return Vec::new() };
         // Emptied before the queue: who rings in between is seen now, and rings in vain.
         while (&arrivals.bell).read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
-        let mut gone = Vec::new();
+        let (mut gone, mut has_come) = (Vec::new(), false);
         for Arrival { pid, process, cpu } in arrivals.queue.try_iter() {
             match process {
                 Ok(process) => {
                     self.watched.push(Watched::arrived(process, cpu));
+                    has_come = true;
                 }
                 Err(error) => {
                     self.ended.close(None);
@@ -242,6 +311,10 @@ impl Watch {
                     }
                 }
             }
+        }
+        // Its threads are not among those that are counted.
+        if has_come {
+            self.count_roughly();
         }
         gone
     }

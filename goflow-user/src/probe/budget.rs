@@ -412,6 +412,16 @@ impl Controller {
         self.turned_ns
     }
 
+    /// A level is in a window, or is tried: by what is read meanwhile it is reckoned what it takes.
+    #[must_use]
+    pub fn is_measuring(&self) -> bool {
+        self.lanes.iter().any(|lane| match lane.phase {
+            Phase::Window { .. } => true,
+            Phase::Steady => lane.is_new(),
+            Phase::Out { .. } | Phase::Removed | Phase::Off => false,
+        })
+    }
+
     /// When the next reading is wanted.
     #[must_use]
     pub fn due_ns(&self) -> u64 {

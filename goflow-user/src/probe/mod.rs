@@ -20,4 +20,5 @@ pub mod load;
 mod multi;
 pub mod plan;
 mod sys;
+pub mod task_clock;
 pub mod totals;

@@ -1,6 +1,6 @@
 //! The calls of bpf(2) that aya 0.14 does not offer: loading a program for a multi-uprobe link, creating the link, testing
-//! whether the kernel has it, and giving the variables of an object their values. And a uprobe as a perf event, which aya
-//! opens only for the process that has loaded the program.
+//! whether the kernel has it, and giving the variables of an object their values. And perf events that aya does not open: a
+//! uprobe, which it opens only for the process that has loaded the program, and the clock of a thread.
 //!
 //! In: instructions or descriptors that the caller owns; out: owned descriptors or the kernel's error. Layouts are
 //! those of `union bpf_attr` in include/uapi/linux/bpf.h and of `struct perf_event_attr` in include/uapi/linux/perf_event.h,
@@ -8,7 +8,7 @@
 
 use aya_obj::generated::{
     PERF_EVENT_IOC_ENABLE, PERF_EVENT_IOC_SET_BPF, PERF_FLAG_FD_CLOEXEC, bpf_attach_type, bpf_attr, bpf_cmd,
-    bpf_insn, bpf_link_info, bpf_prog_type, perf_event_attr,
+    bpf_insn, bpf_link_info, bpf_prog_type, perf_event_attr, perf_sw_ids, perf_type_id,
 };
 use std::ffi::CStr;
 use std::io;
@@ -137,23 +137,58 @@ pub(super) enum Whose {
 /// # Errors
 /// The kernel's.
 pub(super) fn open_uprobe(pmu: u32, path: &CStr, offset: u64, whose: Whose) -> io::Result<OwnedFd> {
+    let mut attr = event_attr(pmu);
+    attr.__bindgen_anon_3.uprobe_path = path.as_ptr() as u64;
+    attr.__bindgen_anon_4.probe_offset = offset;
+    // The processor matters only to counts, and programs run wherever the breakpoint is hit.
+    match whose {
+        Whose::Everybodys => open_event(&attr, ANY, 0),
+        Whose::Process(pid) => open_event(&attr, pid as libc::pid_t, ANY),
+        Whose::OfThisThread => open_event(&attr, 0, ANY),
+    }
+}
+
+/// Counts the nanoseconds that a thread is on a processor, and those of the threads that it creates from here on. Thread 0 is
+/// the caller's.
+///
+/// # Errors
+/// The kernel's: `ESRCH` when the thread is gone, `EINVAL` before Linux 5.13.
+pub(super) fn open_task_clock(tid: u32) -> io::Result<OwnedFd> {
+    let mut attr = event_attr(perf_type_id::PERF_TYPE_SOFTWARE as u32);
+    attr.config = perf_sw_ids::PERF_COUNT_SW_TASK_CLOCK as u64;
+    attr.set_inherit(1);
+    // A process that it forks is another one.
+    attr.set_inherit_thread(1);
+    open_event(&attr, tid as libc::pid_t, ANY)
+}
+
+/// What a perf event has counted, the threads that inherited it included.
+///
+/// # Errors
+/// The kernel's.
+pub(super) fn read_count(event: &OwnedFd) -> io::Result<u64> {
+    let mut count = [0; size_of::<u64>()];
+    rustix::io::read(event, &mut count)?;
+    Ok(u64::from_ne_bytes(count))
+}
+
+/// Whichever there is: process, processor, or group of events.
+const ANY: libc::c_int = -1;
+
+fn event_attr(kind: u32) -> perf_event_attr {
     // SAFETY: a plain struct of integers, for which zero is the documented default.
     let mut attr: perf_event_attr = unsafe { std::mem::zeroed() };
     attr.size = size_of::<perf_event_attr>() as u32;
-    attr.type_ = pmu;
-    attr.__bindgen_anon_3.uprobe_path = path.as_ptr() as u64;
-    attr.__bindgen_anon_4.probe_offset = offset;
-    const ANY: libc::c_int = -1;
-    // The processor matters only to counts, and programs run wherever the breakpoint is hit.
-    let (pid, cpu): (libc::pid_t, libc::c_int) = match whose {
-        Whose::Everybodys => (ANY, 0),
-        Whose::Process(pid) => (pid as libc::pid_t, ANY),
-        Whose::OfThisThread => (0, ANY),
-    };
+    attr.type_ = kind;
+    attr
+}
+
+fn open_event(attr: &perf_event_attr, pid: libc::pid_t, cpu: libc::c_int) -> io::Result<OwnedFd> {
     let (no_group, flags) = (ANY, libc::c_ulong::from(PERF_FLAG_FD_CLOEXEC));
-    // SAFETY: `attr` and the path it points to outlive the call.
-    let event =
-        unsafe { libc::syscall(libc::SYS_perf_event_open, &raw const attr, pid, cpu, no_group, flags) };
+    // SAFETY: `attr` and what it points to outlive the call.
+    let event = unsafe {
+        libc::syscall(libc::SYS_perf_event_open, std::ptr::from_ref(attr), pid, cpu, no_group, flags)
+    };
     if event < 0 {
         return Err(io::Error::last_os_error());
     }

@@ -14,6 +14,7 @@ use crate::probe::budget::{Budget, LEVELS, Order};
 use crate::probe::catalog::Level;
 use crate::probe::load::AttachMethod;
 use crate::probe::plan::Plan;
+use crate::probe::task_clock::Readiness;
 use crate::sink::record::{Control, LevelCoverage, Setting};
 use crate::target::host;
 use std::time::{Duration, Instant};
@@ -178,11 +179,14 @@ impl Running {
         let tally = self.counted()?;
         self.tell_change(Setting::Budget { from: from.share(), to: to.share() });
         if let Budget::Share(share) = to {
+            self.watch.be_ready(Readiness::new());
             self.watch.read_clocks();
             self.books.limit(share, &self.plans, &tally, self.watch.known_cpu_ns());
             return Ok(());
         }
         let mut failure = None;
+        // Nothing is measured any more.
+        self.watch.count_roughly();
         for level in self.books.lift() {
             if self.books.place(level) != Place::In {
                 match self.put_in(level, &tally) {
