@@ -571,7 +571,7 @@ impl Running {
 
     /// Puts the probes of a level in, or none of them.
     fn put_in(&mut self, level: Level, tally: &Tally) -> Result<(), AttachError> {
-        let is_exact = self.books.is_measuring() && self.watch.count_exactly();
+        let needs_tick = self.books.is_measuring() && !self.watch.count_exactly();
         let (alive, start) = (self.watch.pids(), Instant::now());
         let mut each = self.attached.iter_mut().zip(&self.plans);
         if let Err(error) = each.try_for_each(|(attached, (_, plan))| attached.restore(plan, level, &alive)) {
@@ -580,7 +580,7 @@ impl Running {
             return Err(error);
         }
         self.books.took(&Order::Restore(level), start.elapsed());
-        if !is_exact {
+        if needs_tick {
             host::await_tick();
         }
         self.watch.read_clocks();

@@ -39,14 +39,15 @@ const TRIAL_NS: f64 = 100e6;
 const LEAST_PAUSE_NS: u64 = 5_000_000;
 /// From a reading that is late by a round of the reader until the breakpoints are gone, nanoseconds.
 const REACTION_NS: f64 = 80e6;
-/// From the order that ends a window until the breakpoints are gone, nanoseconds.
-const LAG_NS: f64 = 4e6;
+/// From the order that ends a window until the breakpoints are gone, nanoseconds: mostly a fifth of it, and rarely more.
+const LAG_NS: f64 = 1e6;
 /// What putting the probes of a level in takes, and taking them out with the grace periods of the kernel, nanoseconds.
 const USUAL_IN_NS: f64 = 12e6;
 /// See [`USUAL_IN_NS`].
 const USUAL_OUT_NS: f64 = 100e6;
-/// A shorter window sees hardly more than its own edges, nanoseconds.
-const LEAST_WINDOW_NS: f64 = 10e6;
+/// A shorter window sees hardly more than its own edges, nanoseconds. What is so dear that it gets no longer ones makes thousands of
+/// events in it; of what a program does on average many short windows tell more than few long ones.
+const LEAST_WINDOW_NS: f64 = 5e6;
 /// A longer one could not end in time if it were to cost what was not expected, nanoseconds.
 const LONGEST_WINDOW_NS: f64 = 500e6;
 /// From one window to the next where the budget pays for it, nanoseconds. Each costs a turn of the breakpoints, whatever is seen
@@ -77,12 +78,15 @@ const SLOWER: (f64, f64) = (3.0, 0.4);
 /// What part of everything that the target does the windows of a level may make slower: so many times the square of the budget.
 /// With two per cent that is a fiftieth of the hundredth by which the 99th percentile of a latency is told, which the start of
 /// a session takes its part of as well; who allows for ten per cent wants to see more.
-const SLOWER_PART: f64 = 0.5;
+const SLOWER_PART: f64 = 0.4;
 /// How fast older readings lose their weight, nanoseconds.
 const MEMORY_NS: f64 = 400e6;
 
-/// The least weight of a reading that is less than half of what was known, and of the one that ends a window.
+/// The least weight of the reading that ends a window.
 const LEAST_WEIGHT: f64 = 0.2;
+/// The least weight of a reading that is less than half of what was known: what has become calmer is to be watched for longer soon,
+/// and windows are short and rare until then.
+const CALMER_WEIGHT: f64 = 0.5;
 
 /// The same for what goflow itself takes, which is read in larger pieces, nanoseconds.
 const DISPLACED_MEMORY_NS: f64 = 3e9;
@@ -749,8 +753,7 @@ impl Lane {
             Ordering::Less => return,
             Ordering::Greater => 1.0,
             Ordering::Equal if self.share == 0.0 => 1.0,
-            // One that has become much calmer is to be watched for longer soon, and windows are short and rare until then.
-            Ordering::Equal if share < self.share / 2.0 => weight.max(LEAST_WEIGHT),
+            Ordering::Equal if share < self.share / 2.0 => weight.max(CALMER_WEIGHT),
             Ordering::Equal => weight,
         };
         self.share += (share - self.share) * weight;
@@ -856,8 +859,8 @@ mod tests {
             self.read();
             let now = self.reading.at_ns;
             let order = self.controller.expire(now).or_else(|| self.controller.observe(self.reading));
-            // Breakpoints are written within milliseconds; what then is waited for hits nobody.
-            self.order = order.map(|order| (order, now + 4 * MS));
+            // Breakpoints are written within a millisecond; what then is waited for hits nobody.
+            self.order = order.map(|order| (order, now + MS));
             self.due = self.controller.due_ns();
             if let Some((order, _)) = &self.order {
                 let (turns, took) = match order {
@@ -877,7 +880,7 @@ mod tests {
                     levels.iter().for_each(|&level| set(level, false));
                     let at_order = self.reading;
                     self.read();
-                    let (at_ns, target_cpu_ns) = (at_order.at_ns - 4 * MS, at_order.target_cpu_ns);
+                    let (at_ns, target_cpu_ns) = (at_order.at_ns - MS, at_order.target_cpu_ns);
                     let reading = Reading { at_ns, target_cpu_ns, ..self.reading };
                     levels.iter().for_each(|&level| self.controller.withdrawn(level, reading));
                 }
@@ -939,7 +942,7 @@ mod tests {
         let mut session = Session::new(0.02, QUICK);
         session.run(&Target { hits: [10.0, 1_000.0, 26_000.0], busy: 1.0, hit_ns: 1_000.0 }, 60);
         assert!(session.worst(0) <= 0.02, "{}", session.worst(0));
-        assert!((0.3..0.95).contains(&session.part(2)), "{:?}", session.watched);
+        assert!((0.25..0.95).contains(&session.part(2)), "{:?}", session.watched);
         assert_eq!(session.part(1), 1.0);
     }
 

@@ -9,9 +9,13 @@
 //! one window differs from the next, and how well the cost of a hit is known, which matters where hits took most of
 //! a window.
 
-/// A window of whose rate a greater part is in doubt tells nothing of what the target does without hits: how long it worked between
-/// them is known too badly, and where they take most of the time, goroutines wake each other otherwise than they would.
-const MOST_DOUBT: f64 = 0.15;
+/// Windows of whose work a greater part is in doubt tell nothing of what the target does without hits: how long it worked between
+/// them is known too badly, and where they take most of the time, goroutines wake each other otherwise than they would. All
+/// together, since those of them in which hits took less are not like the rest.
+const MOST_DOUBT: f64 = 0.2;
+
+/// At least so much as hits took is work, whatever is reckoned: they are some instructions of a program apart.
+const LEAST_WORK: f64 = 0.05;
 
 /// Pairs of windows without which nobody can tell how much one differs from the next.
 const LEAST_NEIGHBOURS: u32 = 2;
@@ -32,6 +36,9 @@ pub struct Estimate {
 #[derive(Clone, Debug, Default)]
 pub struct Estimator {
     counted: u64,
+    /// Work in windows, and what of it is in doubt.
+    work: f64,
+    in_doubt: f64,
     /// Estimated for the stretches between two windows.
     between: f64,
     /// Part of that which doubt about costs may change.
@@ -50,7 +57,8 @@ pub struct Estimator {
 #[derive(Clone, Copy, Debug)]
 struct Window {
     rate: f64,
-    work: f64,
+    /// CPU time in it, of work and hits.
+    cpu: f64,
     /// Of the rate, relative.
     doubt: f64,
     /// Work outside the window that it stands for.
@@ -62,15 +70,16 @@ impl Estimator {
     /// which `doubt` is the part that may be wrong.
     pub fn watched(&mut self, count: u64, work_ns: u64, cost_ns: u64, doubt: f64) {
         self.counted += count;
-        let work = (work_ns as f64).max(1.0);
-        let (rate, doubt) = (count as f64 / work, doubt * cost_ns as f64 / work);
-        if doubt > MOST_DOUBT {
-            return;
-        }
+        let cost = cost_ns as f64;
+        let work = (work_ns as f64).max(cost * LEAST_WORK).max(1.0);
+        let cpu = work + cost;
+        self.work += work;
+        self.in_doubt += doubt * cost;
+        let (rate, doubt) = (count as f64 / work, doubt * cost / work);
         let half = std::mem::take(&mut self.missed) / 2.0;
         if let (Some(last), true) = (self.last, half > 0.0) {
-            // Both together, since how long each was is known less well than how long they were.
-            let of_both = (last.rate * last.work + rate * work) / (last.work + work);
+            // Of two windows the longer one counts for more, hits included: without them the target would have worked all of it.
+            let of_both = (last.rate * last.cpu + rate * cpu) / (last.cpu + cpu);
             self.between += 2.0 * half * of_both;
             self.doubt += half * (last.rate * last.doubt + rate * doubt);
             self.squares += (last.weight + half).powi(2);
@@ -83,7 +92,7 @@ impl Estimator {
             self.between += 2.0 * half * rate;
             self.doubt += 2.0 * half * rate * doubt;
         }
-        self.last = Some(Window { rate, work, doubt, weight: half });
+        self.last = Some(Window { rate, cpu, doubt, weight: half });
     }
 
     /// A stretch in which none was.
@@ -102,7 +111,7 @@ impl Estimator {
         let rest = self.between + self.missed * last.rate;
         let doubt = self.doubt + self.missed * last.rate * last.doubt;
         let squares = self.squares + (last.weight + self.missed).powi(2);
-        if self.neighbours < LEAST_NEIGHBOURS {
+        if self.neighbours < LEAST_NEIGHBOURS || self.in_doubt > MOST_DOUBT * self.work {
             return Some(Estimate { total: None, error: None });
         }
         // Two neighbours differ by the square root of two times what one differs from the mean.
@@ -206,5 +215,24 @@ mod tests {
             estimator.missed(90 * MS);
         }
         assert_eq!(estimator.estimate(), Some(Estimate { total: None, error: None }));
+    }
+
+    /// Who hardly did anything in every third window is not taken for who never does.
+    #[test]
+    fn windows_in_which_hits_took_little_do_not_speak_for_the_others() {
+        let (mut estimator, mut calmer) = (Estimator::default(), Estimator::default());
+        for step in 0..30 {
+            let (count, cost) = if step % 3 == 0 { (1, MS / 100) } else { (900, 9 * MS) };
+            estimator.watched(count, 10 * MS - cost, cost, 0.1);
+            estimator.missed(90 * MS);
+            let (count, cost) = if step % 3 == 0 { (1, MS / 100) } else { (500, 5 * MS) };
+            calmer.watched(count, 10 * MS - cost, cost, 0.1);
+            calmer.missed(90 * MS);
+        }
+        let estimate = estimator.estimate().unwrap();
+        assert!(estimate.error >= estimate.total, "{estimate:?}");
+        // Two thirds of the time a hit in 10 µs of work.
+        let (total, truth) = (calmer.estimate().unwrap().total.unwrap(), 10_010 + 180_000);
+        assert!(total.abs_diff(truth) < truth / 20, "{total} of {truth}");
     }
 }
