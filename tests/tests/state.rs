@@ -106,11 +106,16 @@ fn after_an_attach_under_load_the_state_is_that_of_a_fresh_snapshot() -> Result<
             let session = goflow.stop()?;
             let state = state_of(&session, target.pid())?;
             let what = || format!("go{go}, round {round}: {state:?}, lost {:?}", session.summary.lost);
-            ensure!(state.complete, "{}", what());
+            ensure!(target.ask()? == "running", "{}", target.complaints());
+            // On a slow machine the buffer may overflow, and the session be over before the snapshot after that.
+            if !state.complete {
+                let why = state.incomplete_because.as_deref().unwrap_or_default();
+                ensure!(why.contains("were lost"), "{}", what());
+                continue;
+            }
             ensure!(state.goroutines == goroutines, "not {goroutines}: {}", what());
             ensure!(waits_of(state) == waits, "not {waits:?}: {}", what());
             by_events += u64::from(state.snapshots == 1);
-            ensure!(target.ask()? == "running", "{}", target.complaints());
         }
         // Where a loss or a slow machine brought a second snapshot, that one has told it all.
         ensure!(by_events > 20, "go{go}: only {by_events} rounds rest on one snapshot");
@@ -154,13 +159,16 @@ fn after_a_loss_the_state_is_known_again_from_a_snapshot() -> Result<()> {
     target.finish()
 }
 
-/// Whether a snapshot in a stream began after everything that was lost.
+/// How long after a loss what was lost may still be under way, nanoseconds: a snapshot from before that does not tell it all.
+const SETTLES_NS: u64 = 100_000_000;
+
+/// Whether a snapshot in a stream began after everything that was lost had settled.
 fn has_snapshot_after_loss(stream: &str) -> bool {
     let last = |kind: &str, time: &str| {
         let lines = stream.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter(|line| line["type"] == kind).filter_map(|line| line[time].as_u64()).max()
     };
-    last("lost", "to_ns").is_some_and(|lost| last("snapshot", "t_ns") > Some(lost))
+    last("lost", "to_ns").is_some_and(|lost| last("snapshot", "t_ns") > Some(lost + SETTLES_NS))
 }
 
 #[test]

@@ -364,7 +364,10 @@ impl Books {
         let before = std::mem::replace(&mut self.reckoned_by, costs);
         if before != costs {
             let of_hit = |costs: Costs| costs.emulated.record_ns.max(1) as f64;
-            controller.costs_known_better(of_hit(costs) / of_hit(before));
+            let times = of_hit(costs) / of_hit(before);
+            controller.costs_known_better(times);
+            let estimators = self.lanes.iter_mut().flat_map(|lane| lane.estimators.iter_mut().flatten());
+            estimators.for_each(|estimator| estimator.costs_known_better(times, MEASURED_DOUBT));
         }
         let order = controller.observe(reading);
         self.due_ns = controller.due_ns();

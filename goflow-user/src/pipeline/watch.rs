@@ -169,14 +169,7 @@ pub(super) struct Doorbell {
 impl Watch {
     /// Processes that are known from the start; the session ends with the last of them.
     pub(super) fn of(watched: Vec<Watched>) -> Self {
-        Self {
-            watched,
-            arrivals: None,
-            ended: Account::default(),
-            readiness: None,
-            exact: None,
-            told_ns: 0,
-        }
+        Self { watched, arrivals: None, ended: Account::default(), readiness: None, exact: None, told_ns: 0 }
     }
 
     /// Nobody from the start, and whoever comes.
