@@ -257,12 +257,15 @@ fn row(name: &str, what: &str, rounds: usize, looks: &[Look]) -> Result<()> {
         percent(spread(&baseline) / median(&baseline))
     );
     println!(
-        "  {:22} {:>10} {:>7} {:>8} {:>8} {:>8} {:>8}",
-        "", "throughput", "±", "p99", "told", "CPU", "RSS"
+        "  {:22} {:>10} {:>7} {:>8} {:>7} {:>8} {:>8} {:>8}",
+        "", "throughput", "±", "p99", "±", "told", "CPU", "RSS"
     );
     for (look, samples) in looks.iter().zip(&samples) {
         let ratio = |values: &[f64]| {
             if values.is_empty() { "–".to_owned() } else { format!("{:.3}", median(values)) }
+        };
+        let spread = |values: &[f64]| {
+            if values.is_empty() { "–".to_owned() } else { format!("{:.3}", spread(values)) }
         };
         let share = |values: &[f64]| {
             if values.is_empty() { "–".to_owned() } else { format!("{:.1} %", median(values)) }
@@ -271,11 +274,12 @@ fn row(name: &str, what: &str, rounds: usize, looks: &[Look]) -> Result<()> {
             if values.is_empty() { "–".to_owned() } else { format!("{:.0} MiB", median(values)) }
         };
         println!(
-            "  {:22} {:>10} {:>7.3} {:>8} {:>8} {:>8} {:>8}",
+            "  {:22} {:>10} {:>7} {:>8} {:>7} {:>8} {:>8} {:>8}",
             look.name(),
             ratio(&samples.throughput),
             spread(&samples.throughput),
             ratio(&samples.p99),
+            spread(&samples.p99),
             share(&samples.told),
             share(&samples.goflow_cpu),
             memory(&samples.goflow_mib)

@@ -107,7 +107,7 @@ pub fn trace(options: &TraceOptions, sink: BoxedSink) -> anyhow::Result<Outcome>
     Ok(Outcome { command, is_interrupted: ended.is_impatient() })
 }
 
-/// A budget is kept, or may be later.
+/// A budget is kept from the start.
 fn keeps_budget(options: &TraceOptions) -> bool {
     options.level > Level::Snapshot && options.budget.share().is_some()
 }

@@ -491,6 +491,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_counted_exactly_is_not_taken_back_by_a_clock_that_is_late() {
+        let (mut child, process) = child("while :; do :; done");
+        let mut watch = Watch::of(vec![Watched::arrived(process, None)]);
+        watch.open(&[]).unwrap();
+        assert!(!watch.count_exactly());
+        watch.be_ready(Readiness::new());
+        let mut told = Vec::new();
+        for is_exact in [true, false, true, false] {
+            if is_exact {
+                assert!(watch.count_exactly());
+            } else {
+                watch.count_roughly();
+            }
+            assert_eq!(watch.counts_exactly(), is_exact);
+            for _ in 0..20 {
+                std::thread::sleep(Duration::from_millis(1));
+                watch.read_clocks();
+                told.push(watch.known_cpu_ns());
+            }
+        }
+        assert!(told.is_sorted() && told[79] > told[0], "{told:?}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
     fn a_process_that_comes_later_is_watched_from_its_own_start_to_its_end() {
         let mut watch = Watch::of_arrivals();
         let mut doorbell = watch.open(&[]).unwrap().unwrap();
