@@ -10,7 +10,7 @@ use super::ingest::{Hits, Tally};
 use crate::ingest::event::MonotonicNs;
 use crate::probe::budget::{Budget, Controller, LEVELS, Mode, Order, Reading, Turn};
 use crate::probe::catalog::{self, Level};
-use crate::probe::cost::{Costs, cpu_time};
+use crate::probe::cost::Costs;
 use crate::probe::estimate::{Estimate, Estimator};
 use crate::probe::load::AttachMethod;
 use crate::probe::plan::{Plan, PlannedSite};
@@ -545,7 +545,7 @@ impl Lane {
         if self.place != Place::In {
             // The counters were read a little later: what is in them of the window that begins here belongs to it.
             self.turned.cost_ns = self.turned.cost_ns.saturating_sub(own);
-            let work = cpu.saturating_sub(cpu_time(self.turned.cost_ns.saturating_sub(before.cost_ns)));
+            let work = cpu.saturating_sub(self.turned.cost_ns.saturating_sub(before.cost_ns));
             self.turned.watched = before.watched;
             match self.place {
                 Place::Off => self.off_ns += t.0.saturating_sub(before.t.0),
@@ -563,7 +563,7 @@ impl Lane {
         // What the other levels cost meanwhile is known up to the next reading of the counters only, which comes later.
         let counted = now.counted.0.saturating_sub(before.counted.0).max(1);
         let others = all.saturating_sub(own) as f64 * (span as f64 / counted as f64).min(1.0);
-        let cost = cpu_time(own + others as u64);
+        let cost = own + others as u64;
         let work = cpu.saturating_sub(cost);
         let binaries = plans.iter().zip(&now.watched).zip(&before.watched);
         for ((((_, plan), hits), earlier), estimators) in binaries.zip(&mut self.estimators) {

@@ -71,10 +71,10 @@ const LEAST_PART: f64 = 0.1;
 const STEADY_PART: f64 = 0.7;
 /// A level that takes more of the CPU time while it is in makes a good part of what the target does there slower than all but a
 /// hundredth of it is elsewhere.
-const STRETCHING: f64 = 0.25;
+const STRETCHING: f64 = 0.2;
 /// What part that is, of a share and a budget: so many times the square of what the share is above half the budget, and the second
-/// number at most. Of levels that took 5, 30 and 66 % of the CPU time it was 1.5, 27 and 20 %.
-const SLOWER: (f64, f64) = (3.0, 0.4);
+/// number at most. Of levels that took 4, 24 and 53 % of the CPU time it was 1.5, 27 and 20 %.
+const SLOWER: (f64, f64) = (4.7, 0.4);
 /// What part of everything that the target does the windows of a level may make slower: so many times the square of the budget.
 /// With two per cent that is a fiftieth of the hundredth by which the 99th percentile of a latency is told, which the start of
 /// a session takes its part of as well; who allows for ten per cent wants to see more.
@@ -938,11 +938,11 @@ mod tests {
     }
 
     #[test]
-    fn what_exceeds_the_budget_a_little_is_watched_most_of_the_time() {
+    fn what_exceeds_the_budget_a_little_is_watched_for_a_good_part_of_the_time() {
         let mut session = Session::new(0.02, QUICK);
         session.run(&Target { hits: [10.0, 1_000.0, 26_000.0], busy: 1.0, hit_ns: 1_000.0 }, 60);
         assert!(session.worst(0) <= 0.02, "{}", session.worst(0));
-        assert!((0.25..0.95).contains(&session.part(2)), "{:?}", session.watched);
+        assert!((0.2..0.95).contains(&session.part(2)), "{:?}", session.watched);
         assert_eq!(session.part(1), 1.0);
     }
 

@@ -24,17 +24,6 @@ pub struct HitCost {
     pub stack_ns: u64,
 }
 
-/// How many times the CPU time that it takes a hit costs the program, whose caches it has to share and whose goroutines wait for
-/// the one that hits. Of six programs that were watched all the time `cargo xtask bench overhead` told 0.69 to 0.89 of their
-/// loss without this, 0.78 in the mean.
-const AMONG_OTHER_WORK: f64 = 1.25;
-
-/// What the hits with this cost have taken of the CPU time alone: of that, nothing else is work of the program.
-#[must_use]
-pub fn cpu_time(cost_ns: u64) -> u64 {
-    (cost_ns as f64 / AMONG_OTHER_WORK) as u64
-}
-
 impl Costs {
     /// What to take where nothing was measured: more than on any machine that was, since a budget is to be kept. Those were
     /// 2-core x86-64 VMs with Linux 6.18; the kernel's own figures for bare metal are about a third.
@@ -52,12 +41,12 @@ impl Costs {
         }
     }
 
-    /// Of one hit of a planned probe in a program that does something else as well, nanoseconds; of parks that part whose stack is read.
+    /// Of one hit of a planned probe, nanoseconds; of parks that part whose stack is read.
     #[must_use]
     pub fn of_hit(&self, planned: &PlannedSite, with_stack: f64) -> u64 {
         let cost = self.of(planned.site.class);
         let stack = if planned.spec.probe == ProbeId::Gopark { with_stack } else { 0.0 };
-        let in_a_loop = cost.record_ns as f64 + cost.stack_ns.saturating_sub(cost.record_ns) as f64 * stack;
-        (in_a_loop * AMONG_OTHER_WORK) as u64
+        let of_stack = cost.stack_ns.saturating_sub(cost.record_ns) as f64 * stack;
+        cost.record_ns + of_stack as u64
     }
 }
